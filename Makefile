@@ -1,0 +1,28 @@
+# Every line below is a command that you could type.
+PYTHON ?= python3
+
+.PHONY: demo test test-vllm vllm clean
+
+demo: .venv/core
+	.venv/bin/snakemake
+
+test: .venv/dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/snakemake --lint
+	.venv/bin/pytest
+
+test-vllm: .venv/dev vllm
+	.venv-vllm/bin/python -m pytest -m vllm
+
+vllm: .venv-vllm/installed
+
+.venv/core: envs/core.txt envs/lock.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --constraint envs/lock.txt --requirement envs/core.txt
+	touch $@
+
+.venv/dev: .venv/core envs/dev.txt
+	.venv/bin/pip install --quiet --constraint envs/lock.txt --requirement envs/dev.txt
+	touch $@

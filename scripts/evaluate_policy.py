@@ -1,0 +1,184 @@
+"""Evaluate a policy: policy + held-out prompts and pairs -> evaluation.json (metrics) and evaluation.parquet (samples).
+
+The policy answers held-out prompts; each answer gets the learned and the gold reward, and is compared with the
+baseline's answer to the same prompt. KL to the reference and entropy are exact at each position of the sampled
+responses (the sum over the vocabulary), summed or averaged over positions. Every mean has a bootstrap 95 % interval
+over prompts.
+"""
+
+import dataclasses
+
+import numpy
+import torch
+
+from preference import intervals, policies, provenance, records, reward_models, rewards, samplers, stage, tokens
+from preference.stage import InputError, Progress, flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(samplers.Flags):
+    policy: str = flag("policy folder to evaluate")
+    reference: str = flag("policy folder that KL is measured to (the SFT policy)")
+    prompts: str = flag("eval_prompts.parquet: held-out prompts, with the data's own answers where it has them")
+    pairs: str = flag("pairs.parquet of held-out prompts: the pairs whose log-probabilities and margin are shown")
+    reward_model: str | None = flag("reward model folder", None)
+    gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
+    baseline: str | None = flag("evaluation.parquet to win against; without it the policy is its own baseline", None)
+    trained_on: str | None = flag("pairs.parquet of this round, which must share no prompt with --prompts", None)
+    output: str = flag("evaluation.json to write")
+    samples_output: str = flag("evaluation.parquet to write")
+    max_length: int = flag("longest prompt + response in tokens, as in training")
+
+
+def main(flags: Flags) -> None:
+    prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs")
+    if flags.trained_on:
+        records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "pairs"), flags.prompts, prompts)
+    tokenizer = policies.load_tokenizer(flags.policy)
+    tokens.check_tokenizer(tokenizer, flags.policy)
+    samples = samplers.respond(flags.policy, tokenizer, prompts, flags)
+    score(flags, samples)
+    policy = policies.load_policy(flags.policy)
+    reference = policy if flags.reference == flags.policy else policies.load_policy(flags.reference)
+    policies.check_context(policy, flags.policy, flags.max_length)
+    compare(policy, reference, tokenizer, samples, flags)
+    count_wins(samples, records.read(flags.baseline, "evaluation") if flags.baseline else samples)
+    rng = numpy.random.default_rng(flags.seed)
+    metrics = {
+        **sample_metrics(samples, rng),
+        **perplexity(policy, tokenizer, prompts, flags, rng),
+        **pair_metrics(policy, reference, tokenizer, pairs, flags, rng),
+    }
+    inputs = ("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on")
+    made_by = provenance.describe(
+        __file__, flags, {name: getattr(flags, name) for name in inputs}, rows_in=len(prompts), rows_out=len(samples)
+    )
+    records.write(flags.samples_output, "evaluation", samples, made_by)
+    content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
+    records.write_json(flags.output, content)
+    shown = [name for name in ("gold_reward", "reward", "num_tokens", "finished", "kl", "win_rate") if name in metrics]
+    stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
+
+
+def score(flags: Flags, samples: list[dict]) -> None:
+    """Add reward and gold_reward to each sample; without a reward model the gold reward is the reward."""
+    if flags.reward_model is None and flags.gold_reward is None:
+        raise InputError("--reward_model, --gold_reward: give at least one")
+    gold = rewards.gold_rewards(flags.gold_reward, samples) if flags.gold_reward else [None] * len(samples)
+    learned = gold
+    if flags.reward_model:
+        learned = reward_models.learned_rewards(flags.reward_model, samples, flags.batch_size, flags.max_length)
+    for sample, reward, gold_reward in zip(samples, learned, gold, strict=True):
+        sample |= {"reward": reward, "gold_reward": gold_reward}
+
+
+def compare(policy, reference, tokenizer, samples: list[dict], flags: Flags) -> None:
+    """Add logps, ref_logps, kl and entropy to each sample, from both models' full distributions."""
+    sequences = [(tokens.encode_prompt(tokenizer, sample["prompt"]), sample["response_ids"]) for sample in samples]
+    lengths = [len(prompt) + len(response) for prompt, response in sequences]
+    progress = Progress(len(samples), "responses")
+    for group in tokens.micro_batches(list(range(len(samples))), lengths, flags.batch_size):
+        tensors = tokens.batch([sequences[i] for i in group], tokenizer.pad_token_id, policy.device)
+        for i, found in zip(group, _distances(policy, reference, tensors), strict=True):
+            samples[i] |= found
+        progress.update(len(group))
+
+
+def _distances(policy, reference, tensors) -> list[dict]:
+    logp, mask, chosen = _log_softmax(policy, tensors)
+    ref_logp, _, ref_chosen = (logp, mask, chosen) if reference is policy else _log_softmax(reference, tensors)
+    kl = ((logp.exp() * (logp - ref_logp)).sum(-1) * mask).sum(-1)
+    entropy = (-(logp.exp() * logp).sum(-1) * mask).sum(-1) / mask.sum(-1)
+    columns = {"logps": chosen, "ref_logps": ref_chosen, "kl": kl, "entropy": entropy}
+    return [
+        dict(zip(columns, values, strict=True))
+        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
+    ]
+
+
+@torch.no_grad()
+def _log_softmax(model, tensors):
+    logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"]).logits
+    logprobs, mask = policies.gather_logprobs(logits, tensors["input_ids"], tensors["response_mask"])
+    return logits[:, :-1].float().log_softmax(-1), mask, logprobs.sum(-1)
+
+
+def count_wins(samples: list[dict], baseline: list[dict]) -> None:
+    """Add win and gold_win to each sample: 1, 0, or 0.5 for a tie, against the baseline's sample of the same prompt."""
+    others = {(row["prompt_id"], row["sample_id"]): row for row in baseline}
+    for sample in samples:
+        other = others.get((sample["prompt_id"], sample["sample_id"]))
+        if other is None:
+            raise InputError(f"--baseline: has no sample {sample['sample_id']} of prompt {sample['prompt_id']}")
+        sample["win"] = _win(sample["reward"], other["reward"])
+        has_gold = sample["gold_reward"] is not None and other["gold_reward"] is not None
+        sample["gold_win"] = _win(sample["gold_reward"], other["gold_reward"]) if has_gold else None
+
+
+def _win(reward: float, other: float) -> float:
+    return 0.5 if reward == other else float(reward > other)
+
+
+def sample_metrics(samples: list[dict], rng) -> dict:
+    """Means over the samples, intervals over prompts."""
+    columns = {
+        "reward": "reward",
+        "gold_reward": "gold_reward",
+        "num_tokens": "num_tokens",
+        "kl": "kl",
+        "entropy": "entropy",
+        "win_rate": "win",
+        "gold_win_rate": "gold_win",
+    }
+    groups = [sample["prompt_id"] for sample in samples]
+    values = {name: [sample[column] for sample in samples] for name, column in columns.items()}
+    values["finished"] = [float(sample["finish_reason"] == "stop") for sample in samples]
+    return {name: intervals.summary(v, rng, groups) for name, v in values.items() if v[0] is not None}
+
+
+def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng) -> dict:
+    """exp of the nats per token of the data's own answers to the held-out prompts, where there are any."""
+    rows = [row for row in prompts if row["response"]]
+    if not rows:
+        return {}
+    sequences = [
+        tokens.cut(
+            tokens.encode_prompt(tokenizer, row["prompt"]),
+            tokens.encode_response(tokenizer, row["response"]),
+            flags.max_length,
+            row["prompt_id"],
+        )
+        for row in rows
+    ]
+    lengths = [len(prompt) + len(response) for prompt, response in sequences]
+    nats = numpy.zeros(len(rows))
+    for group in tokens.micro_batches(list(range(len(rows))), lengths, flags.batch_size):
+        tensors = tokens.batch([sequences[i] for i in group], tokenizer.pad_token_id, policy.device)
+        with torch.no_grad():
+            nats[group] = -policies.response_logps(policy, tensors).cpu().double().numpy()
+    found = intervals.ratio_summary(nats, [len(response) for _, response in sequences], rng)
+    return {"perplexity": {k: v if k == "n" else float(numpy.exp(v)) for k, v in found.items()}}
+
+
+def pair_metrics(policy, reference, tokenizer, pairs: list[dict], flags: Flags, rng) -> dict:
+    """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
+    encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in pairs]
+    logps = policies.all_pair_logps(policy, encoded, tokenizer.pad_token_id, flags.batch_size)
+    ref_logps = logps
+    if reference is not policy:
+        ref_logps = policies.all_pair_logps(reference, encoded, tokenizer.pad_token_id, flags.batch_size)
+    margins = (logps[:, 0] - ref_logps[:, 0]) - (logps[:, 1] - ref_logps[:, 1])
+    values = {
+        "chosen_logps": logps[:, 0],
+        "rejected_logps": logps[:, 1],
+        "chosen_logratio": logps[:, 0] - ref_logps[:, 0],
+        "rejected_logratio": logps[:, 1] - ref_logps[:, 1],
+        "margin": margins,
+        "accuracy": (margins > 0) + 0.5 * (margins == 0),
+    }
+    groups = [row["prompt_id"] for row in pairs]
+    return {name: intervals.summary(value, rng, groups) for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

@@ -1,0 +1,80 @@
+"""Make an untrained base model: sft.parquet -> model/ (a GPT-NeoX with random weights and a byte-level BPE).
+
+The architecture is Pythia's (arXiv 2304.01373), small enough for two cores. Only tasks whose base model is
+`from_scratch` have this stage; others name a model folder or a hub id.
+"""
+
+import dataclasses
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
+
+from preference import policies, provenance, records, stage, tokens
+from preference.stage import flag
+
+SPECIAL = {"eos": "<|endoftext|>", "pad": "<|padding|>", "user": "<|prompter|>", "assistant": "<|assistant|>"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    data: str = flag("sft.parquet: the text that the tokenizer learns from")
+    output: str = flag("model folder to write; <output>.manifest.json beside it")
+    vocab_size: int = flag("entries of the tokenizer, special tokens included")
+    hidden_size: int = flag("width of the model")
+    num_layers: int = flag("transformer blocks")
+    num_heads: int = flag("attention heads per block")
+    context_length: int = flag("longest sequence in tokens")
+    seed: int = flag("seed of the weights")
+
+
+def main(flags: Flags) -> None:
+    rows = records.read(flags.data, "sft")
+    tokenizer = train_tokenizer((row[key] for row in rows for key in ("prompt", "response")), flags)
+    torch.manual_seed(flags.seed)
+    model = GPTNeoXForCausalLM(model_config(flags, tokenizer))
+    made_by = provenance.describe(__file__, flags, {"data": flags.data}, num_parameters=model.num_parameters())
+    policies.save(model, tokenizer, flags.output, made_by)
+    stage.say(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens")
+
+
+def train_tokenizer(texts, flags: Flags) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with a token for each role, so that a turn's end is never split."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=flags.vocab_size,
+        special_tokens=list(SPECIAL.values()),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token=SPECIAL["eos"],
+        pad_token=SPECIAL["pad"],
+        model_max_length=flags.context_length,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = tokens.TEMPLATE
+    return tokenizer
+
+
+def model_config(flags: Flags, tokenizer) -> GPTNeoXConfig:
+    return GPTNeoXConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=flags.hidden_size,
+        num_hidden_layers=flags.num_layers,
+        num_attention_heads=flags.num_heads,
+        intermediate_size=4 * flags.hidden_size,
+        max_position_embeddings=flags.context_length,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

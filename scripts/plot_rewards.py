@@ -1,0 +1,34 @@
+"""Draw gold reward and learned reward by round, a row of panels per task, from the experiment's metrics.csv.
+
+Where the learned reward rises and the gold reward does not, the policy exploits the reward model.
+"""
+
+from dataclasses import dataclass
+
+from preference import stage, style
+from preference.stage import flag
+
+METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
+
+
+@dataclass(frozen=True)
+class Flags:
+    metrics: str = flag("tables/metrics.csv")
+    output: str = flag("figure to write, .svg; the .png goes beside it")
+
+
+def main(flags: Flags) -> None:
+    metrics = style.read(flags.metrics)
+    tasks, look = list(dict.fromkeys(metrics["task"])), style.looks(metrics)
+    figure, axes = style.panels(tasks, len(METRICS))
+    for task, row in zip(tasks, axes, strict=True):
+        for (metric, title), axis in zip(METRICS.items(), row, strict=True):
+            rows = metrics[(metrics["task"] == task) & (metrics["metric"] == metric)]
+            axis.set_title(f"{task}: {title}")
+            style.draw_runs(axis, rows, look)
+    style.legend(figure, look, style.SFT_LINE)
+    style.save(figure, flags.output)
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

@@ -1,0 +1,128 @@
+"""The one training loop: true optimizer steps, float32 weights, a fixed data order, a row of the log per step."""
+
+import csv
+import dataclasses
+import math
+from collections.abc import Callable
+
+import torch
+from transformers import get_scheduler
+
+from preference import policies, records, tokens
+from preference.checkpoints import Checkpoints
+from preference.policies import DTYPES
+from preference.stage import InputError, Progress, flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """The flags that every training stage shares."""
+
+    output: str = flag("model folder to write; <output>.manifest.json beside it")
+    log_output: str = flag("training.csv to write, a row per optimizer step")
+    learning_rate: float = flag("peak learning rate of AdamW")
+    epochs: int = flag("passes over the data (T)")
+    batch_size: int = flag("rows (pairs, for pairwise losses) per optimizer step")
+    micro_batch_size: int = flag("rows per forward pass; gradients accumulate over a batch and change by rounding only")
+    max_length: int = flag("longest prompt + response in tokens; longer responses are cut, longer prompts are an error")
+    seed: int = flag("seed of the data order")
+    schedule: str = flag("learning rate over steps", "constant", ("constant", "linear", "cosine"))
+    warmup_ratio: float = flag("share of the steps over which the learning rate rises from 0", 0.0)
+    weight_decay: float = flag("AdamW's weight decay", 0.0)
+    max_grad_norm: float = flag("gradients are scaled down to this L2 norm", 1.0)
+    dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
+    checkpoint_steps: int = flag("optimizer steps between two resumable states", 200)
+
+
+def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
+    """The rows of each optimizer step: every pass visits every row once, in an order of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(num_rows, generator=generator).tolist() for _ in range(epochs)]
+    return [order[i : i + batch_size] for order in orders for i in range(0, num_rows, batch_size)]
+
+
+Loss = Callable[[list[int], list[int]], tuple[torch.Tensor, dict[str, float]]]
+
+
+def train(model, tokenizer, lengths: list[int], loss: Loss, flags: Training, made_by: dict) -> list[dict]:
+    """Train a model under `fit`, resuming where a killed run left off; write it and its log, and return the log."""
+    with Checkpoints(flags.output, made_by, flags.checkpoint_steps) as checkpoints:
+        log = fit(model, lengths, loss, flags, checkpoints)
+        write_log(flags.log_output, log)
+        policies.save(model, tokenizer, flags.output, made_by)
+        checkpoints.remove()
+    return log
+
+
+def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
+    """Train a model in place.
+
+    Args:
+        model: its parameters are float32 and stay so.
+        lengths: tokens of each row, to batch rows of similar length together.
+        loss: (rows of this micro-batch, rows of the whole step) -> (this micro-batch's share of the step's loss,
+            sums over its rows of what the log shows).
+        flags: the shared training flags.
+        checkpoints: where the state is kept while it trains.
+
+    Returns:
+        The log, a row per optimizer step: step, loss, learning_rate, gradient_norm, and the means that `loss` summed.
+
+    Raises:
+        InputError: the loss or a gradient is NaN or infinite; the line has the step.
+    """
+    order = data_order(len(lengths), flags.batch_size, flags.epochs, flags.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=flags.learning_rate, weight_decay=flags.weight_decay)
+    done, log = checkpoints.load(model, optimizer)
+    warmup = math.ceil(flags.warmup_ratio * len(order))
+    scheduler = get_scheduler(flags.schedule, optimizer, num_warmup_steps=warmup, num_training_steps=len(order))
+    _advance(scheduler, done)
+    progress = Progress(len(order), "steps")
+    progress.done = done
+    model.train()
+    for step in range(done, len(order)):
+        rate = optimizer.param_groups[0]["lr"]
+        row = _step(model, optimizer, order[step], lengths, loss, flags, step)
+        scheduler.step()
+        log.append({"step": step + 1, "learning_rate": rate, **row})
+        progress.update(1, f"loss {row['loss']:.4f}")
+        if (step + 1) % flags.checkpoint_steps == 0 and step + 1 < len(order):
+            checkpoints.save(step + 1, model, optimizer, log)
+    model.eval()
+    return log
+
+
+def _step(model, optimizer, rows, lengths, loss, flags, step) -> dict[str, float]:
+    device = next(model.parameters()).device
+    total, sums = 0.0, {}
+    for micro in tokens.micro_batches(rows, lengths, flags.micro_batch_size):
+        with torch.autocast(device.type, DTYPES[flags.dtype], enabled=flags.dtype != "float32"):
+            share, seen = loss(micro, rows)
+        share.backward()
+        total += share.item()
+        sums = {name: sums.get(name, 0.0) + value for name, value in seen.items()}
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), flags.max_grad_norm).item()
+    if not (math.isfinite(total) and math.isfinite(norm)):
+        raise InputError(
+            f"step {step + 1}: the loss is {total} and the gradient's norm {norm}; "
+            f"nothing was written; lower --learning_rate (now {flags.learning_rate})"
+        )
+    optimizer.step()
+    optimizer.zero_grad()
+    return {"loss": total, "gradient_norm": norm, **{name: value / len(rows) for name, value in sums.items()}}
+
+
+def _advance(scheduler, steps: int) -> None:
+    """Put a fresh schedule where it stood: it is a function of the step alone."""
+    scheduler.last_epoch = steps
+    rates = [base * decay(steps) for base, decay in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
+def write_log(path: str, log: list[dict]) -> None:
+    """Write the training log as CSV, a row per optimizer step."""
+    with records.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(log[0]))
+        writer.writeheader()
+        writer.writerows(log)

@@ -1,0 +1,88 @@
+"""Confidence intervals of means over evaluation prompts, by the percentile bootstrap (Efron and Tibshirani, ch. 13).
+
+The unit that is resampled is the prompt: several samples of one prompt are not independent. Pure functions of arrays
+and a generator that is passed; every interval is (mean, low, high).
+"""
+
+import numpy as np
+
+Interval = tuple[float, float, float]
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """A generator that belongs to these names: adding a run or a metric leaves the intervals of the others alone."""
+    return np.random.default_rng([seed, *"/".join(names).encode()])
+
+
+def summary(values, rng: np.random.Generator, prompt_ids=None) -> dict[str, float]:
+    """An interval as it is written to evaluation.json; n counts what is resampled (prompts, or values without ids)."""
+    prompt_ids = range(len(values)) if prompt_ids is None else prompt_ids
+    return _named(bootstrap_by_prompt(values, prompt_ids, rng), len(set(prompt_ids)))
+
+
+def ratio_summary(numerators, denominators, rng: np.random.Generator) -> dict[str, float]:
+    """The ratio of two sums over prompts, such as nats per token, as it is written to evaluation.json."""
+    return _named(bootstrap_ratio(numerators, denominators, rng), len(numerators))
+
+
+def _named(interval: Interval, count: int) -> dict[str, float]:
+    return {**dict(zip(("mean", "low", "high"), interval, strict=True)), "n": count}
+
+
+def bootstrap_mean(values, rng: np.random.Generator, resamples: int = 2000, level: float = 0.95) -> Interval:
+    """The mean of values, shape (prompts,), and its interval; of a single value the interval is that value."""
+    return bootstrap_ratio(values, np.ones(len(values)), rng, resamples, level)
+
+
+def bootstrap_by_prompt(
+    values, prompt_ids, rng: np.random.Generator, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """The mean of values, shape (samples,), and its interval: the samples of one prompt are drawn together or not."""
+    _, prompts = np.unique(np.asarray(prompt_ids), return_inverse=True)
+    sums, counts = np.bincount(prompts, weights=np.asarray(values, dtype=float)), np.bincount(prompts)
+    return bootstrap_ratio(sums, counts, rng, resamples, level)
+
+
+def bootstrap_ratio(
+    numerators, denominators, rng: np.random.Generator, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """sum(numerators) / sum(denominators), both of shape (prompts,), and its interval."""
+    values = _finite([numerators, denominators])
+    above, below = values @ _weights(values.shape[1], resamples, rng).T
+    assert (below > 0).all(), "a resample has nothing to divide by"
+    return float(values[0].sum() / values[1].sum()), *_percentiles(above / below, level)
+
+
+def bootstrap_nested(values_by_seed, rng: np.random.Generator, resamples: int = 2000, level: float = 0.95) -> Interval:
+    """The mean over seeds and prompts and its interval: seeds are resampled, then prompts.
+
+    Args:
+        values_by_seed: shape (seeds, prompts); column j is the same prompt in every row.
+
+    All seeds answer the same prompts, so one draw of prompts serves all of them: drawing anew within each seed would
+    count every prompt once per seed and make the interval too narrow. A handful of seeds is few to resample: the
+    interval is then somewhat narrow (Davison and Hinkley 1997, section 3.8). With one seed this is `bootstrap_mean`.
+    """
+    values = _finite(values_by_seed)
+    # a single seed is not drawn, so that the generator is left as bootstrap_mean would find it
+    seeds = _weights(len(values), resamples, rng) if len(values) > 1 else np.ones((resamples, 1))
+    prompts = _weights(values.shape[1], resamples, rng)
+    means = ((seeds @ values) * prompts).sum(axis=1)
+    return float(values.mean()), *_percentiles(means, level)
+
+
+def _weights(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of `count` things is drawn in a resample, as shares: shape (resamples, count), rows sum to 1."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
+
+
+def _percentiles(statistics: np.ndarray, level: float) -> tuple[float, float]:
+    low, high = np.quantile(statistics, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _finite(values) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    assert values.ndim == 2 and values.size, f"want rows of equally many prompts, got shape {values.shape}"
+    assert np.isfinite(values).all(), f"{np.count_nonzero(~np.isfinite(values))} of {values.size} values are not finite"
+    return values

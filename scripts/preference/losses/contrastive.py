@@ -1,0 +1,46 @@
+"""Losses on pairs: what raises the chosen response pushes the rejected one down."""
+
+import torch
+from torch.nn.functional import logsigmoid
+
+
+def dpo_loss(
+    chosen_logps: torch.Tensor,
+    rejected_logps: torch.Tensor,
+    ref_chosen_logps: torch.Tensor,
+    ref_rejected_logps: torch.Tensor,
+    beta: float,
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """DPO: -log sigmoid(beta * h), h the difference of the two log-ratios (arXiv 2305.18290, equation 7).
+
+    With label_smoothing eps, each label is taken to be wrong with probability eps ("conservative DPO"):
+    -(1 - eps) log sigmoid(beta * h) - eps log sigmoid(-beta * h).
+
+    Args:
+        chosen_logps, rejected_logps: log pi(y | x) summed over the response, (batch,).
+        ref_chosen_logps, ref_rejected_logps: the same under the reference, (batch,).
+        beta: strength of the KL constraint, > 0.
+
+    Returns:
+        One loss per pair, (batch,); log 2 where policy and reference agree.
+    """
+    logits = beta * ((chosen_logps - ref_chosen_logps) - (rejected_logps - ref_rejected_logps))
+    return -(1 - label_smoothing) * logsigmoid(logits) - label_smoothing * logsigmoid(-logits)
+
+
+def implicit_rewards(logps: torch.Tensor, ref_logps: torch.Tensor, beta: float) -> torch.Tensor:
+    """The reward that a policy implies: beta * log(pi / pi_ref), (batch,) (arXiv 2305.18290, section 4)."""
+    return beta * (logps - ref_logps)
+
+
+def bradley_terry_loss(chosen_scores: torch.Tensor, rejected_scores: torch.Tensor) -> torch.Tensor:
+    """Bradley-Terry likelihood of a preference: -log sigmoid(s_w - s_l) (arXiv 2203.02155, equation 1).
+
+    Args:
+        chosen_scores, rejected_scores: the reward model's outputs, (batch,).
+
+    Returns:
+        One loss per pair, (batch,); log 2 for equal scores.
+    """
+    return -logsigmoid(chosen_scores - rejected_scores)

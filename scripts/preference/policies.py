@@ -1,0 +1,153 @@
+"""Models on disk: load and save them in Hugging Face format (safetensors only), and ask them for log-probabilities."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from preference import provenance, records, tokens
+from preference.stage import InputError, Progress
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_tokenizer(path: str):
+    """The tokenizer of a model folder or hub id."""
+    _check_folder(path, "tokenizer_config.json")
+    return AutoTokenizer.from_pretrained(path)
+
+
+def load_policy(path: str, dtype: str = "float32"):
+    """A causal language model in eval mode on `device()`.
+
+    Dropout is switched off for good: the reference has none, and a ratio of two networks under different dropout masks
+    is not a ratio of their probabilities.
+    """
+    return _load(AutoModelForCausalLM, path, dtype)
+
+
+def load_reward_model(path: str, dtype: str = "float32", **kwargs):
+    """A sequence classifier with one output, in eval mode on `device()`."""
+    return _load(AutoModelForSequenceClassification, path, dtype, num_labels=1, **kwargs)
+
+
+def _load(auto_class, path: str, dtype: str, **kwargs):
+    _check_folder(path, "config.json")
+    try:
+        model = auto_class.from_pretrained(path, dtype=DTYPES[dtype], use_safetensors=True, **kwargs)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: cannot be loaded as a {auto_class.__name__}: {str(error).splitlines()[0]}") from None
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model.eval().to(device())
+
+
+def _check_folder(path: str, needed: str) -> None:
+    folder = Path(path)
+    if not folder.exists():
+        if path.startswith((".", "/")) or path.count("/") != 1:  # not a hub id of the form owner/name
+            raise InputError(f"{path}: no such model folder")
+        return
+    pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
+    if pickles and not list(folder.glob("*.safetensors")):
+        raise InputError(f"{path}: {pickles[0]} is a pickle, which can run code; convert it to safetensors")
+    if not (folder / needed).is_file():
+        raise InputError(f"{path}: not a model folder (no {needed})")
+    if needed == "config.json" and not list(folder.glob("*.safetensors")):
+        raise InputError(f"{path}: has no weights (*.safetensors)")
+    try:
+        json.loads((folder / needed).read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path}: {needed} is damaged") from None
+
+
+def save(model, tokenizer, output: str, made_by: dict) -> None:
+    """Write weights and tokenizer to the folder `output`, then `<output>.manifest.json` with the digest of each file.
+
+    The folder is built under a temporary name; the manifest is written last, so it marks the model complete.
+    """
+    output = Path(output)
+    manifest = output.with_name(output.name + ".manifest.json")
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    manifest.unlink(missing_ok=True)
+    for name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter).all(), f"{output}: weight {name} is not finite"
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(temporary, output)
+    records.write_json(manifest, {"kind": "model", **made_by, "files": provenance.contents(output)})
+
+
+def response_logprobs(model, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Per-token log-probabilities of each response under a model.
+
+    Args:
+        model: a causal language model.
+        tensors: what `tokens.batch` returns.
+
+    Returns:
+        logprobs and mask, both (batch, tokens - 1): position t holds log p(token t+1 | tokens 0..t), and the mask is
+        true where token t+1 belongs to the response. Zero outside the mask.
+    """
+    logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"]).logits
+    return gather_logprobs(logits, tensors["input_ids"], tensors["response_mask"])
+
+
+def gather_logprobs(logits: torch.Tensor, input_ids: torch.Tensor, response_mask: torch.Tensor):
+    """The shift by one, in one place: logits at position t predict token t+1. Shapes as in `response_logprobs`."""
+    mask, targets, logits = response_mask[:, 1:], input_ids[:, 1:], logits[:, :-1].float()
+    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return (chosen - logits.logsumexp(-1)) * mask, mask
+
+
+def response_logps(model, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """log p(response | prompt), summed over the response and its EOS, shape (batch,)."""
+    return response_logprobs(model, tensors)[0].sum(-1)
+
+
+def pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], pad_id: int):
+    """(chosen_logps, rejected_logps), each (batch,): both responses of every pair in one forward pass."""
+    sequences = [pair[side] for side in (0, 1) for pair in pairs]
+    return response_logps(model, tokens.batch(sequences, pad_id, model.device)).chunk(2)
+
+
+def all_pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], pad_id: int, batch_size: int):
+    """Log-probabilities of the chosen and of the rejected response of many pairs, without gradients.
+
+    Returns:
+        (pairs, 2) of float64, in the order of the pairs.
+    """
+    lengths = [max(len(prompt) + len(response) for prompt, response in pair) for pair in pairs]
+    found = torch.zeros((len(pairs), 2), dtype=torch.float64)
+    progress = Progress(len(pairs), "pairs")
+    for group in tokens.micro_batches(list(range(len(pairs))), lengths, batch_size):
+        with torch.no_grad():
+            found[group] = torch.stack(pair_logps(model, [pairs[i] for i in group], pad_id), dim=-1).double().cpu()
+        progress.update(len(group))
+    return found.numpy()
+
+
+def check_context(model, path: str, max_length: int) -> None:
+    """Raise an InputError where --max_length is more than the model can read."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and max_length > context:
+        raise InputError(f"--max_length {max_length}: {path} reads at most {context} tokens")
+
+
+def as_input(name: str, path: str) -> dict[str, str]:
+    """A model folder is an input with a digest; a hub id is a flag."""
+    return {name: path} if Path(path).is_dir() else {}

@@ -1,0 +1,179 @@
+"""Tables on disk: one schema per kind, checked on write and on read, written under a temporary name and renamed.
+
+A table carries in its Parquet metadata, under the key `prefdag`, what made it (see provenance.describe) and its kind.
+Rows are joined by prompt_id, never by position.
+"""
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from preference.stage import InputError
+
+FINISH_REASONS = ("stop", "length")  # closed by EOS; cut at max_new_tokens
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+_IDS = pa.list_(pa.int32())
+_PROMPT = [_required("prompt_id", pa.string()), _required("prompt", pa.string())]
+_RESPONSE = [
+    _required("prompt_id", pa.string()),
+    _required("sample_id", pa.int32()),
+    _required("prompt", pa.string()),
+    _required("response", pa.string()),
+    _required("response_ids", _IDS),  # the tokens as sampled, with the EOS where the response was finished
+    _required("finish_reason", pa.string()),
+    _required("num_tokens", pa.int32()),  # without EOS
+]
+_REWARD = [*_RESPONSE, _required("reward", pa.float64()), pa.field("gold_reward", pa.float64())]
+_PAIR = [
+    *_PROMPT,
+    _required("chosen", pa.string()),
+    _required("rejected", pa.string()),
+    pa.field("chosen_reward", pa.float64()),
+    pa.field("rejected_reward", pa.float64()),
+    pa.field("chosen_finish_reason", pa.string()),
+    pa.field("rejected_finish_reason", pa.string()),
+    pa.field("chosen_tokens", _IDS),  # null where the text did not come from a sampler
+    pa.field("rejected_tokens", _IDS),
+]
+SCHEMAS = {
+    "sft": pa.schema([*_PROMPT, _required("response", pa.string())]),
+    "prompts": pa.schema(_PROMPT),
+    "eval_prompts": pa.schema([*_PROMPT, pa.field("response", pa.string())]),
+    "responses": pa.schema(_RESPONSE),
+    "rewards": pa.schema(_REWARD),
+    "pairs": pa.schema(_PAIR),
+    "reference_logps": pa.schema(
+        [*_PAIR, _required("ref_chosen_logps", pa.float64()), _required("ref_rejected_logps", pa.float64())]
+    ),
+    "evaluation": pa.schema(
+        [
+            *_REWARD,
+            _required("logps", pa.float64()),
+            _required("ref_logps", pa.float64()),
+            _required("kl", pa.float64()),
+            _required("entropy", pa.float64()),
+            pa.field("win", pa.float64()),
+            pa.field("gold_win", pa.float64()),
+        ]
+    ),
+}
+
+
+def prompt_id(prompt: str) -> str:
+    """The name of a prompt: 16 hex digits of its text's SHA-256, so equal prompts meet whatever file they come from."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
+def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
+    """Write rows as a table of a kind, atomically; every key of a row must be a column of that kind.
+
+    Raises:
+        AssertionError: a row does not fit the schema, or a number is NaN or infinite. Nothing is written then.
+    """
+    schema = SCHEMAS[kind]
+    for row in rows:
+        unknown = row.keys() - set(schema.names)
+        assert not unknown, f"{path}: a table of {kind} has no columns {unknown}"
+    table = pa.Table.from_pylist(rows, schema=schema)
+    _check_values(table, path)
+    metadata = {"prefdag": json.dumps({"kind": kind, **made_by}, sort_keys=True)}
+    with atomic(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, write_page_checksum=True)
+
+
+def read(path: Path | str, kind: str) -> list[dict]:
+    """Read a table of a kind, or of one that has all its columns, as rows in file order.
+
+    Raises:
+        InputError: the file is missing, damaged, of another kind, or empty; the line names it.
+    """
+    table = _open(path)
+    for field in SCHEMAS[kind]:
+        if field.name not in table.schema.names:
+            raise InputError(f"{path}: has no column '{field.name}', so it is not a table of {kind}")
+        found = table.schema.field(field.name).type
+        if found != field.type:
+            raise InputError(f"{path}: column '{field.name}' is {found}, not {field.type}")
+    if table.num_rows == 0:
+        raise InputError(f"{path}: has no rows")
+    try:
+        _check_values(table.select(SCHEMAS[kind].names).cast(SCHEMAS[kind]), path)
+    except (AssertionError, ValueError) as error:
+        raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    return table.to_pylist()
+
+
+def check_disjoint(path: Path | str, rows: list[dict], eval_path: Path | str, eval_rows: list[dict]) -> None:
+    """Raise an InputError where a prompt of the first table is also in the second, which is kept for evaluation."""
+    shared = {row["prompt_id"] for row in rows} & {row["prompt_id"] for row in eval_rows}
+    if shared:
+        raise InputError(f"{path}: {len(shared)} prompts are also in {eval_path}, such as {min(shared)}")
+
+
+def metadata(path: Path | str) -> dict:
+    """What made a table: kind, stage, flags, code, inputs, versions, counts."""
+    return json.loads((_open(path).schema.metadata or {}).get(b"prefdag", b"{}"))
+
+
+def _open(path: Path | str) -> pa.Table:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: damaged or not Parquet ({reason}); delete it and run the workflow again") from None
+
+
+def _check_values(table: pa.Table, path: Path | str) -> None:
+    for field in table.schema:
+        column = table.column(field.name)
+        if not field.nullable:
+            assert column.null_count == 0, f"{path}: column '{field.name}' has {column.null_count} empty values"
+        if pa.types.is_floating(field.type):
+            for row, value in enumerate(column.to_pylist()):
+                assert value is None or math.isfinite(value), f"{path}: row {row}: column '{field.name}' is {value}"
+
+
+def write_json(path: Path | str, content: dict) -> None:
+    """Write a JSON file atomically, keys in the given order; NaN and infinities are refused."""
+    with atomic(path) as temporary:
+        Path(temporary).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str) -> dict:
+    """Read a JSON file that a stage wrote; a missing or damaged one is an InputError that names it."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run the workflow again") from None
+
+
+class atomic:
+    """`with atomic(path) as temporary:` write to temporary; it takes path's name only if the block succeeds."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.temporary
+
+    def __exit__(self, failed, *_):
+        if failed:
+            self.temporary.unlink(missing_ok=True)
+        else:
+            os.replace(self.temporary, self.path)

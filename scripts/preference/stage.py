@@ -1,0 +1,111 @@
+"""A stage as a command-line program: its flags, its one-line errors, its log and its progress.
+
+A script declares a frozen dataclass whose fields are made by `flag(...)`, writes `main(flags)`, and ends with
+`if __name__ == "__main__": stage.run(main, Flags)`. Standard output is the stage's log; what a person should see
+while it runs (progress, warnings, the one-line error) goes to standard error.
+"""
+
+import argparse
+import dataclasses
+import shlex
+import sys
+import time
+import types
+import typing
+
+
+class InputError(Exception):
+    """What the user did wrong: one line that names the file and the key, row or flag."""
+
+
+def flag(help: str, default=dataclasses.MISSING, choices: tuple | None = None):
+    """Declare one command-line option; without a default it must be given."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def run(main, flags_class) -> None:
+    """Parse the command line, print it ready to paste, run `main`, and turn an InputError into one line and exit 1."""
+    flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
+    print("$", shlex.join([sys.executable, *sys.argv]), flush=True)
+    try:
+        main(flags)
+    except InputError as error:
+        sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
+
+
+def parse(flags_class, argv: list[str], description: str | None = None):
+    """Make the dataclass from a list of arguments; a wrong one ends the program with one line."""
+    parser = _OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = typing.get_type_hints(flags_class)
+    for field in dataclasses.fields(flags_class):
+        parser.add_argument(f"--{field.name}", **_argument(field, kinds[field.name]))
+    return flags_class(**vars(parser.parse_args(argv)))
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def _argument(field: dataclasses.Field, kind) -> dict:
+    many = typing.get_origin(kind) is tuple
+    required = field.default is dataclasses.MISSING
+    help = field.metadata["help"] + ("" if required else f" (default: {field.default})")
+    argument = {"type": _parser_of(kind), "choices": field.metadata["choices"], "help": help.replace("%", "%%")}
+    argument |= {"required": True} if required else {"default": field.default}
+    if many:
+        argument |= {"nargs": "+", "action": _StoreTuple}
+    return argument | {"metavar": None if argument["choices"] else field.name.upper()}
+
+
+class _StoreTuple(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, tuple(values))
+
+
+def _parser_of(kind):
+    if isinstance(kind, types.UnionType):
+        (kind,) = (k for k in typing.get_args(kind) if k is not types.NoneType)
+    if typing.get_origin(kind) is tuple:
+        kind = typing.get_args(kind)[0]
+    return _boolean if kind is bool else kind
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
+    return text == "true"
+
+
+class Progress:
+    """A progress bar as whole lines, to the log and to the terminal.
+
+    Several stages run side by side and share one terminal and Slurm's logs have no cursor, so a bar is a line that is
+    printed anew every few seconds, not a line that is overwritten.
+    """
+
+    def __init__(self, total: int, unit: str, seconds: float = 5.0):
+        self.total, self.unit, self.seconds = total, unit, seconds
+        self.done, self.start, self.printed = 0, time.monotonic(), time.monotonic()
+
+    def update(self, done: int = 1, note: str = "") -> None:
+        self.done += done
+        now = time.monotonic()
+        if now - self.printed >= self.seconds:
+            self.printed = now
+            say(self._bar(now - self.start) + f"  {note}")
+
+    def _bar(self, elapsed: float) -> str:
+        filled = 20 * self.done // max(self.total, 1)
+        left = elapsed * (self.total - self.done) / max(self.done, 1)
+        bar = "█" * filled + "░" * (20 - filled)
+        return f"{bar} {self.done:>5}/{self.total} {self.unit}  {elapsed:.0f}s, {left:.0f}s left"
+
+
+def say(line: str) -> None:
+    """Print a line to the terminal (standard error), where the workflow also copies it into the log."""
+    name = sys.argv[0].rsplit("/", 1)[-1].removesuffix(".py")
+    print(f"  {name:<24} {line}".rstrip(), file=sys.stderr, flush=True)

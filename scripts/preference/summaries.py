@@ -1,0 +1,107 @@
+"""The tables of an experiment as CSV: reading and writing them, how an interval is printed, what it says about SFT."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from preference import records
+from preference.stage import InputError
+
+TITLES = {
+    "gold_reward": "gold reward",
+    "reward": "learned reward",
+    "num_tokens": "tokens",
+    "finished": "finished",
+    "win_rate": "win rate",
+    "gold_win_rate": "gold win rate",
+    "kl": "KL to SFT",
+    "entropy": "entropy",
+    "gold_reward_minus_sft": "gold reward − SFT",
+    "reward_minus_sft": "learned reward − SFT",
+}
+TIDY = ["task", "run", "seed", "round", "metric", "mean", "low", "high"]
+MEAN = "mean"  # what stands in the column `seed` of a row that averages over several seeds
+SFT = "sft"  # the run name of the policy that every run starts from
+NAMES = {"task": str, "run": str, "seed": str, "metric": str, "judged_by": str, "above_sft": str}
+
+
+def read_evaluation(path: Path | str) -> dict:
+    """Read an evaluation.json; anything else is an InputError that names the file."""
+    content = records.read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("metrics"), dict):
+        raise InputError(f"{path}: has no 'metrics', so it is not an evaluation")
+    for name, metric in content["metrics"].items():
+        if not {"mean", "low", "high"} <= metric.keys():
+            raise InputError(f"{path}: metric '{name}' lacks one of mean, low, high")
+    return content
+
+
+def read_csv(path: Path | str, columns: list[str]) -> pd.DataFrame:
+    """Read a table with these columns (and maybe more); empty cells are NaN, names stay text."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        # a run may be called 'NA' or '007': only an empty cell is missing, and a name is not a number
+        frame = pd.read_csv(path, dtype=NAMES, keep_default_na=False, na_values=[""])
+    except (ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run the workflow again") from None
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise InputError(f"{path}: has no column '{missing[0]}'")
+    if frame.empty:
+        raise InputError(f"{path}: has no rows")
+    return frame
+
+
+def write_csv(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write a table atomically, with six significant digits."""
+    with records.atomic(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write text atomically."""
+    with records.atomic(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def labelled(labels: tuple[str, ...], parts: int, flag: str) -> list[tuple[str, ...]]:
+    """Split labels such as 'task/run/seed' at their slashes; a label with another number of parts is an InputError."""
+    split = [tuple(label.split("/")) for label in labels]
+    for label, names in zip(labels, split, strict=True):
+        if len(names) != parts or not all(names):
+            raise InputError(f"--{flag}: '{label}' has not the {parts} parts of {'/'.join(['…'] * parts)}")
+    if len(set(split)) != len(split):
+        raise InputError(f"--{flag}: a label occurs twice")
+    return split
+
+
+def shown(mean: float, low: float, high: float) -> str:
+    """An interval in words: as many decimals as leave its width two significant digits."""
+    if math.isnan(mean):
+        return "–"
+    if math.isnan(low) or math.isnan(high):
+        return f"{mean:.3g}"
+    places = decimals(mean, low, high)
+    return f"{_fixed(mean, places)} [{_fixed(low, places)}, {_fixed(high, places)}]"
+
+
+def decimals(mean: float, low: float, high: float) -> int:
+    """Decimals that leave the width of an interval two significant digits; a point is shown with three."""
+    width = high - low
+    digits = 1 - math.floor(math.log10(width)) if width > 0 else 2 - _magnitude(mean)
+    return min(max(digits, 0), 6)
+
+
+def _magnitude(number: float) -> int:
+    return math.floor(math.log10(abs(number))) if number else 0
+
+
+def _fixed(number: float, places: int) -> str:
+    text = f"{number:.{places}f}"
+    return text.removeprefix("-") if float(text) == 0 else text  # no '-0.00'
+
+
+def verdict(low: float, high: float) -> str:
+    """Whether a difference lies above zero: yes, no (it lies below), or unclear (its interval holds zero)."""
+    return "yes" if low > 0 else "no" if high < 0 else "unclear"

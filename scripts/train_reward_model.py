@@ -1,0 +1,85 @@
+"""Train a reward model: pairs.parquet + SFT policy -> model/ and its accuracy on held-out pairs.
+
+Bradley-Terry, -log sigmoid(s_w - s_l) (arXiv 2203.02155, equation 1), a linear head on the last token of the policy
+that it starts from. It reads the same template and the same EOS in training as it will when it scores.
+"""
+
+import dataclasses
+
+import numpy
+import torch
+
+from preference import fit, intervals, policies, provenance, records, reward_models, stage, tokens
+from preference.losses.contrastive import bradley_terry_loss
+from preference.stage import flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(fit.Training):
+    pairs: str = flag("pairs.parquet: the preferences to learn from")
+    eval_pairs: str = flag("pairs.parquet: held-out preferences")
+    policy: str = flag("policy folder to start from (the SFT policy)")
+    evaluation_output: str = flag("evaluation.json to write: held-out accuracy and loss with 95 % intervals")
+
+
+def main(flags: Flags) -> None:
+    rows, eval_rows = records.read(flags.pairs, "pairs"), records.read(flags.eval_pairs, "pairs")
+    records.check_disjoint(flags.pairs, rows, flags.eval_pairs, eval_rows)
+    tokenizer = policies.load_tokenizer(flags.policy)
+    tokens.check_tokenizer(tokenizer, flags.policy)
+    torch.manual_seed(flags.seed)  # the new head's weights
+    model = policies.load_reward_model(flags.policy, pad_token_id=tokenizer.pad_token_id)
+    policies.check_context(model, flags.policy, flags.max_length)
+    chosen, rejected = encode(tokenizer, rows, flags.max_length)
+
+    def loss(micro, step):
+        scores = reward_models.sequence_scores(model, [side[i] for side in (chosen, rejected) for i in micro], pad)
+        margins = scores[: len(micro)] - scores[len(micro) :]
+        losses = bradley_terry_loss(*scores.chunk(2))
+        return losses.sum() / len(step), {"accuracy": (margins > 0).sum().item(), "margin": margins.sum().item()}
+
+    pad = tokenizer.pad_token_id
+    lengths = [max(sum(map(len, a)), sum(map(len, b))) for a, b in zip(chosen, rejected, strict=True)]
+    inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy}
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows))
+    fit.train(model, tokenizer, lengths, loss, flags, made_by)
+    metrics = evaluate(model, encode(tokenizer, eval_rows, flags.max_length), pad, flags)
+    records.write_json(flags.evaluation_output, {"kind": "evaluation", **made_by, "metrics": metrics})
+    accuracy = metrics["accuracy"]
+    stage.say(
+        f"held-out accuracy {accuracy['mean']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
+        f"on {accuracy['n']} pairs"
+    )
+
+
+def encode(tokenizer, rows: list[dict], max_length: int) -> tuple[list[tokens.Sequence], list[tokens.Sequence]]:
+    """Sequences of the chosen and of the rejected responses, from their texts, as they will be read when scoring."""
+    sides = []
+    for side in ("chosen", "rejected"):
+        texts = [{**row, "response": row[side], "finish_reason": row[f"{side}_finish_reason"]} for row in rows]
+        sides.append([reward_models.reward_sequence(tokenizer, row, max_length) for row in texts])
+    return sides[0], sides[1]
+
+
+def evaluate(model, sides, pad: int, flags: Flags) -> dict:
+    """Accuracy (a tie counts half) and loss on held-out pairs."""
+    scores = []
+    for sequences in sides:
+        scored = torch.zeros(len(sequences))
+        lengths = [len(prompt) + len(response) for prompt, response in sequences]
+        for group in tokens.micro_batches(list(range(len(sequences))), lengths, flags.micro_batch_size):
+            with torch.no_grad():
+                scored[group] = reward_models.sequence_scores(model, [sequences[i] for i in group], pad).cpu()
+        scores.append(scored)
+    chosen, rejected = scores
+    values = {
+        "accuracy": (chosen > rejected).double() + 0.5 * (chosen == rejected).double(),
+        "loss": bradley_terry_loss(chosen, rejected).double(),
+        "margin": (chosen - rejected).double(),
+    }
+    rng = numpy.random.default_rng(flags.seed)
+    return {name: intervals.summary(value.numpy(), rng) for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

@@ -1,0 +1,32 @@
+"""Fixtures that several test files share."""
+
+import pytest
+
+SENTENCES = ["count to three", "one two three", "say hi", "hi there", "name a colour", "red", "a b c d e f g"] * 3
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory):
+    """The folder of an untrained GPT-NeoX with a byte-level BPE: real files, small enough to load in a blink."""
+    import initialize_model
+    import torch
+    from transformers import GPTNeoXForCausalLM
+
+    from preference import policies
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    flags = initialize_model.Flags(
+        data="",
+        output=str(folder),
+        vocab_size=300,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=2,
+        context_length=128,
+        seed=0,
+    )
+    tokenizer = initialize_model.train_tokenizer(SENTENCES, flags)
+    torch.manual_seed(0)
+    model = GPTNeoXForCausalLM(initialize_model.model_config(flags, tokenizer))
+    policies.save(model, tokenizer, str(folder), {"stage": "test"})
+    return str(folder)

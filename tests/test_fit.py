@@ -1,0 +1,100 @@
+"""The training loop: order, accumulation, resuming, and what it refuses."""
+
+import torch
+from safetensors.torch import load_file
+
+import pytest
+
+from preference import fit, policies, provenance, tokens
+from preference.checkpoints import Checkpoints
+from preference.losses.likelihood import sft_loss
+from preference.stage import InputError
+
+ROWS = [([5, 6], [7 + i % 3] * (1 + i % 5) + [0]) for i in range(20)]
+
+
+def flags(tmp_path, **changes):
+    values = {
+        "output": str(tmp_path / "policy"),
+        "log_output": str(tmp_path / "training.csv"),
+        "learning_rate": 1e-3,
+        "epochs": 2,
+        "batch_size": 8,
+        "micro_batch_size": 8,
+        "max_length": 32,
+        "seed": 1,
+        "schedule": "cosine",
+        "warmup_ratio": 0.2,
+        "checkpoint_steps": 2,
+    }
+    return fit.Training(**{**values, **changes})
+
+
+def run(path, policy, changes=None, stop_after=None):
+    """Train a few steps; with stop_after, fail there as a kill would."""
+    options = flags(path, **(changes or {}))
+    model = policies.load_policy(policy)
+    calls = 0
+
+    def loss(micro, step):
+        nonlocal calls
+        calls += 1
+        if stop_after is not None and calls > stop_after:
+            raise KeyboardInterrupt
+        logprobs, mask = policies.response_logprobs(model, tokens.batch([ROWS[i] for i in micro], 1))
+        return sft_loss(logprobs, mask) * mask.sum() / sum(len(ROWS[i][1]) for i in step), {"rows": len(micro)}
+
+    tokenizer = policies.load_tokenizer(policy)
+    lengths = [len(prompt) + len(response) for prompt, response in ROWS]
+    log = fit.train(model, tokenizer, lengths, loss, options, {"what": "test"})
+    return log, load_file(path / "policy" / "model.safetensors")
+
+
+def test_every_pass_visits_every_row_once_in_an_order_of_its_own():
+    order = fit.data_order(10, 4, 2, seed=3)
+    assert [len(step) for step in order] == [4, 4, 2, 4, 4, 2]
+    first, second = sum(order[:3], []), sum(order[3:], [])
+    assert sorted(first) == sorted(second) == list(range(10)) and first != second
+    assert order == fit.data_order(10, 4, 2, seed=3) != fit.data_order(10, 4, 2, seed=4)
+
+
+def test_accumulation_accumulates_a_small_micro_batch_changes_rounding_only(tmp_path, tiny_policy):
+    whole, weights = run(tmp_path / "whole", tiny_policy)
+    parts, others = run(tmp_path / "parts", tiny_policy, {"micro_batch_size": 3})
+    assert len(whole) == len(parts) == 6
+    assert [row["loss"] for row in whole] == pytest.approx([row["loss"] for row in parts], abs=1e-5)
+    assert all(torch.allclose(weights[name], others[name], atol=1e-5) for name in weights)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_a_killed_training_resumes_and_ends_byte_for_byte_as_if_it_had_not_been(tmp_path, tiny_policy, stop_after):
+    run(tmp_path / "whole", tiny_policy)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", tiny_policy, stop_after=stop_after)
+    assert not (tmp_path / "killed" / "policy").exists()
+    run(tmp_path / "killed", tiny_policy)
+    for name in ("policy/model.safetensors", "training.csv", "policy.manifest.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert not (tmp_path / "killed" / "policy.checkpoints").exists()
+
+
+def test_a_finished_model_is_whole_and_its_manifest_says_so(tmp_path, tiny_policy):
+    import json
+
+    run(tmp_path, tiny_policy)
+    manifest = json.loads((tmp_path / "policy.manifest.json").read_text())
+    assert manifest["files"] == provenance.contents(tmp_path / "policy") and "model.safetensors" in manifest["files"]
+
+
+def test_two_processes_never_train_one_thing(tmp_path):
+    with Checkpoints(str(tmp_path / "policy"), {"a": 1}, 5):
+        with pytest.raises(InputError, match="another process is training this"):
+            Checkpoints(str(tmp_path / "policy"), {"a": 1}, 5).__enter__()
+        with Checkpoints(str(tmp_path / "policy"), {"a": 2}, 5):
+            pass
+
+
+def test_a_diverged_training_stops_with_the_step_and_writes_nothing(tmp_path, tiny_policy):
+    with pytest.raises(InputError, match=r"step \d+: the loss is .*lower --learning_rate"):
+        run(tmp_path, tiny_policy, {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0.0})
+    assert not (tmp_path / "policy").exists() and not (tmp_path / "policy.manifest.json").exists()

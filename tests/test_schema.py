@@ -1,0 +1,46 @@
+"""The schema's stages and the scripts' flags say the same."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+STAGES = sorted(set(SCHEMA["$defs"]["stages"]["properties"]))
+
+# Flags that the workflow fills in: files, what the path says, what the task says.
+FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
+FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
+DERIVED = {"seed", "round", "gold_reward"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_keys_are_its_scripts_flags(stage):
+    flags = {f.name for f in dataclasses.fields(importlib.import_module(stage).Flags)}
+    settable = {name for name in flags - FILES - DERIVED if not name.endswith("output")}
+    keys = set(SCHEMA["$defs"][stage]["properties"]) - {"seed"}
+    assert keys == settable
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_closed_choice_in_a_script_is_the_same_choice_in_the_schema(stage):
+    for field in dataclasses.fields(importlib.import_module(stage).Flags):
+        key = SCHEMA["$defs"][stage]["properties"].get(field.name, {})
+        if "enum" in key:
+            assert tuple(key["enum"]) == field.metadata["choices"], field.name
+
+
+def test_gold_rewards_are_those_that_the_library_knows():
+    from preference.rewards import GOLD_REWARDS
+
+    assert SCHEMA["$defs"]["gold_reward"]["enum"] == list(GOLD_REWARDS)
+
+
+def test_every_stage_can_be_set_for_a_task_and_those_of_a_round_for_a_run():
+    settable = set(SCHEMA["$defs"]["task"]["properties"])
+    assert set(STAGES) <= settable
+    per_run = set(STAGES) - {"prepare_task", "initialize_model", "train_sft", "train_reward_model"}
+    assert per_run <= set(SCHEMA["$defs"]["run"]["properties"])

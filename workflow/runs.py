@@ -1,0 +1,104 @@
+"""What the config asks for, as pure functions of it: which runs there are, what each stage is told, what it reads.
+
+Nothing here knows of files on disk, of torch or of the workflow engine, so it can be tested with a dict.
+"""
+
+import shlex
+from pathlib import Path
+
+# What an algorithm's training stage reads, and whether that holds the reference's log-probabilities.
+ALGORITHMS = {"dpo": "reference_logps", "pref_ft": "pairs"}
+
+# Options that do not come from `stages`: the seed of a seeded stage, the number of a round.
+SEEDED = {
+    "initialize_model",
+    "train_sft",
+    "train_reward_model",
+    "generate_responses",
+    "construct_pairs",
+    "evaluate_policy",
+    *(f"train_{algorithm}" for algorithm in ALGORITHMS),
+}
+NUMBERED = {"generate_responses", "construct_pairs"}
+SAMPLING = {"generate_responses", "evaluate_policy"}
+
+
+def results(config: dict) -> str:
+    """The folder that everything of an experiment is made in."""
+    return f"results/{config['experiment']}"
+
+
+def tasks_of(config: dict, run: str) -> list[str]:
+    """The tasks that a run is made on: those it names, or all."""
+    return config["runs"][run].get("tasks", list(config["tasks"]))
+
+
+def rounds_of(config: dict, run: str) -> int:
+    return config["runs"][run].get("rounds", 1)
+
+
+def cells(config: dict) -> list[tuple[str, str, int]]:
+    """Every (task, run, seed) of the experiment."""
+    return [(t, r, s) for r in config["runs"] for t in tasks_of(config, r) for s in config["seeds"]]
+
+
+def runs_with(config: dict, algorithm: str) -> list[str]:
+    return [name for name, run in config["runs"].items() if run["algorithm"] == algorithm]
+
+
+def tasks_with_preferences(config: dict) -> list[str]:
+    """Tasks whose preferences are given as data; the others' are sampled from the SFT policy and labelled."""
+    return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
+
+
+def data_of(task: dict) -> dict[str, str]:
+    """A task's sources by role; a single source is the SFT data."""
+    return {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+
+
+def is_file(source: str) -> bool:
+    """A source that is a path rather than a hub id or the built-in data."""
+    return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in (".parquet", ".json", ".jsonl")
+
+
+def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
+    """The flags of a stage, apart from its files: `{**stages[stage], **task[stage], **run[stage]}` and what is derived.
+
+    Args:
+        wildcards: those of task, run, seed, round that the stage's output has. The stages that sample and label the
+            preferences have no run; a task's `preferences` key speaks for them.
+    """
+    task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
+    given = {**config["stages"].get(stage, {}), **task.get(stage, {})}
+    if not run:  # preferences are sampled on every prompt, not on one round's
+        given.pop("num_prompts", None)
+    chosen = {**given, **(run or task.get("preferences", {})).get(stage, {})}
+    if stage in SAMPLING:
+        chosen = {"engine": config.get("engine", "auto"), **chosen}
+    if stage in SEEDED:
+        chosen["seed"] = int(wildcards["seed"])
+    if stage in NUMBERED:
+        chosen["round"] = int(wildcards.get("round", 0 if stage == "generate_responses" else 1))
+    if stage in ("score_responses", "evaluate_policy"):
+        chosen["gold_reward"] = task.get("gold_reward")
+    if stage == "prepare_task":
+        chosen |= data_of(task)
+    return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None}
+
+
+def as_flags(chosen: dict[str, object]) -> str:
+    """Options as they are typed: `--beta 0.1 --pairing best_vs_worst`, each value quoted for the shell."""
+    words = []
+    for key, value in chosen.items():
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{key}", *(str(v).lower() if isinstance(v, bool) else str(v) for v in values)]
+    return shlex.join(words)
+
+
+def uses_gold_reward(config: dict, run: str) -> bool:
+    """Whether a run trains on the task's gold reward instead of the learned one."""
+    return config["runs"][run].get("reward", "learned") == "gold"
+
+
+def source_of(config: dict, run: str) -> str:
+    return config["runs"][run]["source"]
