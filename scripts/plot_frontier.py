@@ -7,12 +7,13 @@ down on the left is over-optimised. The KL axis grows like a square root, as in 
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from preference import stage, style
 from preference.stage import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
+STAR = {"color": style.SFT_COLOUR, "marker": "*", "markersize": 11, "linestyle": ""}
+TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
 
 
 @dataclass(frozen=True)
@@ -29,39 +30,43 @@ def main(flags: Flags) -> None:
         for (metric, title), axis in zip(METRICS.items(), row, strict=True):
             axis.set_title(f"{task}: {title}")
             draw(axis, metrics[metrics["task"] == task], metric, look)
-    style.legend(figure, look, sft=False)
+    style.legend(figure, look, STAR)
     style.save(figure, flags.output)
 
 
 def draw(axis, rows, metric: str, look: dict) -> None:
     """One path per run through (KL, reward) of its rounds, from the SFT policy (a star) on, arrows showing the way."""
-    points = rows[rows["metric"] == metric].merge(
-        rows[rows["metric"] == "kl"], on=["task", "run", "seed", "round"], suffixes=("", "_kl")
-    )
+    names = ["task", "run", "seed", "round"]
+    kl = rows[rows["metric"] == "kl"]
+    points = rows[rows["metric"] == metric].merge(kl, on=names, suffixes=("", "_kl"))
     if points.empty:
         return style.note(axis, "not measured here")
+    fill = {} if metric == "gold_reward" else {"markerfacecolor": "white"}
     for run in dict.fromkeys(points["run"]):
         line, seeds = style.lines_of(points[points["run"] == run])
         for seed in seeds:
-            axis.plot(seed["mean_kl"], seed["mean"], color=look[run]["color"], linewidth=0.8, alpha=0.4)
-        fill = {} if metric == "gold_reward" else {"markerfacecolor": "white"}
+            axis.plot(seed["mean_kl"], seed["mean"], color=look[run]["color"], **style.PALE)
         axis.plot(line["mean_kl"], line["mean"], **look[run], **fill, zorder=3)
-        arrows(axis, line["mean_kl"].to_numpy(), line["mean"].to_numpy(), look[run]["color"])
+        draw_arrows(axis, line["mean_kl"].to_numpy(), line["mean"].to_numpy(), look[run]["color"])
     start = points[points["round"] == 0]
-    axis.plot(
-        start["mean_kl"].mean(), start["mean"].mean(), marker="*", color=style.SFT_COLOUR, markersize=11, zorder=4
-    )
-    axis.annotate("SFT", (start["mean_kl"].mean(), start["mean"].mean()), (7, -10), textcoords="offset points")
-    axis.set_xscale("function", functions=(_signed_root, _signed_square))
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.set_xlabel("KL to SFT (nats per response)")
+    axis.plot(start["mean_kl"].mean(), start["mean"].mean(), **STAR, zorder=4)
+    scale(axis, points["mean_kl"].max())
 
 
-def arrows(axis, x, y, colour: str) -> None:
-    """An arrowhead at each point, coming from the one before."""
+def draw_arrows(axis, x, y, colour: str) -> None:
+    """An arrowhead in the middle of each step from one round to the next."""
+    head = {"arrowstyle": "-|>", "color": colour, "linewidth": 0, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 13}
     for i in range(1, len(x)):
-        style_ = {"arrowstyle": "-|>", "color": colour, "linewidth": 0, "shrinkB": 3, "mutation_scale": 9}
-        axis.annotate("", xy=(x[i], y[i]), xytext=(x[i - 1], y[i - 1]), arrowprops=style_, zorder=3)
+        middle = (_signed_square((_signed_root(x[i - 1]) + _signed_root(x[i])) / 2), (y[i - 1] + y[i]) / 2)
+        axis.annotate("", xy=middle, xytext=(x[i - 1], y[i - 1]), arrowprops=head, zorder=3)
+
+
+def scale(axis, largest: float) -> None:
+    """A square-root axis of KL up to the largest one, with round numbers as ticks."""
+    axis.set_xscale("function", functions=(_signed_root, _signed_square))
+    ticks = [0.0, *(tick for tick in TICKS if largest / 20 < tick < 1.1 * largest)]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_xlabel("KL to SFT (nats per response)")
 
 
 def _signed_root(x):  # an estimated KL can be a little below zero

@@ -18,9 +18,7 @@ class Flags:
     reward_model: str | None = flag("reward model folder; without it the gold reward is the training reward", None)
     gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
     batch_size: int = flag("responses per forward pass of the reward model", 64)
-    max_length: int = flag(
-        "longest prompt + response that the reward model reads; longer ones are cut", 2048
-    )
+    max_length: int = flag("longest prompt + response that the reward model reads; longer ones are cut", 2048)
 
 
 def main(flags: Flags) -> None:

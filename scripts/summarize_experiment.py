@@ -161,7 +161,7 @@ def as_text(final: pd.DataFrame) -> str:
 
 def _block(task: str, rows: list[dict]) -> str:
     judged = rows[0]["judged_by"]
-    names = list(dict.fromkeys([judged, f"{judged}_minus_sft", "reward", "num_tokens", "finished", "kl"]))
+    names = list(dict.fromkeys([judged, f"{judged}_minus_sft", "reward", "num_tokens", "kl"]))
     head = ["run", *(summaries.TITLES[name] for name in names), "above SFT"]
     body = [[row["run"], *(summaries.shown(*_triple(row, name)) for name in names), row["above_sft"]] for row in rows]
     table = [head, *body]

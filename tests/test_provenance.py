@@ -29,13 +29,17 @@ def edited(path: Path, old: str, new: str, script: str) -> tuple[dict, dict]:
 
 def test_it_covers_imports_of_imports_and_packages(scripts):
     found = provenance.fingerprint("train_dpo.py")
-    assert {"train_dpo.py", "preference/__init__.py", "preference/losses/contrastive.py", "preference/fit.py"} <= set(found)
+    assert {"train_dpo.py", "preference/__init__.py", "preference/losses/contrastive.py", "preference/fit.py"} <= set(
+        found
+    )
     assert "preference/losses/likelihood.py" not in found and "preference/pairs.py" not in found
 
 
 def test_a_loss_counts_for_those_who_import_it_only(scripts):
     loss = scripts / "preference" / "losses" / "contrastive.py"
-    before, after = edited(loss, "(1 - label_smoothing) * logsigmoid(logits)", "1.0 * logsigmoid(logits)", "train_dpo.py")
+    before, after = edited(
+        loss, "(1 - label_smoothing) * logsigmoid(logits)", "1.0 * logsigmoid(logits)", "train_dpo.py"
+    )
     assert [name for name in before if before[name] != after[name]] == ["preference/losses/contrastive.py"]
     assert "preference/losses/contrastive.py" not in provenance.fingerprint("train_pref_ft.py")
 

@@ -112,6 +112,7 @@ BROKEN = {
     "runs.a; touch x": ({"algorithm": "dpo", "source": "offline"}, "'a; touch x' is not a name"),
     "runs.../up": ({"algorithm": "dpo", "source": "offline"}, "is not a name"),
     "runs.seed1": ({"algorithm": "dpo", "source": "offline"}, "runs.seed1: the name is taken"),
+    "runs.sft": ({"algorithm": "dpo", "source": "offline"}, "runs.sft: the name is taken"),
     "experiment": ("../elsewhere", "experiment: '../elsewhere' is not a name"),
     "tasks.min_length.gold_reward": ("shortest", "'shortest' is not one of min_length, max_length"),
     "tasks.min_length.data": ("nowhere.parquet", "tasks.min_length.data.sft: no such file: nowhere.parquet"),

@@ -70,7 +70,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     """
     task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
     given = {**config["stages"].get(stage, {}), **task.get(stage, {})}
-    if not run:  # preferences are sampled on every prompt, not on one round's
+    if stage == "generate_responses" and not run:  # preferences are sampled on every prompt, not on one round's
         given.pop("num_prompts", None)
     chosen = {**given, **(run or task.get("preferences", {})).get(stage, {})}
     if stage in SAMPLING:

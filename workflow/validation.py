@@ -9,7 +9,7 @@ import yaml
 import runs
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
-FOLDERS = {"data", "tables", "figures"}  # names that the tree of results uses itself
+FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
 
 
 def problems(config: dict) -> list[str]:
@@ -74,10 +74,10 @@ def _as_yaml(number: float) -> str:
 
 
 def _contradictions(config: dict) -> list[str]:
-    found = [f"tasks.{name}: the name is taken by a folder of the results" for name in FOLDERS & set(config["tasks"])]
+    found = [f"tasks.{name}: the name is taken by the results' own" for name in FOLDERS & set(config["tasks"])]
     for name in config["runs"]:
         if name in FOLDERS or (name.startswith("seed") and name[4:].isdigit()):
-            found.append(f"runs.{name}: the name is taken by a folder of the results")
+            found.append(f"runs.{name}: the name is taken by the results' own")
     for name, task in config["tasks"].items():
         found += _task_problems(config, name, task)
     for name, run in config["runs"].items():

@@ -18,6 +18,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
 SFT_COLOUR = "#555555"
 SFT_LINE = {"color": SFT_COLOUR, "linestyle": "--", "linewidth": 1.2}
+PALE = {"linewidth": 0.8, "alpha": 0.4, "zorder": 2}  # single seeds beside their mean
 PANEL = (3.5, 2.9)  # inches
 SETTINGS = {
     "axes.axisbelow": True,
@@ -81,7 +82,7 @@ def draw_runs(axis, rows: pd.DataFrame, look: dict[str, dict]) -> None:
         line, seeds = lines_of(rows[rows["run"] == run])
         axis.plot(line["round"], line["mean"], zorder=3, **look[run])
         for seed in seeds:
-            axis.plot(seed["round"], seed["mean"], color=look[run]["color"], linewidth=0.8, alpha=0.4, zorder=2)
+            axis.plot(seed["round"], seed["mean"], color=look[run]["color"], **PALE)
         if not line["low"].isna().all():
             axis.fill_between(
                 line["round"], line["low"], line["high"], color=look[run]["color"], alpha=0.13, linewidth=0

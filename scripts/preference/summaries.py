@@ -77,7 +77,7 @@ def labelled(labels: tuple[str, ...], parts: int, flag: str) -> list[tuple[str, 
 
 
 def shown(mean: float, low: float, high: float) -> str:
-    """An interval in words: as many decimals as leave its width two significant digits."""
+    """An interval in words: mean [low, high], no finer than its width warrants."""
     if math.isnan(mean):
         return "–"
     if math.isnan(low) or math.isnan(high):
@@ -87,9 +87,9 @@ def shown(mean: float, low: float, high: float) -> str:
 
 
 def decimals(mean: float, low: float, high: float) -> int:
-    """Decimals that leave the width of an interval two significant digits; a point is shown with three."""
+    """Decimals that split the width of an interval into 5 to 50 steps; a point is shown with three digits."""
     width = high - low
-    digits = 1 - math.floor(math.log10(width)) if width > 0 else 2 - _magnitude(mean)
+    digits = -math.floor(math.log10(width / 5)) if width > 0 else 2 - _magnitude(mean)
     return min(max(digits, 0), 6)
 
 

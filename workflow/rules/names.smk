@@ -25,10 +25,10 @@ wildcard_constraints:
 # A program named `python` need not be the one that this runs in. vLLM has an environment of its own, because its
 # pins and those of the cluster plugin exclude each other; where it is installed, the stages that sample use it.
 PYTHON = sys.executable
-VLLM = Path(workflow.basedir if Path(workflow.basedir, "scripts").is_dir() else Path(workflow.basedir).parent)
-VLLM = VLLM / ".venv-vllm" / "bin" / "python"
-SAMPLER = str(VLLM) if VLLM.exists() and config.get("engine", "auto") != "transformers" else PYTHON
-SCRIPTS = str(Path(workflow.current_basedir).parents[1] / "scripts")
+PROJECT = Path(os.path.relpath(Path(workflow.current_basedir).parents[1]))
+SCRIPTS = PROJECT / "scripts"
+VLLM = PROJECT / ".venv-vllm" / "bin" / "python"
+SAMPLER = VLLM if VLLM.exists() and config.get("engine", "auto") != "transformers" else PYTHON
 
 # The log gets everything; the terminal gets progress, warnings and errors.
 LOGGED = " >> {log:q} 2> >(tee -a {log:q} >&2)"
@@ -42,6 +42,11 @@ def stage(name):
         return {"flags": runs.options(config, name, dict(wildcards)), "code": fingerprint(f"{name}.py")}
 
     return spec
+
+
+def code_of(name):
+    """The same for a script without options, as the tables' and the figures' are."""
+    return {"code": fingerprint(f"{name}.py")}
 
 
 def options(name):

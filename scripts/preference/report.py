@@ -1,0 +1,296 @@
+"""The report of an experiment as one HTML page: its template, and the sentences that its numbers amount to.
+
+Pure functions of rows. Prompts and responses are untrusted text: the template escapes every value, and the page's
+policy forbids scripts and anything from the network.
+"""
+
+import math
+import re
+
+import jinja2
+from markupsafe import Markup
+
+from preference.summaries import SFT, TITLES, shown
+
+QUESTION = (
+    "Does preference training improve on the SFT policy, and does it matter where the responses come from and whether"
+    " the loss pushes some of them down?"
+)
+MAIN = ("reward", "win_rate", "gold_win_rate", "num_tokens", "finished", "kl", "entropy")
+VERDICTS = {"yes": "▲ yes", "no": "▼ no, below", "unclear": "● unclear"}
+
+
+def render(**content) -> str:
+    """The page; `content` is what TEMPLATE names."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(TEMPLATE).render(style=Markup(STYLE), question=QUESTION, **content)
+
+
+def inline_svg(text: str, name: str) -> Markup:
+    """An SVG file as it may stand inside a page: no XML head, no metadata, and ids that are the figure's own."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
+    head, rest = text.split(">", 1)
+    width = re.search(r' width="([\d.]+)pt"', head)
+    # a fixed width and height would keep the figure from shrinking on a phone; the viewBox stays
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    limit = f' style="max-width: {1.25 * float(width[1]):.0f}pt"' if width else ""
+    return Markup(f'{head} role="img" aria-label="{name}"{limit}>{rest}')
+
+
+def main_table(rows: list[dict]) -> dict:
+    """The main table of one task: titles, and per run its cells as (mean, interval) and what it says against SFT."""
+    judged = rows[0]["judged_by"]
+    names = dict.fromkeys([judged, f"{judged}_minus_sft", *MAIN])
+    names = [name for name in names if any(known(row[name]) for row in rows)]
+    lines = [
+        {
+            "run": row["run"],
+            "verdict": row["above_sft"],
+            "words": VERDICTS.get(row["above_sft"], "–"),
+            "cells": [halves(*_interval(row, name)) for name in names],
+        }
+        for row in rows
+    ]
+    return {"task": rows[0]["task"], "titles": [TITLES[name] for name in names], "lines": lines, "judged": judged}
+
+
+def halves(mean: float, low: float, high: float) -> tuple[str, str]:
+    """The mean and its interval as two texts."""
+    mean_text, _, interval = shown(mean, low, high).partition(" ")
+    return mean_text, interval
+
+
+def conclusion(rows: list[dict]) -> str:
+    """What the rows of one task, best first, amount to, in plain words. Nothing here knows which run ought to win."""
+    return " ".join(
+        sentence
+        for make in (_ranking, _doubt, _against_sft, _exploited, _lengths, _scope)
+        if (sentence := make(rows)) is not None
+    )
+
+
+def _ranking(rows: list[dict]) -> str:
+    name = rows[0]["judged_by"]
+    best, worst = rows[0], rows[-1]
+    return (
+        f"In {TITLES[name]}, {called(best)} came out highest with {shown(*_interval(best, name))}"
+        f" and {called(worst)} lowest with {shown(*_interval(worst, name))}."
+    )
+
+
+def _doubt(rows: list[dict]) -> str | None:
+    """Which runs the best one's interval cannot be parted from."""
+    name = rows[0]["judged_by"]
+    low = rows[0][f"{name}_low"]
+    near = [row for row in rows[1:] if row[f"{name}_high"] >= low]
+    if not near:
+        return f"The interval of {called(rows[0])} overlaps no other."
+    whose = _and(called(row) for row in near)
+    return f"The interval of {called(rows[0])} overlaps {whose}: it does not settle their order."
+
+
+def _against_sft(rows: list[dict]) -> str:
+    texts = {
+        "yes": ("lies above it", "lie above it"),
+        "unclear": ("cannot be told from it", "cannot be told from it"),
+        "no": ("lies below it", "lie below it"),
+    }
+    said = []
+    for verdict, (one, many) in texts.items():
+        if names := [row["run"] for row in rows if row["above_sft"] == verdict]:
+            said.append(f"{_and(names)} {one if len(names) == 1 else many}")
+    return f"By the 95 % interval of the difference to SFT, prompt by prompt, {'; '.join(said)}."
+
+
+def _exploited(rows: list[dict]) -> str | None:
+    """Runs whose learned reward rose above SFT's while their gold reward did not."""
+    if rows[0]["judged_by"] != "gold_reward":
+        return "There is no gold reward here: the learned reward alone cannot tell improvement from exploitation."
+    names = [row["run"] for row in rows if row["above_sft"] in ("no", "unclear") and row["reward_minus_sft_low"] > 0]
+    if not names:
+        return None
+    return f"The learned reward rose without the gold reward in {_and(names)}: the reward model was exploited there."
+
+
+def _lengths(rows: list[dict]) -> str | None:
+    runs = sorted((row for row in rows if row["run"] != SFT), key=lambda row: row["num_tokens"])
+    sft = next((row for row in rows if row["run"] == SFT), None)
+    if sft is None or not runs:
+        return None
+    short, long = runs[0], runs[-1]
+    ends = f"{short['num_tokens']:.3g} ({short['run']})"
+    if short is not long:
+        ends = f"between {ends} and {long['num_tokens']:.3g} ({long['run']})"
+    return f"Responses of SFT have {sft['num_tokens']:.3g} tokens on average, those of the runs {ends}."
+
+
+def _scope(rows: list[dict]) -> str:
+    prompts, seeds = rows[0]["prompts"], max(row["seeds"] for row in rows)
+    if seeds == 1:
+        return (
+            f"All of this is one seed: the intervals are over {prompts} prompts and do not say how another training"
+            " run would have come out."
+        )
+    return f"The intervals are over {prompts} prompts and {seeds} seeds; so few seeds make them somewhat narrow."
+
+
+def called(row: dict) -> str:
+    return "the SFT policy" if row["run"] == SFT else row["run"]
+
+
+def known(value) -> bool:
+    return value is not None and not math.isnan(value)
+
+
+def _interval(row: dict, name: str) -> tuple[float, float, float]:
+    return row[name], row[f"{name}_low"], row[f"{name}_high"]
+
+
+def _and(names) -> str:
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --soft: #62676e; --line: #d9dce0; --paper: #fff; --card: #f6f7f8;
+  --yes: #0a6b4b; --no: #a33b00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e6e9; --soft: #9aa1a9; --line: #3a3f45; --paper: #16181b;
+  --card: #1f2226; --yes: #52c79b; --no: #f0925a; } }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0 auto; padding: 1rem 1rem 4rem; max-width: 78rem; color: var(--ink); background: var(--paper);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { margin: .5rem 0 0; font-size: 1.7rem; overflow-wrap: anywhere; }
+h2 { margin: 2.5rem 0 .5rem; font-size: 1.2rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
+h3 { margin: 1.5rem 0 .4rem; font-size: 1rem; }
+p { max-width: 46rem; }
+.soft, small { color: var(--soft); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .7rem .35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; }
+td.any { white-space: normal; min-width: 12rem; }
+tr.sft td { background: var(--card); }
+td small { display: block; font-size: .78rem; }
+.yes { color: var(--yes); font-weight: 600; } .no { color: var(--no); font-weight: 600; }
+figure { margin: 1rem 0; padding: .6rem; background: #fff; border: 1px solid var(--line); border-radius: 6px;
+  overflow-x: auto; }
+figure svg { display: block; width: 100%; min-width: 34rem; height: auto; margin: 0 auto; }
+details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; }
+.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(13rem, 100%), 1fr)); gap: .6rem; }
+.answers > div { min-width: 0; padding: .5rem .7rem; background: var(--card); border-radius: 6px; }
+pre { margin: .2rem 0; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate;
+  font: .84rem/1.45 ui-monospace, monospace; }
+.answers pre, .prompt pre { max-height: 16rem; overflow-y: auto; }
+.prompt { border-left: 3px solid var(--line); padding-left: .7rem; margin: 1.2rem 0 .6rem; }
+"""
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{{ experiment }}</title>
+<style>{{ style }}</style>
+</head>
+<body>
+<h1>{{ experiment }}</h1>
+<p>{{ question }}</p>
+
+<h2>What came out</h2>
+{% for table in tables %}
+{% if tables|length > 1 %}<h3>{{ table.task }}</h3>{% endif %}
+<p>{{ table.conclusion }}</p>
+<div class="wide"><table>
+<tr><th>run</th><th>above SFT?</th>{% for title in table.titles %}<th>{{ title }}</th>{% endfor %}</tr>
+{% for line in table.lines %}
+<tr{% if line.run == "sft" %} class="sft"{% endif %}><td>{{ line.run }}</td><td class="{{ line.verdict }}">\
+{{ line.words }}</td>
+{% for mean, interval in line.cells %}<td>{{ mean }}<small>{{ interval }}</small></td>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+{% endfor %}
+<p><small>Means over the held-out prompts after a run's last round, with 95 % bootstrap intervals. “− SFT” is the
+difference prompt by prompt; a run is above SFT if the interval of that difference lies above zero, below if it lies
+below, and unclear if it holds zero. Finished: closed by the end-of-sequence token. KL to the SFT policy in nats per
+response, entropy in nats per token. Win rates count ties as half.</small></p>
+
+{% if figures %}<h2>Figures</h2>
+{% for figure in figures %}<figure>{{ figure }}</figure>
+{% endfor %}{% endif %}
+
+<h2>What the runs start from</h2>
+<div class="wide"><table>
+<tr><th>SFT policy</th>{% for title in sft.titles %}<th>{{ title }}</th>{% endfor %}<th>prompts</th></tr>
+{% for line in sft.lines %}
+<tr><td>{{ line.label }}</td>{% for mean, interval in line.cells %}<td>{{ mean }}<small>{{ interval }}</small></td>\
+{% endfor %}<td>{{ line.count }}</td></tr>
+{% endfor %}
+</table></div>
+{% if reward_models.lines %}
+<div class="wide"><table>
+<tr><th>reward model</th>{% for title in reward_models.titles %}<th>{{ title }}</th>{% endfor %}<th>pairs</th></tr>
+{% for line in reward_models.lines %}
+<tr><td>{{ line.label }}</td>{% for mean, interval in line.cells %}<td>{{ mean }}<small>{{ interval }}</small></td>\
+{% endfor %}<td>{{ line.count }}</td></tr>
+{% endfor %}
+</table></div>
+<p><small>Accuracy on held-out pairs; 0.5 is chance.</small></p>
+{% endif %}
+
+<h2>The runs</h2>
+<div class="wide"><table>
+<tr><th>run</th><th>algorithm</th><th>source</th><th>rounds</th><th>reference</th><th>what it sets differently</th></tr>
+{% for run in runs %}
+<tr><td>{{ run.name }}</td><td>{{ run.algorithm }}</td><td>{{ run.source }}</td><td>{{ run.rounds }}</td>
+<td>{{ run.reference }}</td><td class="any">{{ run.rest }}</td></tr>
+{% endfor %}
+</table></div>
+
+{% if pairs %}<h2>Pairs</h2>
+<details{% if pairs|length <= 12 %} open{% endif %}><summary>Pairs of every round</summary><div class="wide"><table>
+<tr><th>run</th><th>round</th><th>rows read</th><th>pairs</th><th>prompts dropped</th></tr>
+{% for line in pairs %}
+<tr><td>{{ line.run }}</td><td>{{ line.round }}</td><td>{{ line.rows_in }}</td><td>{{ line.rows_out }}</td>
+<td class="any">{{ line.dropped }}</td></tr>
+{% endfor %}
+</table></div></details>{% endif %}
+
+<h2>Every round</h2>
+{% for table in rounds %}
+<details><summary>{{ table.name }}</summary><div class="wide"><table>
+<tr><th>round</th>{% for title in table.titles %}<th>{{ title }}</th>{% endfor %}</tr>
+{% for line in table.lines %}
+<tr><td>{{ line.round }}</td>{% for mean, interval in line.cells %}<td>{{ mean }}<small>{{ interval }}</small></td>\
+{% endfor %}</tr>
+{% endfor %}
+</table></div></details>
+{% endfor %}
+
+{% if examples %}<h2>Answers side by side</h2>
+<p><small>The first prompts in the order of their ids, which is as good as random; the text is the models’.</small></p>
+{% for example in examples %}
+<div class="prompt"><small>{{ example.task }}, prompt {{ example.prompt_id }}</small>
+<pre dir="auto">{{ example.prompt }}</pre></div>
+<div class="answers">
+{% for answer in example.answers %}
+<div><small><b>{{ answer.run }}</b> · {{ answer.about }}</small>
+{% if answer.response.strip() %}<pre dir="auto">{{ answer.response }}</pre>
+{% else %}<p class="soft">(empty)</p>{% endif %}
+</div>
+{% endfor %}
+</div>
+{% endfor %}{% endif %}
+
+<h2>How it was made</h2>
+<details><summary>The config</summary><pre>{{ config }}</pre></details>
+<p class="soft">{% for name, version in versions %}{{ name }} {{ version }}{{ ", " if not loop.last }}{% endfor %}</p>
+</body>
+</html>
+"""

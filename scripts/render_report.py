@@ -1,0 +1,187 @@
+"""Make report.html, one page that needs nothing else, from an experiment's tables, figures, samples and config.
+
+Files that belong to a part of the experiment are given as LABEL=PATH; a label is task/seed, task/run/seed or
+task/run/seed/round.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from preference import records, report, stage, summaries
+from preference.stage import InputError, flag
+from preference.summaries import SFT, TITLES
+
+SFT_HEALTH = {"perplexity": "perplexity of held-out answers", "finished": "finished", "num_tokens": "tokens"}
+REWARD_MODEL = {"accuracy": "held-out accuracy", "loss": "loss"}
+ROUND_METRICS = ("gold_reward", "reward", "win_rate", "num_tokens", "finished", "kl", "margin", "accuracy")
+AXES = ("algorithm", "source", "rounds", "reference")
+
+
+@dataclass(frozen=True)
+class Flags:
+    experiment: str = flag("name of the experiment")
+    config: str = flag("the resolved config, YAML")
+    metrics: str = flag("tables/metrics.csv")
+    final: str = flag("tables/final.csv")
+    sft: tuple[str, ...] = flag("task/seed=evaluation.json of each SFT policy")
+    samples: tuple[str, ...] = flag("task/run/seed=evaluation.parquet after the last round; the run of SFT is 'sft'")
+    output: str = flag("report.html to write")
+    figures: tuple[str, ...] = flag("SVG files, in the order to show them", default=())
+    reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
+    pairs: tuple[str, ...] = flag("task/run/seed/roundN=pairs.parquet", default=())
+    num_examples: int = flag("prompts per task to show answers to", default=4)
+
+
+def main(flags: Flags) -> None:
+    config = read_text(flags.config)
+    metrics = summaries.read_csv(flags.metrics, summaries.TIDY)
+    final = summaries.read_csv(flags.final, ["task", "run", "judged_by", "above_sft"]).fillna({"above_sft": ""})
+    tasks = [rows.to_dict("records") for _, rows in final.groupby("task", sort=False)]
+    evaluations = {label: summaries.read_evaluation(path) for label, path in labelled(flags.sft, 2, "sft")}
+    models = {
+        label: summaries.read_evaluation(path) for label, path in labelled(flags.reward_models, 2, "reward_models")
+    }
+    page = report.render(
+        experiment=flags.experiment,
+        tables=[report.main_table(rows) | {"conclusion": report.conclusion(rows)} for rows in tasks],
+        figures=[report.inline_svg(read_svg(path), Path(path).stem) for path in flags.figures],
+        sft=health_table(evaluations, SFT_HEALTH),
+        reward_models=health_table(models, REWARD_MODEL),
+        runs=run_rows(yaml.safe_load(config) or {}, metrics),
+        pairs=[pair_row(label, path) for label, path in labelled(flags.pairs, 4, "pairs")],
+        rounds=[round_table(rows) for _, rows in metrics.groupby(["task", "run", "seed"], sort=False)],
+        examples=examples(flags),
+        config=config,
+        versions=sorted({pair for content in evaluations.values() for pair in content.get("versions", {}).items()}),
+    )
+    summaries.write_text(flags.output, page)
+    print(f"{len(page):,} characters")
+
+
+def labelled(values: tuple[str, ...], parts: int, flag_name: str) -> list[tuple[tuple[str, ...], str]]:
+    """Split LABEL=PATH and the label at its slashes."""
+    if wrong := [value for value in values if "=" not in value]:
+        raise InputError(f"--{flag_name}: '{wrong[0]}' is not LABEL=PATH")
+    labels, paths = zip(*(value.split("=", 1) for value in values), strict=True) if values else ((), ())
+    return list(zip(summaries.labelled(labels, parts, flag_name), paths, strict=True))
+
+
+def health_table(evaluations: dict[tuple[str, ...], dict], titles: dict[str, str]) -> dict:
+    """A line per label with the metrics that any of them has."""
+    names = [name for name in titles if any(name in content["metrics"] for content in evaluations.values())]
+    lines = [
+        {
+            "label": f"{task}, seed {seed}",
+            "cells": [interval_cell(content["metrics"].get(name)) for name in names],
+            "count": content.get("num_prompts", max(metric.get("n", 0) for metric in content["metrics"].values())),
+        }
+        for (task, seed), content in evaluations.items()
+    ]
+    return {"titles": [titles[name] for name in names], "lines": lines}
+
+
+def interval_cell(metric: dict | None) -> tuple[str, str]:
+    """The mean and its interval as two texts; a dash where the metric is not there."""
+    return report.halves(metric["mean"], metric["low"], metric["high"]) if metric else ("–", "")
+
+
+def run_rows(config: dict, metrics: pd.DataFrame) -> list[dict]:
+    """What each run is, from the config; the number of rounds is that of the metrics, where the config is silent."""
+    rounds = metrics.groupby("run")["round"].max()
+    rows = []
+    for name in dict.fromkeys(metrics["run"]):
+        run = dict(config.get("runs", {}).get(name, {}))
+        axes = {axis: as_line(run.pop(axis)) if axis in run else "–" for axis in AXES}
+        axes["rounds"] = rounds[name] if axes["rounds"] == "–" else axes["rounds"]
+        rows.append({"name": name, **axes, "rest": as_line(run) if run else "–"})
+    return rows
+
+
+def as_line(value) -> str:
+    """A config value on one line, as YAML: a mapping without its outer braces."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=True)
+    text = text.removesuffix("\n...\n").strip()
+    return text[1:-1] if isinstance(value, dict) else text
+
+
+def pair_row(label: tuple[str, ...], path: str) -> dict:
+    """How many pairs a round has, out of how many rows, and why prompts were dropped: from the table's metadata."""
+    task, run, seed, number = label
+    made_by = records.metadata(path)
+    dropped = [f"{count} {reason}" for reason, count in sorted(made_by.get("dropped", {}).items())]
+    return {
+        "run": f"{task} / {run}, seed {seed}",
+        "round": number.removeprefix("round"),
+        "rows_in": made_by.get("rows_in", "–"),
+        "rows_out": made_by.get("rows_out", "–"),
+        "dropped": ", ".join(dropped) or "none",
+    }
+
+
+def round_table(rows: pd.DataFrame) -> dict:
+    """The main metrics of one run and seed by round."""
+    task, run, seed = rows.iloc[0][["task", "run", "seed"]]
+    names = [name for name in ROUND_METRICS if (rows["metric"] == name).any()]
+    cells = {(row["round"], row["metric"]): row for row in rows.to_dict("records")}
+    numbers = sorted(set(rows["round"]))
+    lines = [{"round": n, "cells": [interval_cell(cells.get((n, name))) for name in names]} for n in numbers]
+    whose = "mean of seeds" if seed == summaries.MEAN else f"seed {seed}"
+    titles = {"margin": "margin", "accuracy": "pair accuracy", **TITLES}
+    return {"name": f"{task} / {run}, {whose}", "titles": [titles[name] for name in names], "lines": lines}
+
+
+def examples(flags: Flags) -> list[dict]:
+    """The first sample of SFT and of every run to the first prompts of each task, of each run's first seed."""
+    tables: dict[str, dict[str, dict]] = {}  # task: run: prompt_id: row
+    for (task, run, _), path in labelled(flags.samples, 3, "samples"):
+        if run not in tables.setdefault(task, {}):
+            rows = sorted(records.read(path, "evaluation"), key=lambda row: -row["sample_id"])
+            tables[task][run] = {row["prompt_id"]: row for row in rows}
+    return [
+        example
+        for task, runs in tables.items()
+        for example in task_examples(task, dict(sorted(runs.items(), key=lambda item: item[0] != SFT)), flags)
+    ]
+
+
+def task_examples(task: str, runs: dict[str, dict[str, dict]], flags: Flags) -> list[dict]:
+    shared = sorted(set.intersection(*(set(rows) for rows in runs.values())))
+    return [
+        {
+            "task": task,
+            "prompt_id": prompt_id,
+            "prompt": next(iter(runs.values()))[prompt_id]["prompt"],
+            "answers": [answer(run, rows[prompt_id]) for run, rows in runs.items()],
+        }
+        for prompt_id in shared[: flags.num_examples]
+    ]
+
+
+def answer(run: str, row: dict) -> dict:
+    gold = "" if row["gold_reward"] is None else f"gold {row['gold_reward']:.3g}, "
+    cut = ", cut at the limit" if row["finish_reason"] == "length" else ""
+    return {
+        "run": run,
+        "response": row["response"],
+        "about": f"{gold}learned {row['reward']:.3g}, {row['num_tokens']} tokens{cut}",
+    }
+
+
+def read_svg(path: str) -> str:
+    text = read_text(path)
+    if "<svg" not in text:
+        raise InputError(f"{path}: is not an SVG figure")
+    return text
+
+
+def read_text(path: str) -> str:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    return Path(path).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

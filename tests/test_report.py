@@ -1,0 +1,156 @@
+"""The report: nothing of a model's text is markup, nothing is fetched, and it says what the numbers say."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from experiment import make, write_pairs
+
+import plot_rewards
+import render_report
+from preference import report
+
+CONFIG = """experiment: length  # <script>alert("config")</script>
+runs:
+  worse: {algorithm: pref_ft, source: offline}
+  better: {algorithm: dpo, source: on_policy, reference: previous, rounds: 1, train_dpo: {beta: 0.3}}
+"""
+ROW = {
+    "task": "t",
+    "run": "a",
+    "judged_by": "gold_reward",
+    "above_sft": "yes",
+    "prompts": 9,
+    "seeds": 1,
+    "num_tokens": 5.0,
+}
+
+
+def row(run: str, gold: tuple, above_sft: str, reward_gain: float = 0.0) -> dict:
+    names = ("gold_reward", "gold_reward_low", "gold_reward_high")
+    return {
+        **ROW,
+        "run": run,
+        **dict(zip(names, gold, strict=True)),
+        "above_sft": above_sft,
+        "reward_minus_sft_low": reward_gain,
+    }
+
+
+@pytest.fixture
+def flags(tmp_path) -> render_report.Flags:
+    tables = make(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    plot_rewards.main(plot_rewards.Flags(tables.metrics_output, str(tmp_path / "rewards.svg")))
+    write_pairs(tmp_path / "pairs.parquet")
+    named = zip(("length/sft/1", *tables.runs), (*tables.baseline_samples, *tables.samples), strict=True)
+    return render_report.Flags(
+        experiment="length <&>",
+        config=str(tmp_path / "config.yaml"),
+        metrics=tables.metrics_output,
+        final=tables.final_output,
+        sft=(f"length/1={tmp_path}/sft/1/evaluation.json",),
+        reward_models=(f"length/1={tmp_path}/sft/1/evaluation.json",),
+        samples=tuple(f"{label}={path}" for label, path in named),
+        figures=(str(tmp_path / "rewards.svg"),),
+        pairs=(f"length/better/1/round1={tmp_path / 'pairs.parquet'}",),
+        output=str(tmp_path / "report.html"),
+    )
+
+
+@pytest.fixture
+def page(flags) -> str:
+    render_report.main(flags)
+    return Path(flags.output).read_text()
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes; fails where a closing tag does not match."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_responses_prompts_and_config_are_escaped(page):
+    elements = Elements(page).found
+    assert not [tag for tag, _ in elements if tag in ("script", "iframe", "object", "link", "img")]
+    assert len(re.findall(r"&lt;script&gt;alert\(\d\)&lt;/script&gt; &amp;", page)) == 4 * 3
+    assert "&lt;script&gt;alert(&#39;prompt&#39;)" in page and "&lt;script&gt;alert(&#34;config&#34;)" in page
+    assert "length &lt;&amp;&gt;" in page
+
+
+def test_nothing_is_fetched_from_elsewhere(page):
+    for tag, attributes in Elements(page).found:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
+    assert "@import" not in page and not re.search(r"url\((?!#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_ids_of_two_figures_do_not_meet(flags, tmp_path):
+    (tmp_path / "other.svg").write_bytes((tmp_path / "rewards.svg").read_bytes())
+    figures = (str(tmp_path / "rewards.svg"), str(tmp_path / "other.svg"))
+    render_report.main(render_report.Flags(**{**vars(flags), "figures": figures}))
+    elements = Elements(text := Path(flags.output).read_text()).found
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', text)) <= set(ids)
+
+
+def test_the_page_says_what_came_out(page):
+    assert "In gold reward, better came out highest" in page and "and worse lowest" in page
+    assert "better lies above it; worse lies below it" in page
+    assert page.index("<td>better</td>") < page.index("<td>sft</td>") < page.index("<td>worse</td>")
+    assert "3 tied rewards" in page and "train_dpo: {beta: 0.3}" in page and "torch 2.13.0" in page
+
+
+def test_equal_inputs_give_an_equal_page(flags):
+    pages = []
+    for _ in range(2):
+        render_report.main(flags)
+        pages.append(Path(flags.output).read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_the_words_follow_the_numbers_not_the_names():
+    text = report.conclusion([row("sft", (3, 2.9, 3.1), ""), row("dpo", (1, 0.9, 1.1), "no", reward_gain=0.5)])
+    assert "the SFT policy came out highest" in text and "dpo lowest" in text
+    assert "dpo lies below it" in text and "overlaps no other" in text
+    assert "exploited" in text
+
+
+def test_overlap_is_said():
+    text = report.conclusion(
+        [row("a", (3, 2, 4), "yes"), row("b", (2.5, 1, 3), "unclear"), row("sft", (1, 0, 1.5), "")]
+    )
+    assert "The interval of a overlaps b: it does not settle their order." in text
+    assert "a lies above it; b cannot be told from it" in text
+    assert "one seed" in text
+
+
+def test_a_missing_file_ends_in_one_line(flags, tmp_path):
+    Path(flags.final).unlink()
+    listed = [f"--{k}={v}" for k, v in vars(flags).items() if isinstance(v, str)]
+    listed += [f"--{name}={getattr(flags, name)[0]}" for name in ("sft", "samples")]
+    command = [sys.executable, render_report.__file__, *listed]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert f"{flags.final}: no such file" in ended.stderr
