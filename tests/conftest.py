@@ -8,10 +8,10 @@ SENTENCES = ["count to three", "one two three", "say hi", "hi there", "name a co
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory):
     """The folder of an untrained GPT-NeoX with a byte-level BPE: real files, small enough to load in a blink."""
-    import initialize_model
     import torch
     from transformers import GPTNeoXForCausalLM
 
+    import initialize_model
     from preference import policies
 
     folder = tmp_path_factory.mktemp("models") / "tiny"

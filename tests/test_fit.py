@@ -1,9 +1,8 @@
 """The training loop: order, accumulation, resuming, and what it refuses."""
 
+import pytest
 import torch
 from safetensors.torch import load_file
-
-import pytest
 
 from preference import fit, policies, provenance, tokens
 from preference.checkpoints import Checkpoints

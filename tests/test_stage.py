@@ -24,7 +24,7 @@ class Flags:
 
 
 def test_flags_become_the_dataclass_with_its_types():
-    found = stage.parse(Flags, "--beta 0.5 --names a b --keep true --pairing random".split())
+    found = stage.parse(Flags, ["--beta", "0.5", "--names", "a", "b", "--keep", "true", "--pairing", "random"])
     assert found == Flags(beta=0.5, rounds=3, names=("a", "b"), keep=True, model=None, pairing="random")
 
 

@@ -4,9 +4,8 @@ import difflib
 from pathlib import Path
 
 import jsonschema
-import yaml
-
 import runs
+import yaml
 
 SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use

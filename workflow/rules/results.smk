@@ -1,131 +1,115 @@
 # Tables, figures and the report: what the experiment found, from the evaluations of every round.
-CELLS = runs.cells(config)
-LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]
-BASELINES = list(dict.fromkeys((task, seed) for task, _, seed in CELLS))
-
-
-def cell(pattern, task, run, seed, number=None):
-    """A path of one (task, run, seed), by default of its last round."""
-    return pattern.format(task=task, run=run, seed=seed, round=number or runs.rounds_of(config, run))
-
-
-def evaluations_of_run(wildcards):
-    last = runs.rounds_of(config, wildcards.run)
-    rounds = [cell(ROUND, **wildcards, number=number) for number in range(1, last + 1)]
-    return [f"{folder}/evaluation.json" for folder in [SEED.format(**wildcards) + "/sft", *rounds]]
-
-
-def pairs_of_every_round():
-    """task/run/seed/roundN -> the round's pairs."""
-    return {
-        f"{task}/{run}/{seed}/round{number}": cell(ROUND + "/pairs.parquet", task, run, seed, number)
-        for task, run, seed in CELLS
-        for number in range(1, runs.rounds_of(config, run) + 1)
-    }
-
-
-def labelled(paths):
-    return [f"{label}={path}" for label, path in paths.items()]
-
-
-SFT = {f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.json" for task, seed in BASELINES}
-REWARD_MODELS = {label: path.replace("/sft/", "/reward_model/") for label, path in SFT.items()}
-SAMPLES = {f"{task}/sft/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet" for task, seed in BASELINES}
-SAMPLES |= {label: cell(ROUND + "/evaluation.parquet", *each) for label, each in zip(LABELS, CELLS)}
 
 
 rule summarize_run:
     input:
         evaluations_of_run,
     output:
-        RUN + "/metrics.csv",
+        f"{RUN}/metrics.csv",
     log:
-        RUN + "/metrics.log",
+        f"{RUN}/metrics.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         stage=code_of("summarize_run"),
+        command=command("summarize_run"),
     message:
         "summarize_run {wildcards.task}, {wildcards.run}, seed {wildcards.seed}"
     shell:
-        START + "{PYTHON} {SCRIPTS}/summarize_run.py --evaluations {input:q} --output {output:q}" + LOGGED
+        "{params.command} --evaluations {input:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule summarize_experiment:
     input:
-        metrics=[cell(RUN + "/metrics.csv", *each) for each in CELLS],
-        samples=[cell(ROUND + "/evaluation.parquet", *each) for each in CELLS],
+        metrics=[cell(f"{RUN}/metrics.csv", *each) for each in CELLS],
+        samples=[cell(f"{ROUND}/evaluation.parquet", *each) for each in CELLS],
         baseline_samples=[f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet" for task, seed in BASELINES],
     output:
-        metrics=RESULTS + "/tables/metrics.csv",
-        final=RESULTS + "/tables/final.csv",
-        text=RESULTS + "/tables/final.txt",
+        metrics=f"{RESULTS}/tables/metrics.csv",
+        final=f"{RESULTS}/tables/final.csv",
+        text=f"{RESULTS}/tables/final.txt",
     log:
-        RESULTS + "/tables/tables.log",
+        f"{RESULTS}/tables/tables.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         stage=code_of("summarize_experiment"),
+        command=command("summarize_experiment"),
         runs=LABELS,
         baselines=[f"{task}/{seed}" for task, seed in BASELINES],
     message:
         "summarize_experiment"
     shell:
-        START
-        + "{PYTHON} {SCRIPTS}/summarize_experiment.py --runs {params.runs:q} --metrics {input.metrics:q}"
+        "{params.command} --runs {params.runs:q} --metrics {input.metrics:q}"
         " --samples {input.samples:q} --baselines {params.baselines:q} --baseline_samples {input.baseline_samples:q}"
-        " --metrics_output {output.metrics:q} --final_output {output.final:q} --text_output {output.text:q}" + LOGGED
+        " --metrics_output {output.metrics:q} --final_output {output.final:q} --text_output {output.text:q}"
+        " >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule plot_rewards:
     input:
-        RESULTS + "/tables/metrics.csv",
+        f"{RESULTS}/tables/metrics.csv",
     output:
-        svg=report(RESULTS + "/figures/rewards.svg", category="Figures"),
-        png=RESULTS + "/figures/rewards.png",
+        svg=report(f"{RESULTS}/figures/rewards.svg", category="Figures"),
+        png=f"{RESULTS}/figures/rewards.png",
     log:
-        RESULTS + "/figures/rewards.log",
+        f"{RESULTS}/figures/rewards.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         stage=code_of("plot_rewards"),
+        command=command("plot_rewards"),
     message:
         "plot_rewards"
     shell:
-        START + "{PYTHON} {SCRIPTS}/plot_rewards.py --metrics {input:q} --output {output.svg:q}" + LOGGED
+        "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule plot_margins:
     input:
-        RESULTS + "/tables/metrics.csv",
+        f"{RESULTS}/tables/metrics.csv",
     output:
-        svg=report(RESULTS + "/figures/margins.svg", category="Figures"),
-        png=RESULTS + "/figures/margins.png",
+        svg=report(f"{RESULTS}/figures/margins.svg", category="Figures"),
+        png=f"{RESULTS}/figures/margins.png",
     log:
-        RESULTS + "/figures/margins.log",
+        f"{RESULTS}/figures/margins.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         stage=code_of("plot_margins"),
+        command=command("plot_margins"),
     message:
         "plot_margins"
     shell:
-        START + "{PYTHON} {SCRIPTS}/plot_margins.py --metrics {input:q} --output {output.svg:q}" + LOGGED
+        "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule plot_frontier:
     input:
-        RESULTS + "/tables/metrics.csv",
+        f"{RESULTS}/tables/metrics.csv",
     output:
-        svg=report(RESULTS + "/figures/frontier.svg", category="Figures"),
-        png=RESULTS + "/figures/frontier.png",
+        svg=report(f"{RESULTS}/figures/frontier.svg", category="Figures"),
+        png=f"{RESULTS}/figures/frontier.png",
     log:
-        RESULTS + "/figures/frontier.log",
+        f"{RESULTS}/figures/frontier.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         stage=code_of("plot_frontier"),
+        command=command("plot_frontier"),
     message:
         "plot_frontier"
     shell:
-        START + "{PYTHON} {SCRIPTS}/plot_frontier.py --metrics {input:q} --output {output.svg:q}" + LOGGED
+        "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule write_config:
     output:
-        RESULTS + "/config.yaml",
+        f"{RESULTS}/config.yaml",
     log:
-        RESULTS + "/config.log",
+        f"{RESULTS}/config.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         text=yaml.safe_dump(dict(config), sort_keys=False),
     message:
@@ -136,20 +120,23 @@ rule write_config:
 
 rule render_report:
     input:
-        config=RESULTS + "/config.yaml",
-        metrics=RESULTS + "/tables/metrics.csv",
-        final=RESULTS + "/tables/final.csv",
-        figures=expand(RESULTS + "/figures/{name}.svg", name=["rewards", "margins", "frontier"]),
+        config=f"{RESULTS}/config.yaml",
+        metrics=f"{RESULTS}/tables/metrics.csv",
+        final=f"{RESULTS}/tables/final.csv",
+        figures=[f"{RESULTS}/figures/{name}.svg" for name in ("rewards", "margins", "frontier")],
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
         samples=SAMPLES.values(),
         pairs=pairs_of_every_round().values(),
     output:
-        report(RESULTS + "/report.html", category="Summary"),
+        report(f"{RESULTS}/report.html", category="Summary"),
     log:
-        RESULTS + "/report.log",
+        f"{RESULTS}/report.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         stage=code_of("render_report"),
+        command=command("render_report", experiment=config["experiment"]),
         sft=labelled(SFT),
         reward_models=labelled(REWARD_MODELS),
         samples=labelled(SAMPLES),
@@ -157,8 +144,7 @@ rule render_report:
     message:
         "render_report"
     shell:
-        START
-        + "{PYTHON} {SCRIPTS}/render_report.py --experiment {config[experiment]:q} --config {input.config:q}"
+        "{params.command} --config {input.config:q}"
         " --metrics {input.metrics:q} --final {input.final:q} --figures {input.figures:q} --sft {params.sft:q}"
         " --reward_models {params.reward_models:q} --samples {params.samples:q} --pairs {params.pairs:q}"
-        " --output {output:q}" + LOGGED
+        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

@@ -1,0 +1,185 @@
+# What every file of rules uses: the tree of results, how a stage is called, and what each stage reads.
+found = validation.problems(config)
+if found:
+    source = ", ".join(map(str, workflow.configfiles)) or "config"
+    for problem in found:
+        print(f"{source}: {problem}", file=sys.stderr)
+    sys.exit(1)
+
+# The tree of results.
+RESULTS = runs.results(config)
+TASK = f"{RESULTS}/{{task}}"
+SEED = f"{TASK}/seed{{seed}}"
+RUN = f"{TASK}/{{run}}/seed{{seed}}"
+ROUND = f"{RUN}/round{{round}}"
+
+
+wildcard_constraints:
+    task="|".join(config["tasks"]),
+    run="|".join(config["runs"]),
+    seed=r"\d+",
+    round=r"[1-9]\d*",
+    split="preferences|eval_preferences",
+
+
+# A program named `python` need not be the one that this runs in. vLLM has an environment of its own, because its
+# pins and those of the cluster plugin exclude each other; where it is installed, the stages that sample use it.
+PROJECT = Path(os.path.relpath(Path(workflow.current_basedir).parents[1]))
+SCRIPTS = PROJECT / "scripts"
+
+
+def stage(name):
+    """What makes an output of this stage stale: its flags, and the code that it runs. One value, plain types."""
+
+    def spec(wildcards):
+        return {"flags": runs.options(config, name, dict(wildcards)), "code": fingerprint(f"{name}.py")}
+
+    return spec
+
+
+def code_of(name):
+    """The same for a script without options, as the tables' and the figures' are."""
+    return {"code": fingerprint(f"{name}.py")}
+
+
+def command(name, **fixed):
+    """A stage as it is typed: interpreter, script, flags. What depends on resources counts as derived, and so neither
+    another interpreter nor another folder ever triggers a rerun; the flags do, through `stage`."""
+
+    def typed(wildcards, resources):
+        chosen = fixed or ({} if "task" not in wildcards.keys() else runs.options(config, name, dict(wildcards)))
+        return f"{interpreter(name)} {shlex.quote(str(SCRIPTS / name))}.py {runs.as_flags(chosen)}"
+
+    return typed
+
+
+def interpreter(name):
+    if workflow.deployment_settings.deployment_method:
+        return "python"  # that of the environment that `--sdm` makes
+    vllm = PROJECT / ".venv-vllm" / "bin" / "python"
+    wanted = name in runs.SAMPLING and config.get("engine", "auto") != "transformers"
+    return shlex.quote(str(vllm if wanted and vllm.exists() else sys.executable))
+
+
+def one_of(names):
+    """A pattern that matches these names, or nothing where there are none."""
+    return "|".join(names) or "(?!)"
+
+
+def given(name):
+    """`--name file` where the rule has an input of that name, else nothing."""
+
+    def typed(wildcards, input):
+        path = input.get(name)
+        return runs.as_flags({name: str(path)}) if path else ""
+
+    return typed
+
+
+def local_sources(wildcards):
+    sources = runs.data_of(config["tasks"][wildcards.task]).values()
+    return [source for source in sources if runs.is_file(source)]
+
+
+def base_model(wildcards):
+    """A from-scratch model is an input by its manifest, a local folder by its files; a hub id is none."""
+    model = config["tasks"][wildcards.task]["base_model"]
+    if model == "from_scratch":
+        return f"{SEED}/base/model.manifest.json".format(**wildcards)
+    return sorted(str(path) for path in Path(model).glob("*") if path.is_file())
+
+
+def base_model_path(wildcards, resources):
+    model = config["tasks"][wildcards.task]["base_model"]
+    return f"{SEED}/base/model".format(**wildcards) if model == "from_scratch" else model
+
+
+def base_model_spec(wildcards):
+    return {**stage("train_sft")(wildcards), "base_model": config["tasks"][wildcards.task]["base_model"]}
+
+
+def preferences(split, wildcards):
+    """pairs.parquet of a split, `preferences` to train on or `eval_preferences` of held-out prompts."""
+    given = wildcards.task in runs.tasks_with_preferences(config)
+    path = f"{TASK}/data/{split}.parquet" if given else f"{SEED}/{split}/pairs.parquet"
+    return path.format(**wildcards)
+
+
+def prompts_of_split(wildcards):
+    name = "eval_prompts" if wildcards.split == "eval_preferences" else "prompts"
+    return f"{TASK}/data/{name}.parquet".format(**wildcards)
+
+
+def policy_before(wildcards):
+    """The folder of the policy that a round starts from: the SFT policy, then the previous round's."""
+    number = int(wildcards.round)
+    path = f"{SEED}/sft/policy" if number == 1 else f"{RUN}/round{number - 1}/policy"
+    return path.format(**wildcards)
+
+
+def policy_before_manifest(wildcards):
+    return policy_before(wildcards) + ".manifest.json"
+
+
+def reward_model(wildcards):
+    """The reward model that labels a run's samples; none where the run trains on the gold reward."""
+    return [] if runs.uses_gold_reward(config, wildcards.run) else f"{SEED}/reward_model/model".format(**wildcards)
+
+
+def reward_model_manifest(wildcards):
+    model = reward_model(wildcards)
+    return f"{model}.manifest.json" if model else []
+
+
+def round_rewards(wildcards):
+    on_policy = runs.source_of(config, wildcards.run) == "on_policy"
+    return f"{ROUND}/rewards.parquet".format(**wildcards) if on_policy else []
+
+
+def round_preferences(wildcards):
+    offline = runs.source_of(config, wildcards.run) == "offline"
+    return preferences("preferences", wildcards) if offline else []
+
+
+def reference(wildcards):
+    """The folder of the policy that a round is compared with: the SFT policy, or the one that the round starts from."""
+    fixed = config["runs"][wildcards.run].get("reference", "fixed") == "fixed"
+    return f"{SEED}/sft/policy".format(**wildcards) if fixed else policy_before(wildcards)
+
+
+def reference_manifest(wildcards):
+    return reference(wildcards) + ".manifest.json"
+
+
+def cell(pattern, task, run, seed, number=None):
+    """A path of one (task, run, seed), by default of its last round."""
+    return pattern.format(task=task, run=run, seed=seed, round=number or runs.rounds_of(config, run))
+
+
+def evaluations_of_run(wildcards):
+    last = runs.rounds_of(config, wildcards.run)
+    rounds = [cell(ROUND, **wildcards, number=number) for number in range(1, last + 1)]
+    return [f"{folder}/evaluation.json" for folder in [f"{SEED}/sft".format(**wildcards), *rounds]]
+
+
+def pairs_of_every_round():
+    """task/run/seed/roundN -> the round's pairs."""
+    return {
+        f"{task}/{run}/{seed}/round{number}": cell(f"{ROUND}/pairs.parquet", task, run, seed, number)
+        for task, run, seed in CELLS
+        for number in range(1, runs.rounds_of(config, run) + 1)
+    }
+
+
+def labelled(paths):
+    return [f"{label}={path}" for label, path in paths.items()]
+
+
+# Every (task, run, seed), and the files of each that the tables and the report read.
+CELLS = runs.cells(config)
+LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]
+BASELINES = list(dict.fromkeys((task, seed) for task, _, seed in CELLS))
+SFT = {f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.json" for task, seed in BASELINES}
+REWARD_MODELS = {f"{t}/{s}": f"{RESULTS}/{t}/seed{s}/reward_model/evaluation.json" for t, s in BASELINES}
+SAMPLES = {f"{task}/sft/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet" for task, seed in BASELINES}
+SAMPLES |= {label: cell(f"{ROUND}/evaluation.parquet", *each) for label, each in zip(LABELS, CELLS)}
