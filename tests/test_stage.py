@@ -1,6 +1,7 @@
 """Flags of a stage: what is typed becomes a dataclass, and what is wrong becomes one line."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,4 +51,5 @@ def test_a_wrong_flag_gives_one_line_and_exit_2(capsys, argv, line):
 def test_every_script_explains_itself_and_each_flag(script):
     shown = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
-    assert "->" in shown.stdout, "the first sentence says what file it makes from what files"
+    opening = shown.stdout.split("\n\n")[1]
+    assert re.search(r"\w+\.(parquet|json|csv|html)|\w+/", opening), "it opens with what it makes from what"

@@ -1,0 +1,76 @@
+"""Sample responses from a policy: policy + prompts.parquet -> responses.parquet (a row per sample, with its tokens).
+
+A round takes `num_prompts` prompts of the list, the next round those that follow, and past the end the first ones
+again. A response ends at its EOS or at `max_new_tokens`; finish_reason says which.
+"""
+
+import dataclasses
+
+import numpy
+
+from preference import policies, provenance, records, samplers, stage, tokens
+from preference.stage import InputError, flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(samplers.Flags):
+    policy: str = flag("policy folder to sample from")
+    prompts: str = flag("prompts.parquet or eval_prompts.parquet")
+    output: str = flag("responses.parquet to write")
+    num_prompts: int | None = flag("prompts that a round takes; without it every round takes all of them", None)
+    round: int = flag("1, 2, ...: which prompts are taken; 0, what is sampled before the first round, takes the last")
+
+
+def main(flags: Flags) -> None:
+    rows = records.read(flags.prompts, "prompts")
+    prompts = prompts_of_round(rows, flags)
+    tokenizer = policies.load_tokenizer(flags.policy)
+    tokens.check_tokenizer(tokenizer, flags.policy)
+    # Rounds draw anew where they meet a prompt again.
+    drawing = dataclasses.replace(flags, seed=samplers.derive_seed(flags.seed, "round", flags.round))
+    responses = samplers.respond(flags.policy, tokenizer, prompts, drawing)
+    engine, finished = samplers.resolve_engine(flags.engine), sum(r["finish_reason"] == "stop" for r in responses)
+    facts = {"prompts": len(prompts), "finished": finished, "engine": engine, "dropped": {}}
+    inputs = {**policies.as_input("policy", flags.policy), "prompts": flags.prompts}
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(responses), **facts)
+    records.write(flags.output, "responses", responses, made_by)
+    show(tokenizer, len(prompts), responses, engine)
+
+
+def prompts_of_round(rows: list[dict], flags: Flags) -> list[dict]:
+    """The prompts that a round takes, in the order of the file."""
+    return [rows[i] for i in window(len(rows), flags.num_prompts, flags.round, flags.prompts)]
+
+
+def window(total: int, num_prompts: int | None, round: int, path: str) -> list[int]:
+    """Indices of a round's prompts: consecutive, wrapping around past the end, each at most once.
+
+    Raises:
+        InputError: a round wants more prompts than there are, or none, or is negative.
+    """
+    if round < 0:
+        raise InputError(f"--round {round} is negative")
+    if num_prompts is None:
+        return list(range(total))
+    if not 1 <= num_prompts <= total:
+        raise InputError(f"--num_prompts {num_prompts}: {path} has {total} prompts")
+    start = (round - 1) * num_prompts
+    return [(start + i) % total for i in range(num_prompts)]
+
+
+def show(tokenizer, num_prompts: int, responses: list[dict], engine: str) -> None:
+    """Print what was sampled, and what held of every sample (`respond` stops where it does not)."""
+    lengths = [row["num_tokens"] for row in responses]
+    finished = sum(row["finish_reason"] == "stop" for row in responses)
+    mean, (low, middle, high) = numpy.mean(lengths), numpy.percentile(lengths, (5, 50, 95))
+    has_bos = tokenizer.bos_token_id not in (None, tokenizer.eos_token_id)
+    cut = len(responses) - finished
+    print(f"{num_prompts} prompts, {len(responses)} samples: {finished} finished, {cut} truncated")
+    print(f"tokens without EOS: mean {mean:.1f}, 5 % {low:g}, median {middle:g}, 95 % {high:g}, most {max(lengths)}")
+    print(f"checked: {'at most one' if has_bos else 'no'} BOS in a prompt, one EOS closes each finished response")
+    share = 100 * finished / len(responses)
+    stage.say(f"{len(responses)} responses, {share:.1f} % finished, mean {mean:.1f} tokens, engine {engine}")
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

