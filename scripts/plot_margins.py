@@ -1,4 +1,4 @@
-"""Draw how far held-out chosen and rejected responses have moved from SFT, and their margin, by round.
+"""Draw the log-probabilities of held-out pairs and their margin, by round, from the experiment's metrics.csv.
 
 Log-ratios log pi(y|x) / pi_ref(y|x), summed over the response, means over held-out pairs, from the experiment's
 metrics.csv. Both may fall while the margin grows: the mass then goes to responses of neither kind.

@@ -42,8 +42,8 @@ def test_both_engines_agree_on_greedy_responses(policy):
     assert len({tuple(row["response_ids"]) for row in found}) > 20, "responses to compare, not one for all"
 
 
-def test_a_response_does_not_depend_on_the_other_prompts(policy):
-    settings = {"samples_per_prompt": 2, "max_new_tokens": 60}
+def test_a_response_does_not_depend_on_the_other_prompts(tmp_path):
+    policy, settings = gpt_neox(tmp_path / "policy"), {"samples_per_prompt": 2, "max_new_tokens": 60}
     alone = sample(policy, prompts(40)[:10], "vllm", **settings)
     together = sample(policy, prompts(40), "vllm", **settings)
     assert share_of_equal_rows(alone, together[:20]) >= 0.95
@@ -62,7 +62,7 @@ def run_stage(policy: str, folder: Path, name: str, engine: str = "vllm") -> sub
     )
 
 
-def test_the_same_seed_gives_the_same_file_and_the_log_stays_readable(tmp_path):
+def test_the_same_seed_gives_the_same_file_and_a_table_like_that_of_the_other_engine(tmp_path):
     policy = gpt_neox(tmp_path / "policy")
     runs = [run_stage(policy, tmp_path, name) for name in ("first", "second")]
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
@@ -71,12 +71,8 @@ def test_the_same_seed_gives_the_same_file_and_the_log_stays_readable(tmp_path):
     assert runs[0].stderr.count("\n") <= 2 and runs[0].stdout.count("\n") <= 6, runs[0].stdout + runs[0].stderr
     assert records.metadata(tmp_path / "first")["engine"] == "vllm"
 
-
-def test_both_engines_write_the_same_columns_and_words(tmp_path):
-    policy = gpt_neox(tmp_path / "policy")
-    for engine in ("vllm", "transformers"):
-        assert run_stage(policy, tmp_path, engine, engine).returncode == 0
-    found, wanted = (records.read(tmp_path / engine, "responses") for engine in ("vllm", "transformers"))
+    assert run_stage(policy, tmp_path, "other", "transformers").returncode == 0
+    found, wanted = (records.read(tmp_path / name, "responses") for name in ("first", "other"))
     keys = ("prompt_id", "sample_id", "prompt")
     assert [[row[key] for key in keys] for row in found] == [[row[key] for key in keys] for row in wanted]
     assert {row["finish_reason"] for row in found + wanted} <= set(records.FINISH_REASONS)
