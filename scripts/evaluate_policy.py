@@ -50,9 +50,8 @@ def main(flags: Flags) -> None:
         **pair_metrics(policy, reference, tokenizer, pairs, flags, rng),
     }
     inputs = ("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on")
-    made_by = provenance.describe(
-        __file__, flags, {name: getattr(flags, name) for name in inputs}, rows_in=len(prompts), rows_out=len(samples)
-    )
+    facts = {"rows_in": len(prompts), "rows_out": len(samples), "engine": samplers.resolve_engine(flags.engine)}
+    made_by = provenance.describe(__file__, flags, {name: getattr(flags, name) for name in inputs}, **facts)
     records.write(flags.samples_output, "evaluation", samples, made_by)
     content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
     records.write_json(flags.output, content)

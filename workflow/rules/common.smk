@@ -27,8 +27,8 @@ wildcard_constraints:
 PROJECT = Path(os.path.relpath(Path(workflow.current_basedir).parents[1]))
 SCRIPTS = PROJECT / "scripts"
 
-# Threads that wait for each other by spinning starve the jobs beside them: five times slower steps on two busy cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that spin for long while they wait starve the jobs beside them: five times slower steps on two busy cores.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def stage(name):

@@ -18,6 +18,7 @@ rule evaluate_policy:
         f"{ROUND}/evaluation.log",
     benchmark:
         f"{ROUND}/evaluation.benchmark.tsv"
+    priority: -1  # nothing waits for it but the tables
     conda:
         "../../envs/core.yaml"
     params:
