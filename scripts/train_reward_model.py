@@ -28,7 +28,7 @@ def main(flags: Flags) -> None:
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
     torch.manual_seed(flags.seed)  # the new head's weights
-    model = policies.load_reward_model(flags.policy, pad_token_id=tokenizer.pad_token_id)
+    model = policies.new_reward_model(flags.policy, tokenizer.pad_token_id)
     policies.check_context(model, flags.policy, flags.max_length)
     chosen, rejected = encode(tokenizer, rows, flags.max_length)
 

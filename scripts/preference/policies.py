@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -26,7 +28,10 @@ def device() -> torch.device:
 def load_tokenizer(path: str):
     """The tokenizer of a model folder or hub id."""
     _check_folder(path, "tokenizer_config.json")
-    return AutoTokenizer.from_pretrained(path)
+    try:
+        return AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
 
 
 def load_policy(path: str, dtype: str = "float32"):
@@ -38,17 +43,30 @@ def load_policy(path: str, dtype: str = "float32"):
     return _load(AutoModelForCausalLM, path, dtype)
 
 
-def load_reward_model(path: str, dtype: str = "float32", **kwargs):
+def load_reward_model(path: str, dtype: str = "float32"):
     """A sequence classifier with one output, in eval mode on `device()`."""
-    return _load(AutoModelForSequenceClassification, path, dtype, num_labels=1, **kwargs)
+    return _load(AutoModelForSequenceClassification, path, dtype, num_labels=1)
 
 
-def _load(auto_class, path: str, dtype: str, **kwargs):
+def new_reward_model(policy: str, pad_id: int):
+    """A sequence classifier with one output and a policy's weights; its head is new, drawn from torch's generator."""
+    head = r"^(score|classifier)\."
+    return _load(AutoModelForSequenceClassification, policy, "float32", head, num_labels=1, pad_token_id=pad_id)
+
+
+def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
+    """A model whose every weight is in the folder, but for those whose name the pattern `new` finds."""
     _check_folder(path, "config.json")
     try:
-        model = auto_class.from_pretrained(path, dtype=DTYPES[dtype], use_safetensors=True, **kwargs)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        model, loading = auto_class.from_pretrained(
+            path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **kwargs
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be loaded as a {auto_class.__name__}: {str(error).splitlines()[0]}") from None
+    # The library would fill a missing tensor with random numbers and go on.
+    missing = sorted(name for name in loading["missing_keys"] if not re.search(new, name))
+    if missing:
+        raise InputError(f"{path}: the weights lack {len(missing)} tensors, such as {missing[0]}")
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -1,0 +1,103 @@
+"""Model folders: what is loaded is what was saved, and what cannot be trusted is refused in one line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from preference import policies, tokens
+from preference.stage import InputError
+
+
+@pytest.fixture
+def folder(tiny_policy, tmp_path):
+    return Path(shutil.copytree(tiny_policy, tmp_path / "policy"))
+
+
+def refused(path, line):
+    with pytest.raises(InputError) as refusal:
+        policies.load_policy(str(path))
+    assert str(path) in str(refusal.value) and line in str(refusal.value), refusal.value
+
+
+def test_a_saved_policy_comes_back_with_the_same_log_probabilities(tiny_policy, tmp_path):
+    model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
+    policies.save(model, tokenizer, str(tmp_path / "again"), {"stage": "test"})
+    batch = tokens.batch([([5, 6], [7, 8, 0])], 1)
+    again = policies.load_policy(str(tmp_path / "again"))
+    assert torch.equal(policies.response_logps(model, batch), policies.response_logps(again, batch))
+    assert {p.name for p in tmp_path.iterdir()} == {"again", "again.manifest.json"}
+
+
+def test_pickles_are_refused(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    refused(folder, "pytorch_model.bin is a pickle")
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    refused(folder, "has no weights")
+
+
+def test_a_folder_that_is_not_there_is_refused(folder):
+    refused(folder / "none", "no such model folder")
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    refused(tmp_path, "not a model folder (no config.json)")
+
+
+def test_a_damaged_config_is_refused(folder):
+    (folder / "config.json").write_text("{")
+    refused(folder, "config.json is damaged")
+
+
+def test_truncated_weights_are_refused(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    refused(folder, "cannot be loaded as a AutoModelForCausalLM")
+
+
+def test_a_missing_tensor_is_refused_and_not_filled_with_random_numbers(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["gpt_neox.layers.1.mlp.dense_h_to_4h.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    refused(folder, "the weights lack 1 tensors, such as gpt_neox.layers.1.mlp.dense_h_to_4h.weight")
+
+
+def test_a_policy_is_not_a_reward_model_until_it_is_given_a_head(tiny_policy, tmp_path):
+    with pytest.raises(InputError, match="the weights lack 1 tensors, such as score.weight"):
+        policies.load_reward_model(tiny_policy)
+    model = policies.new_reward_model(tiny_policy, pad_id=1)
+    policies.save(model, policies.load_tokenizer(tiny_policy), str(tmp_path / "model"), {})
+    again = policies.load_reward_model(str(tmp_path / "model"))
+    assert torch.equal(model.score.weight, again.score.weight) and again.config.pad_token_id == 1
+
+
+def test_a_weight_that_is_not_finite_is_never_written(tiny_policy, tmp_path):
+    model = policies.load_policy(tiny_policy)
+    with torch.no_grad():
+        model.gpt_neox.embed_in.weight[0, 0] = float("nan")
+    with pytest.raises(AssertionError, match="embed_in.weight is not finite"):
+        policies.save(model, policies.load_tokenizer(tiny_policy), str(tmp_path / "bad"), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizer_that_cannot_be_read_is_refused(folder):
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "None"}))
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match="its tokenizer cannot be loaded"):
+        policies.load_tokenizer(str(folder))
+
+
+def test_dropout_is_off_even_in_training_mode(tiny_policy):
+    model = policies.load_policy(tiny_policy).train()
+    assert all(module.p == 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+
+
+def test_a_context_that_is_too_short_for_max_length_is_named(tiny_policy):
+    with pytest.raises(InputError, match="--max_length 4096: tiny reads at most 128 tokens"):
+        policies.check_context(policies.load_policy(tiny_policy), "tiny", 4096)
