@@ -1,7 +1,9 @@
 """Flags of a stage: what is typed becomes a dataclass, and what is wrong becomes one line."""
 
 import dataclasses
+import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from preference import stage
 from preference.stage import flag
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "scripts").glob("*.py"))
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,19 @@ def test_a_wrong_flag_gives_one_line_and_exit_2(capsys, argv, line):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_every_script_explains_itself_and_each_flag(script):
-    shown = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
-    assert shown.returncode == 0, shown.stderr
-    opening = shown.stdout.split("\n\n")[1]
+def test_every_script_explains_itself_and_each_flag(capsys, script):
+    module = importlib.import_module(script.stem)
+    with pytest.raises(SystemExit) as stopped:
+        stage.parse(module.Flags, ["--help"], module.__doc__)
+    shown = capsys.readouterr().out
+    assert stopped.value.code == 0 and all(f"--{f.name}" in shown for f in dataclasses.fields(module.Flags))
+    opening = shown.split("\n\n")[1]
     assert re.search(r"\w+\.(parquet|json|csv|html)|\w+/", opening), "it opens with what it makes from what"
+
+
+def test_a_stage_by_hand_prints_its_command_and_one_line_for_what_the_user_did_wrong(tmp_path):
+    typed = [str(ROOT / "scripts" / "construct_pairs.py"), "--rewards", str(tmp_path / "none"), "--seed", "1"]
+    typed += ["--output", str(tmp_path / "pairs.parquet")]
+    said = subprocess.run([sys.executable, *typed], capture_output=True, text=True)
+    assert said.stdout == f"$ {shlex.join([sys.executable, *typed])}\n" and said.returncode == 1
+    assert said.stderr == f"{typed[0]}: {tmp_path / 'none'}: no such file\n"
