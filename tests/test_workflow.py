@@ -64,7 +64,7 @@ def test_two_runs_from_clean_give_the_same_bytes(twins):
 def test_the_command_in_a_stages_log_remakes_its_artifact(finished):
     for name in ("seed1/sft/evaluation", "dpo_on_policy/seed1/round2/pairs", "dpo_on_policy/seed1/round2/responses"):
         log = finished.folder / TASK / f"{name}.log"
-        command = next(line[2:] for line in log.read_text().splitlines() if line.startswith("$ "))
+        command = [line[2:] for line in log.read_text().splitlines() if line.startswith("$ ")][-1]
         outputs = [p for p in log.parent.glob(f"{log.stem}.*") if p.suffix in (".parquet", ".json")]
         before = {path: path.read_bytes() for path in outputs}
         for path in outputs:

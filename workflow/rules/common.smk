@@ -51,17 +51,17 @@ def command(name, **fixed):
 
     def typed(wildcards, resources):
         chosen = fixed or ({} if "task" not in wildcards.keys() else runs.options(config, name, dict(wildcards)))
-        return f"{interpreter(name)} {shlex.quote(str(SCRIPTS / name))}.py {runs.as_flags(chosen)}"
+        return f"{interpreter(chosen.get('engine'))} {shlex.quote(str(SCRIPTS / name))}.py {runs.as_flags(chosen)}"
 
     return typed
 
 
-def interpreter(name):
+def interpreter(engine):
+    """The program that runs a stage: vLLM's environment for a stage with an engine that may be vLLM, else ours."""
     if workflow.deployment_settings.deployment_method:
         return "python"  # that of the environment that `--sdm` makes
     vllm = PROJECT / ".venv-vllm" / "bin" / "python"
-    wanted = name in runs.SAMPLING and config.get("engine", "auto") != "transformers"
-    return shlex.quote(str(vllm if wanted and vllm.exists() else sys.executable))
+    return shlex.quote(str(vllm if engine in ("auto", "vllm") and vllm.exists() else sys.executable))
 
 
 def one_of(names):
