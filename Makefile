@@ -9,7 +9,7 @@ demo: .venv/core
 test: .venv/dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/snakefmt --check --line-length 120 Snakefile workflow
+	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
 	.venv/bin/pytest
 
