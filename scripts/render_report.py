@@ -76,7 +76,7 @@ def health_table(evaluations: dict[tuple[str, ...], dict], titles: dict[str, str
         {
             "label": f"{task}, seed {seed}",
             "cells": [interval_cell(content["metrics"].get(name)) for name in names],
-            "count": content.get("num_prompts", max(metric.get("n", 0) for metric in content["metrics"].values())),
+            "count": content.get("num_pairs") or content["num_prompts"],
         }
         for (task, seed), content in evaluations.items()
     ]

@@ -43,12 +43,13 @@ def main(flags: Flags) -> None:
     inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows))
     fit.train(model, tokenizer, lengths, loss, flags, made_by)
-    metrics = evaluate(model, encode(tokenizer, eval_rows, flags.max_length), pad, flags)
-    records.write_json(flags.evaluation_output, {"kind": "evaluation", **made_by, "metrics": metrics})
+    metrics = evaluate(model, tokenizer, eval_rows, flags)
+    content = {"kind": "evaluation", **made_by, "num_pairs": len(eval_rows), "metrics": metrics}
+    records.write_json(flags.evaluation_output, content)
     accuracy = metrics["accuracy"]
     stage.say(
         f"held-out accuracy {accuracy['mean']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
-        f"on {accuracy['n']} pairs"
+        f"on {len(eval_rows)} pairs of {accuracy['n']} prompts"
     )
 
 
@@ -61,15 +62,16 @@ def encode(tokenizer, rows: list[dict], max_length: int) -> tuple[list[tokens.Se
     return sides[0], sides[1]
 
 
-def evaluate(model, sides, pad: int, flags: Flags) -> dict:
-    """Accuracy (a tie counts half) and loss on held-out pairs."""
+def evaluate(model, tokenizer, rows: list[dict], flags: Flags) -> dict:
+    """Accuracy (a tie counts half), loss and margin on held-out pairs; intervals over prompts, which may repeat."""
     scores = []
-    for sequences in sides:
+    for sequences in encode(tokenizer, rows, flags.max_length):
         scored = torch.zeros(len(sequences))
         lengths = [len(prompt) + len(response) for prompt, response in sequences]
         for group in tokens.micro_batches(list(range(len(sequences))), lengths, flags.micro_batch_size):
+            some = [sequences[i] for i in group]
             with torch.no_grad():
-                scored[group] = reward_models.sequence_scores(model, [sequences[i] for i in group], pad).cpu()
+                scored[group] = reward_models.sequence_scores(model, some, tokenizer.pad_token_id).cpu()
         scores.append(scored)
     chosen, rejected = scores
     values = {
@@ -77,8 +79,8 @@ def evaluate(model, sides, pad: int, flags: Flags) -> dict:
         "loss": bradley_terry_loss(chosen, rejected).double(),
         "margin": (chosen - rejected).double(),
     }
-    rng = numpy.random.default_rng(flags.seed)
-    return {name: intervals.summary(value.numpy(), rng) for name, value in values.items()}
+    rng, prompt_ids = numpy.random.default_rng(flags.seed), [row["prompt_id"] for row in rows]
+    return {name: intervals.summary(value.numpy(), rng, prompt_ids) for name, value in values.items()}
 
 
 if __name__ == "__main__":

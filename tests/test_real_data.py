@@ -58,8 +58,10 @@ def test_training_and_held_out_prompts_never_meet(finished):
 
 
 def test_the_reward_model_is_judged_on_held_out_preferences(finished):
-    found = records.read_json(finished / "seed1" / "reward_model" / "evaluation.json")["metrics"]["accuracy"]
-    assert found["n"] > 100 and 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
+    content = records.read_json(finished / "seed1" / "reward_model" / "evaluation.json")
+    found = content["metrics"]["accuracy"]
+    assert content["num_pairs"] > 100 and 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
+    assert 10 < found["n"] < content["num_pairs"], "intervals are over prompts, and a prompt has several pairs"
 
 
 def test_both_runs_end_with_rewards_of_that_model_and_no_gold(finished):
