@@ -28,6 +28,7 @@ class Flags(samplers.Flags):
     output: str = flag("evaluation.json to write")
     samples_output: str = flag("evaluation.parquet to write")
     max_length: int = flag("longest prompt + response in tokens, as in training")
+    scoring_batch_size: int = flag("responses, or pairs, per forward pass when they are scored", 32)
 
 
 def main(flags: Flags) -> None:
@@ -66,7 +67,7 @@ def score(flags: Flags, samples: list[dict]) -> None:
     gold = rewards.gold_rewards(flags.gold_reward, samples) if flags.gold_reward else [None] * len(samples)
     learned = gold
     if flags.reward_model:
-        learned = reward_models.learned_rewards(flags.reward_model, samples, flags.batch_size, flags.max_length)
+        learned = reward_models.learned_rewards(flags.reward_model, samples, flags.scoring_batch_size, flags.max_length)
     for sample, reward, gold_reward in zip(samples, learned, gold, strict=True):
         sample |= {"reward": reward, "gold_reward": gold_reward}
 
@@ -76,7 +77,7 @@ def compare(policy, reference, tokenizer, samples: list[dict], flags: Flags) -> 
     sequences = [(tokens.encode_prompt(tokenizer, sample["prompt"]), sample["response_ids"]) for sample in samples]
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
     progress = Progress(len(samples), "responses")
-    for group in tokens.micro_batches(list(range(len(samples))), lengths, flags.batch_size):
+    for group in tokens.micro_batches(list(range(len(samples))), lengths, flags.scoring_batch_size):
         tensors = tokens.batch([sequences[i] for i in group], tokenizer.pad_token_id, policy.device)
         for i, found in zip(group, _distances(policy, reference, tensors), strict=True):
             samples[i] |= found
@@ -151,7 +152,7 @@ def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng) -> dic
     ]
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
     nats = numpy.zeros(len(rows))
-    for group in tokens.micro_batches(list(range(len(rows))), lengths, flags.batch_size):
+    for group in tokens.micro_batches(list(range(len(rows))), lengths, flags.scoring_batch_size):
         tensors = tokens.batch([sequences[i] for i in group], tokenizer.pad_token_id, policy.device)
         with torch.no_grad():
             nats[group] = -policies.response_logps(policy, tensors).cpu().double().numpy()
@@ -162,10 +163,10 @@ def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng) -> dic
 def pair_metrics(policy, reference, tokenizer, pairs: list[dict], flags: Flags, rng) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
     encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in pairs]
-    logps = policies.all_pair_logps(policy, encoded, tokenizer.pad_token_id, flags.batch_size)
+    logps = policies.all_pair_logps(policy, encoded, tokenizer.pad_token_id, flags.scoring_batch_size)
     ref_logps = logps
     if reference is not policy:
-        ref_logps = policies.all_pair_logps(reference, encoded, tokenizer.pad_token_id, flags.batch_size)
+        ref_logps = policies.all_pair_logps(reference, encoded, tokenizer.pad_token_id, flags.scoring_batch_size)
     margins = (logps[:, 0] - ref_logps[:, 0]) - (logps[:, 1] - ref_logps[:, 1])
     values = {
         "chosen_logps": logps[:, 0],
