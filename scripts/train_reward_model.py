@@ -64,16 +64,10 @@ def encode(tokenizer, rows: list[dict], max_length: int) -> tuple[list[tokens.Se
 
 def evaluate(model, tokenizer, rows: list[dict], flags: Flags) -> dict:
     """Accuracy (a tie counts half), loss and margin on held-out pairs; intervals over prompts, which may repeat."""
-    scores = []
-    for sequences in encode(tokenizer, rows, flags.max_length):
-        scored = torch.zeros(len(sequences))
-        lengths = [len(prompt) + len(response) for prompt, response in sequences]
-        for group in tokens.micro_batches(list(range(len(sequences))), lengths, flags.micro_batch_size):
-            some = [sequences[i] for i in group]
-            with torch.no_grad():
-                scored[group] = reward_models.sequence_scores(model, some, tokenizer.pad_token_id).cpu()
-        scores.append(scored)
-    chosen, rejected = scores
+    chosen, rejected = (
+        reward_models.all_scores(model, sequences, tokenizer.pad_token_id, flags.micro_batch_size)
+        for sequences in encode(tokenizer, rows, flags.max_length)
+    )
     values = {
         "accuracy": (chosen > rejected).double() + 0.5 * (chosen == rejected).double(),
         "loss": bradley_terry_loss(chosen, rejected).double(),

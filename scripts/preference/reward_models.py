@@ -14,14 +14,17 @@ def learned_rewards(model_path: str, rows: list[dict], batch_size: int, max_leng
     tokenizer = policies.load_tokenizer(model_path)
     model = policies.load_reward_model(model_path)
     sequences = [reward_sequence(tokenizer, row, max_length) for row in rows]
+    return all_scores(model, sequences, tokenizer.pad_token_id, batch_size).tolist()
+
+
+def all_scores(model, sequences: list[tokens.Sequence], pad_id: int, batch_size: int) -> torch.Tensor:
+    """The reward model's output for many sequences, without gradients, (sequences,), in their order."""
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
-    scores = [0.0] * len(rows)
-    progress = Progress(len(rows), "responses")
-    for group in tokens.micro_batches(list(range(len(rows))), lengths, batch_size):
+    scores = torch.zeros(len(sequences))
+    progress = Progress(len(sequences), "responses")
+    for group in tokens.micro_batches(list(range(len(sequences))), lengths, batch_size):
         with torch.no_grad():
-            found = sequence_scores(model, [sequences[i] for i in group], tokenizer.pad_token_id)
-        for i, score in zip(group, found.tolist(), strict=True):
-            scores[i] = score
+            scores[group] = sequence_scores(model, [sequences[i] for i in group], pad_id).cpu()
         progress.update(len(group))
     return scores
 
