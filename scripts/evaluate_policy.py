@@ -9,9 +9,20 @@ over prompts.
 import dataclasses
 
 import numpy
-import torch
 
-from preference import intervals, policies, provenance, records, reward_models, rewards, samplers, stage, tokens
+from preference import (
+    artifacts,
+    intervals,
+    policies,
+    provenance,
+    records,
+    reward_models,
+    rewards,
+    samplers,
+    stage,
+    tokens,
+)
+from preference.shards import Shards
 from preference.stage import InputError, Progress, flag
 
 
@@ -35,53 +46,75 @@ def main(flags: Flags) -> None:
     prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs")
     if flags.trained_on:
         records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "pairs"), flags.prompts, prompts)
+    baseline = records.read(flags.baseline, "evaluation") if flags.baseline else None
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
-    samples = samplers.respond(flags.policy, tokenizer, prompts, flags)
-    score(flags, samples)
-    policy = policies.load_policy(flags.policy)
-    reference = policy if flags.reference == flags.policy else policies.load_policy(flags.reference)
-    policies.check_context(policy, flags.policy, flags.max_length)
-    compare(policy, reference, tokenizer, samples, flags)
-    count_wins(samples, records.read(flags.baseline, "evaluation") if flags.baseline else samples)
-    rng = numpy.random.default_rng(flags.seed)
-    metrics = {
-        **sample_metrics(samples, rng),
-        **perplexity(policy, tokenizer, prompts, flags, rng),
-        **pair_metrics(policy, reference, tokenizer, pairs, flags, rng),
-    }
+    for model in filter(None, (flags.reference, flags.reward_model)):
+        artifacts.check_model(model)
     inputs = ("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on")
-    facts = {"rows_in": len(prompts), "rows_out": len(samples), "engine": samplers.resolve_engine(flags.engine)}
+    facts = {"rows_in": len(prompts), "engine": samplers.resolve_engine(flags.engine)}
     made_by = provenance.describe(__file__, flags, {name: getattr(flags, name) for name in inputs}, **facts)
-    records.write(flags.samples_output, "evaluation", samples, made_by)
-    content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
-    records.write_json(flags.output, content)
+    with Shards(flags.output, made_by, flags.shard_size) as shards:
+        samples, metrics = evaluate(flags, tokenizer, prompts, pairs, baseline, shards)
+        made_by["rows_out"] = len(samples)
+        records.write(flags.samples_output, "evaluation", samples, made_by)
+        content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
+        artifacts.write_json(flags.output, content)
+        shards.remove()
     shown = [name for name in ("gold_reward", "reward", "num_tokens", "finished", "kl", "win_rate") if name in metrics]
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
 
 
-def score(flags: Flags, samples: list[dict]) -> None:
+def evaluate(flags: Flags, tokenizer, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
+    """(samples with all their columns, metrics)."""
+    samples = samplers.respond(flags.policy, tokenizer, prompts, flags, shards)
+    score(flags, samples, shards)
+    policy = policies.load_policy(flags.policy)
+    reference = policy if flags.reference == flags.policy else policies.load_policy(flags.reference)
+    policies.check_context(policy, flags.policy, flags.max_length)
+    compare(policy, reference, tokenizer, samples, flags, shards)
+    count_wins(samples, baseline or samples)
+    rng = numpy.random.default_rng(flags.seed)
+    return samples, {
+        **sample_metrics(samples, rng),
+        **perplexity(policy, tokenizer, prompts, flags, rng, shards),
+        **pair_metrics(policy, reference, tokenizer, pairs, flags, rng, shards),
+    }
+
+
+def score(flags: Flags, samples: list[dict], shards: Shards) -> None:
     """Add reward and gold_reward to each sample; without a reward model the gold reward is the reward."""
     if flags.reward_model is None and flags.gold_reward is None:
         raise InputError("--reward_model, --gold_reward: give at least one")
     gold = rewards.gold_rewards(flags.gold_reward, samples) if flags.gold_reward else [None] * len(samples)
     learned = gold
     if flags.reward_model:
-        learned = reward_models.learned_rewards(flags.reward_model, samples, flags.scoring_batch_size, flags.max_length)
+        learned = reward_models.learned_rewards(
+            flags.reward_model, samples, flags.scoring_batch_size, flags.max_length, shards
+        )
     for sample, reward, gold_reward in zip(samples, learned, gold, strict=True):
         sample |= {"reward": reward, "gold_reward": gold_reward}
 
 
-def compare(policy, reference, tokenizer, samples: list[dict], flags: Flags) -> None:
+def compare(policy, reference, tokenizer, samples: list[dict], flags: Flags, shards: Shards) -> None:
     """Add logps, ref_logps, kl and entropy to each sample, from both models' full distributions."""
     sequences = [(tokens.encode_prompt(tokenizer, sample["prompt"]), sample["response_ids"]) for sample in samples]
-    lengths = [len(prompt) + len(response) for prompt, response in sequences]
-    progress = Progress(len(samples), "responses")
-    for group in tokens.micro_batches(list(range(len(samples))), lengths, flags.scoring_batch_size):
-        tensors = tokens.batch([sequences[i] for i in group], tokenizer.pad_token_id, policy.device)
-        for i, found in zip(group, _distances(policy, reference, tensors), strict=True):
-            samples[i] |= found
-        progress.update(len(group))
+
+    def distances(some: list[tokens.Sequence]) -> list[dict]:
+        return _distances(policy, reference, tokens.batch(some, tokenizer.pad_token_id, policy.device))
+
+    for sample, found in zip(samples, in_batches("distances", sequences, distances, flags, shards), strict=True):
+        sample |= found
+
+
+def in_batches(name: str, sequences: list[tokens.Sequence], work, flags: Flags, shards: Shards) -> list:
+    """`work` on --scoring_batch_size sequences at a time; a result for each."""
+
+    def part(some: list[tokens.Sequence], progress: Progress) -> list:
+        lengths = [len(prompt) + len(response) for prompt, response in some]
+        return tokens.map_batches(some, lengths, flags.scoring_batch_size, work, progress)
+
+    return shards.map(name, sequences, part)
 
 
 def _distances(policy, reference, tensors) -> list[dict]:
@@ -96,7 +129,6 @@ def _distances(policy, reference, tensors) -> list[dict]:
     ]
 
 
-@torch.no_grad()
 def _log_softmax(model, tensors):
     logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"]).logits
     logprobs, mask = policies.gather_logprobs(logits, tensors["input_ids"], tensors["response_mask"])
@@ -136,7 +168,7 @@ def sample_metrics(samples: list[dict], rng) -> dict:
     return {name: intervals.summary(v, rng, groups) for name, v in values.items() if v[0] is not None}
 
 
-def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng) -> dict:
+def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng, shards: Shards) -> dict:
     """exp of the nats per token of the data's own answers to the held-out prompts, where there are any."""
     rows = [row for row in prompts if row["response"]]
     if not rows:
@@ -150,23 +182,28 @@ def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng) -> dic
         )
         for row in rows
     ]
-    lengths = [len(prompt) + len(response) for prompt, response in sequences]
-    nats = numpy.zeros(len(rows))
-    for group in tokens.micro_batches(list(range(len(rows))), lengths, flags.scoring_batch_size):
-        tensors = tokens.batch([sequences[i] for i in group], tokenizer.pad_token_id, policy.device)
-        with torch.no_grad():
-            nats[group] = -policies.response_logps(policy, tensors).cpu().double().numpy()
-    found = intervals.ratio_summary(nats, [len(response) for _, response in sequences], rng)
+
+    def nats(some: list[tokens.Sequence]) -> list[float]:
+        tensors = tokens.batch(some, tokenizer.pad_token_id, policy.device)
+        return (-policies.response_logps(policy, tensors)).double().tolist()
+
+    values = numpy.array(in_batches("nats", sequences, nats, flags, shards))
+    found = intervals.ratio_summary(values, [len(response) for _, response in sequences], rng)
     return {"perplexity": {k: v if k == "n" else float(numpy.exp(v)) for k, v in found.items()}}
 
 
-def pair_metrics(policy, reference, tokenizer, pairs: list[dict], flags: Flags, rng) -> dict:
+def pair_metrics(policy, reference, tokenizer, pairs: list[dict], flags: Flags, rng, shards: Shards) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
     encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in pairs]
-    logps = policies.all_pair_logps(policy, encoded, tokenizer.pad_token_id, flags.scoring_batch_size)
-    ref_logps = logps
-    if reference is not policy:
-        ref_logps = policies.all_pair_logps(reference, encoded, tokenizer.pad_token_id, flags.scoring_batch_size)
+
+    def all_logps(name: str, model) -> numpy.ndarray:
+        def part(some: list, progress: Progress) -> list[list[float]]:
+            return policies.all_pair_logps(model, some, tokenizer.pad_token_id, flags.scoring_batch_size, progress)
+
+        return numpy.array(shards.map(name, encoded, part, "pairs"))
+
+    logps = all_logps("logps", policy)
+    ref_logps = logps if reference is policy else all_logps("ref_logps", reference)
     margins = (logps[:, 0] - ref_logps[:, 0]) - (logps[:, 1] - ref_logps[:, 1])
     values = {
         "chosen_logps": logps[:, 0],

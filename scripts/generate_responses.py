@@ -9,6 +9,7 @@ import dataclasses
 import numpy
 
 from preference import policies, provenance, records, samplers, stage, tokens
+from preference.shards import Shards
 from preference.stage import InputError, flag
 
 
@@ -28,12 +29,15 @@ def main(flags: Flags) -> None:
     tokens.check_tokenizer(tokenizer, flags.policy)
     # Rounds draw anew where they meet a prompt again.
     drawing = dataclasses.replace(flags, seed=samplers.derive_seed(flags.seed, "round", flags.round))
-    responses = samplers.respond(flags.policy, tokenizer, prompts, drawing)
-    engine, finished = samplers.resolve_engine(flags.engine), sum(r["finish_reason"] == "stop" for r in responses)
-    facts = {"prompts": len(prompts), "finished": finished, "engine": engine, "dropped": {}}
     inputs = {**policies.as_input("policy", flags.policy), "prompts": flags.prompts}
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(responses), **facts)
-    records.write(flags.output, "responses", responses, made_by)
+    engine = samplers.resolve_engine(flags.engine)
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)
+    with Shards(flags.output, made_by, flags.shard_size) as shards:
+        responses = samplers.respond(flags.policy, tokenizer, prompts, drawing, shards)
+        finished = sum(row["finish_reason"] == "stop" for row in responses)
+        counts = {"rows_out": len(responses), "finished": finished, "dropped": {}}
+        records.write(flags.output, "responses", responses, made_by | counts)
+        shards.remove()
     show(tokenizer, len(prompts), responses, engine)
 
 

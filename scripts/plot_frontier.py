@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preference import stage, style
+from preference import provenance, stage, style
 from preference.stage import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
@@ -31,7 +31,7 @@ def main(flags: Flags) -> None:
             axis.set_title(f"{task}: {title}")
             draw(axis, metrics[metrics["task"] == task], metric, look)
     style.legend(figure, look, STAR)
-    style.save(figure, flags.output)
+    style.save(figure, flags.output, provenance.describe(__file__, flags, {"metrics": flags.metrics}))
 
 
 def draw(axis, rows, metric: str, look: dict) -> None:

@@ -6,7 +6,7 @@ metrics.csv. Both may fall while the margin grows: the mass then goes to respons
 
 from dataclasses import dataclass
 
-from preference import stage, style
+from preference import provenance, stage, style
 from preference.stage import flag
 
 METRICS = {
@@ -35,7 +35,7 @@ def main(flags: Flags) -> None:
         row[0].autoscale()
         row[0].set_ylabel("nats per response")
     style.legend(figure, look, style.SFT_LINE)
-    style.save(figure, flags.output)
+    style.save(figure, flags.output, provenance.describe(__file__, flags, {"metrics": flags.metrics}))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Where the learned reward rises and the gold reward does not, the policy exploits
 
 from dataclasses import dataclass
 
-from preference import stage, style
+from preference import provenance, stage, style
 from preference.stage import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
@@ -27,7 +27,7 @@ def main(flags: Flags) -> None:
             axis.set_title(f"{task}: {title}")
             style.draw_runs(axis, rows, look)
     style.legend(figure, look, style.SFT_LINE)
-    style.save(figure, flags.output)
+    style.save(figure, flags.output, provenance.describe(__file__, flags, {"metrics": flags.metrics}))
 
 
 if __name__ == "__main__":

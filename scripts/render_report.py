@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from preference import records, report, stage, summaries
+from preference import artifacts, provenance, records, report, stage, summaries
 from preference.stage import InputError, flag
 from preference.summaries import SFT, TITLES
 
@@ -36,7 +36,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    config = read_text(flags.config)
+    config = artifacts.read_text(flags.config)
     metrics = summaries.read_csv(flags.metrics, summaries.TIDY)
     final = summaries.read_csv(flags.final, ["task", "run", "judged_by", "above_sft"]).fillna({"above_sft": ""})
     tasks = [rows.to_dict("records") for _, rows in final.groupby("task", sort=False)]
@@ -57,8 +57,15 @@ def main(flags: Flags) -> None:
         config=config,
         versions=sorted({pair for content in evaluations.values() for pair in content.get("versions", {}).items()}),
     )
-    summaries.write_text(flags.output, page)
+    artifacts.write_text(flags.output, page, provenance.describe(__file__, flags, inputs(flags)))
     print(f"{len(page):,} characters")
+
+
+def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
+    """The files that the page is made from, without their labels."""
+    files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "figures")}
+    labels = ("sft", "samples", "reward_models", "pairs")
+    return files | {name: tuple(value.split("=", 1)[1] for value in getattr(flags, name)) for name in labels}
 
 
 def labelled(values: tuple[str, ...], parts: int, flag_name: str) -> list[tuple[tuple[str, ...], str]]:
@@ -171,16 +178,10 @@ def answer(run: str, row: dict) -> dict:
 
 
 def read_svg(path: str) -> str:
-    text = read_text(path)
+    text = artifacts.read_text(path)
     if "<svg" not in text:
         raise InputError(f"{path}: is not an SVG figure")
     return text
-
-
-def read_text(path: str) -> str:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    return Path(path).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

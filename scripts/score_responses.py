@@ -7,7 +7,8 @@ it have. Rows keep their order and their prompt_id; nothing is dropped.
 import dataclasses
 from statistics import fmean
 
-from preference import provenance, records, rewards, stage
+from preference import artifacts, provenance, records, rewards, stage
+from preference.shards import Shards
 from preference.stage import InputError, flag
 
 
@@ -19,30 +20,33 @@ class Flags:
     gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
     batch_size: int = flag("responses per forward pass of the reward model", 64)
     max_length: int = flag("longest prompt + response that the reward model reads; longer ones are cut", 2048)
+    shard_size: int = flag("responses that are scored, and kept, together: what a kill can cost", 1024)
 
 
 def main(flags: Flags) -> None:
+    if flags.gold_reward is None and flags.reward_model is None:
+        raise InputError("--reward_model, --gold_reward: give at least one")
     rows = records.read(flags.responses, "responses")
-    gold, learned = score(flags, rows)
-    training = learned or gold
-    scored = [{**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(rows)]
+    gold = rewards.gold_rewards(flags.gold_reward, rows) if flags.gold_reward else None
+    if flags.reward_model:
+        artifacts.check_model(flags.reward_model)
     inputs = {"responses": flags.responses, "reward_model": flags.reward_model}
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(scored), dropped={})
-    records.write(flags.output, "rewards", scored, made_by)
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(rows), dropped={})
+    with Shards(flags.output, made_by, flags.shard_size) as shards:
+        training = learned(flags, rows, shards) if flags.reward_model else gold
+        scored = [
+            {**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(rows)
+        ]
+        records.write(flags.output, "rewards", scored, made_by)
+        shards.remove()
     parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else [])
     stage.say(f"{len(rows)} responses, {', '.join(parts)}")
 
 
-def score(flags: Flags, rows: list[dict]) -> tuple[list[float] | None, list[float] | None]:
-    """(gold rewards, learned rewards), each None where it was not asked for."""
-    if flags.gold_reward is None and flags.reward_model is None:
-        raise InputError("--reward_model, --gold_reward: give at least one")
-    gold = rewards.gold_rewards(flags.gold_reward, rows) if flags.gold_reward else None
-    if flags.reward_model is None:
-        return gold, None
+def learned(flags: Flags, rows: list[dict], shards: Shards) -> list[float]:
     from preference import reward_models  # torch: not needed for a gold reward
 
-    return gold, reward_models.learned_rewards(flags.reward_model, rows, flags.batch_size, flags.max_length)
+    return reward_models.learned_rewards(flags.reward_model, rows, flags.batch_size, flags.max_length, shards)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preference import intervals, records, stage, summaries
+from preference import artifacts, intervals, provenance, records, stage, summaries
 from preference.stage import InputError, flag
 from preference.summaries import MEAN, SFT
 
@@ -53,10 +53,12 @@ def main(flags: Flags) -> None:
     samples |= _read_samples(baselines, flags.baseline_samples)
     last = metrics.groupby(["task", "run"])["round"].max().to_dict()
 
-    summaries.write_csv(flags.metrics_output, pd.concat([metrics, seed_means(metrics)]))
+    inputs = {name: getattr(flags, name) for name in ("metrics", "samples", "baseline_samples")}
+    made_by = provenance.describe(__file__, flags, inputs)
+    summaries.write_csv(flags.metrics_output, pd.concat([metrics, seed_means(metrics)]), made_by)
     final = rank(pd.DataFrame(final_row(*name, samples, last, flags) for name in dict.fromkeys(k[:2] for k in samples)))
-    summaries.write_csv(flags.final_output, final)
-    summaries.write_text(flags.text_output, text := as_text(final))
+    summaries.write_csv(flags.final_output, final, made_by)
+    artifacts.write_text(flags.text_output, text := as_text(final), made_by)
     print(text)
 
 

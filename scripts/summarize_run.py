@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preference import stage, summaries
+from preference import provenance, stage, summaries
 from preference.stage import flag
 
 
@@ -23,7 +23,8 @@ def main(flags: Flags) -> None:
     names = dict.fromkeys(name for metrics in rounds for name in metrics)
     columns = ["round", *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))]
     rows = [{"round": number, **_cells(metrics)} for number, metrics in enumerate(rounds)]
-    summaries.write_csv(flags.output, pd.DataFrame(rows, columns=columns))
+    made_by = provenance.describe(__file__, flags, {"evaluations": flags.evaluations})
+    summaries.write_csv(flags.output, pd.DataFrame(rows, columns=columns), made_by)
     print(f"{len(rows)} rounds, {len(names)} metrics: {', '.join(names)}")
 
 

@@ -9,9 +9,9 @@ import dataclasses
 import numpy
 import torch
 
-from preference import fit, intervals, policies, provenance, records, reward_models, stage, tokens
+from preference import artifacts, fit, intervals, policies, provenance, records, reward_models, stage, tokens
 from preference.losses.contrastive import bradley_terry_loss
-from preference.stage import flag
+from preference.stage import Progress, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,8 @@ def main(flags: Flags) -> None:
     lengths = [max(sum(map(len, a)), sum(map(len, b))) for a, b in zip(chosen, rejected, strict=True)]
     inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows))
-    fit.train(model, tokenizer, lengths, loss, flags, made_by)
-    metrics = evaluate(model, tokenizer, eval_rows, flags)
-    content = {"kind": "evaluation", **made_by, "num_pairs": len(eval_rows), "metrics": metrics}
-    records.write_json(flags.evaluation_output, content)
-    accuracy = metrics["accuracy"]
-    stage.say(
-        f"held-out accuracy {accuracy['mean']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
-        f"on {len(eval_rows)} pairs of {accuracy['n']} prompts"
+    fit.train(
+        model, tokenizer, lengths, loss, flags, made_by, lambda: evaluate(model, tokenizer, eval_rows, flags, made_by)
     )
 
 
@@ -62,10 +56,25 @@ def encode(tokenizer, rows: list[dict], max_length: int) -> tuple[list[tokens.Se
     return sides[0], sides[1]
 
 
-def evaluate(model, tokenizer, rows: list[dict], flags: Flags) -> dict:
+def evaluate(model, tokenizer, rows: list[dict], flags: Flags, made_by: dict) -> None:
+    """Write evaluation.json: the metrics of the trained model on held-out pairs."""
+    metrics = held_out_metrics(model, tokenizer, rows, flags)
+    content = {"kind": "evaluation", **made_by, "num_pairs": len(rows), "metrics": metrics}
+    artifacts.write_json(flags.evaluation_output, content)
+    accuracy = metrics["accuracy"]
+    stage.say(
+        f"held-out accuracy {accuracy['mean']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
+        f"on {len(rows)} pairs of {accuracy['n']} prompts"
+    )
+
+
+def held_out_metrics(model, tokenizer, rows: list[dict], flags: Flags) -> dict:
     """Accuracy (a tie counts half), loss and margin on held-out pairs; intervals over prompts, which may repeat."""
+    progress = Progress(2 * len(rows), "responses")
     chosen, rejected = (
-        reward_models.all_scores(model, sequences, tokenizer.pad_token_id, flags.micro_batch_size)
+        torch.tensor(
+            reward_models.all_scores(model, sequences, tokenizer.pad_token_id, flags.micro_batch_size, progress)
+        )
         for sequences in encode(tokenizer, rows, flags.max_length)
     )
     values = {

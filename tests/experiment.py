@@ -6,7 +6,7 @@ import numpy as np
 
 import summarize_experiment
 import summarize_run
-from preference import intervals, records
+from preference import artifacts, intervals, records
 
 VERSIONS = {"torch": "2.13.0", "transformers": "5.17.0"}
 GOLD = [-30.0, -20.0, -25.0, -40.0, -10.0, -15.0, -35.0, -22.0]
@@ -50,7 +50,7 @@ def write_evaluation(folder: Path, rows: list[dict]) -> None:
     metrics = {name: intervals.summary(column, rng) for name, column in columns.items() if None not in column}
     records.write(folder / "evaluation.parquet", "evaluation", rows, made_by)
     content = {"kind": "evaluation", **made_by, "num_prompts": len(rows), "metrics": metrics}
-    records.write_json(folder / "evaluation.json", content)
+    artifacts.write_json(folder / "evaluation.json", content)
 
 
 def write_pairs(path: Path) -> None:

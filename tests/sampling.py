@@ -1,11 +1,14 @@
 """Policies, prompts and flags for the tests that sample."""
 
+import tempfile
+
 import torch
 from tokenizers import processors
 from transformers import GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import initialize_model
 from preference import policies, records, samplers
+from preference.shards import Shards
 
 WORDS = ["one", "two", "three", "red", "blue", "count", "say", "name", "hi", "there"]
 
@@ -19,6 +22,12 @@ def prompts(count: int) -> list[dict]:
 def flags(**changed) -> samplers.Flags:
     chosen = {"samples_per_prompt": 1, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 24, "seed": 0}
     return samplers.Flags(**{"prompts": "prompts.parquet", "engine": "transformers", **chosen, **changed})
+
+
+def respond(policy: str, rows: list[dict], flags: samplers.Flags) -> list[dict]:
+    """The samples of one uninterrupted call."""
+    with tempfile.TemporaryDirectory() as folder, Shards(f"{folder}/x", {}, flags.shard_size) as shards:
+        return samplers.respond(policy, policies.load_tokenizer(policy), rows, flags, shards)
 
 
 def gpt_neox(folder) -> str:

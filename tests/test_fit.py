@@ -5,7 +5,6 @@ import torch
 from safetensors.torch import load_file
 
 from preference import fit, policies, provenance, tokens
-from preference.checkpoints import Checkpoints
 from preference.losses.likelihood import sft_loss
 from preference.stage import InputError
 
@@ -72,7 +71,7 @@ def test_a_killed_training_resumes_and_ends_byte_for_byte_as_if_it_had_not_been(
         run(tmp_path / "killed", tiny_policy, stop_after=stop_after)
     assert not (tmp_path / "killed" / "policy").exists()
     run(tmp_path / "killed", tiny_policy)
-    for name in ("policy/model.safetensors", "training.csv", "policy.manifest.json"):
+    for name in ("policy/model.safetensors", "policy/tokenizer.json", "training.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     assert not (tmp_path / "killed" / "policy.checkpoints").exists()
 
@@ -85,12 +84,28 @@ def test_a_finished_model_is_whole_and_its_manifest_says_so(tmp_path, tiny_polic
     assert manifest["files"] == provenance.contents(tmp_path / "policy") and "model.safetensors" in manifest["files"]
 
 
-def test_two_processes_never_train_one_thing(tmp_path):
-    with Checkpoints(str(tmp_path / "policy"), {"a": 1}, 5):
-        with pytest.raises(InputError, match="another process is training this"):
-            Checkpoints(str(tmp_path / "policy"), {"a": 1}, 5).__enter__()
-        with Checkpoints(str(tmp_path / "policy"), {"a": 2}, 5):
-            pass
+@pytest.mark.parametrize("name", ["state.json", "step2.safetensors"])
+def test_a_damaged_state_costs_the_work_and_never_the_result(tmp_path, tiny_policy, name, capsys):
+    run(tmp_path / "whole", tiny_policy)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", tiny_policy, stop_after=3)
+    (state,) = (tmp_path / "killed" / "policy.checkpoints").glob(f"*/{name}")
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    run(tmp_path / "killed", tiny_policy)
+    assert "trains from the start" in capsys.readouterr().err
+    weights = [(tmp_path / where / "policy" / "model.safetensors").read_bytes() for where in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_how_often_a_state_is_kept_changes_nothing_that_is_made(tmp_path, tiny_policy):
+    for name, every in (("often", 1), ("never", 100)):
+        run(tmp_path / name, tiny_policy, {"checkpoint_steps": every})
+    weights = [(tmp_path / name / "policy" / "model.safetensors").read_bytes() for name in ("often", "never")]
+    assert weights[0] == weights[1]
+    described = [provenance.describe("train_sft.py", flags(tmp_path, checkpoint_steps=every), {}) for every in (1, 9)]
+    assert described[0] == described[1] and "checkpoint_steps" not in described[0]["flags"]
 
 
 def test_a_diverged_training_stops_with_the_step_and_writes_nothing(tmp_path, tiny_policy):

@@ -2,7 +2,6 @@
 
 import math
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,12 +20,13 @@ def table(tmp_path):
 
 def test_a_table_comes_back_as_it_was_written_with_what_made_it(table):
     assert records.read(table, "sft") == ROWS
-    assert records.metadata(table) == {"kind": "sft", "stage": "test", "rows_out": 3}
+    assert records.metadata(table) == {"kind": "sft", "stage": "test", "rows_out": 3, "path": str(table)}
 
 
-def test_equal_rows_give_equal_bytes(table, tmp_path):
-    records.write(tmp_path / "again.parquet", "sft", ROWS, {"stage": "test", "rows_out": 3})
-    assert (tmp_path / "again.parquet").read_bytes() == table.read_bytes()
+def test_equal_rows_give_equal_bytes(table):
+    before = table.read_bytes()
+    records.write(table, "sft", ROWS, {"stage": "test", "rows_out": 3})
+    assert table.read_bytes() == before
 
 
 def test_a_wider_table_serves_as_a_narrower_kind(table):
@@ -43,14 +43,46 @@ def test_a_missing_file_is_named(tmp_path):
         records.read(tmp_path / "none.parquet", "sft")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
+def rewritten(change):
+    """Damage by another program: the table is valid Parquet, and keeps even its metadata."""
+
+    def damage(path):
+        found = pq.read_table(path)
+        pq.write_table(change(found).replace_schema_metadata(found.schema.metadata), path)
+
+    return damage
+
+
+DAMAGES = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("prompt,response"),
+    "a row dropped": rewritten(lambda found: found.slice(1)),
+    "a column missing": rewritten(lambda found: found.drop_columns("response")),
+    "rewritten as it was": rewritten(lambda found: found),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_found_before_a_row_is_used(table, damage):
-    content = bytearray(table.read_bytes())
-    if damage == "flipped":
-        content[len(content) // 4] ^= 1
-    table.write_bytes({"truncated": content[: len(content) // 2], "flipped": content, "emptied": b""}[damage])
-    with pytest.raises(InputError, match="sft.parquet: damaged or not Parquet"):
+    DAMAGES[damage](table)
+    with pytest.raises(InputError, match="sft.parquet: is damaged"):
         records.read(table, "sft")
+
+
+def test_a_flip_of_any_byte_is_found(table):
+    content = table.read_bytes()
+    for position in range(len(content)):
+        table.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        with pytest.raises(InputError, match="sft.parquet: is damaged"):
+            records.read(table, "sft")
+
+
+def test_a_table_of_another_place_is_refused(table, tmp_path):
+    (tmp_path / "run").mkdir()
+    other = table.rename(tmp_path / "run" / "sft.parquet")
+    with pytest.raises(InputError, match=f"run/sft.parquet: is another artifact: it was made as {table}"):
+        records.read(other, "sft")
 
 
 def test_an_empty_table_is_refused(tmp_path):
@@ -78,22 +110,6 @@ def test_no_nan_or_infinite_reward_is_ever_written(tmp_path, value):
     with pytest.raises(AssertionError, match="row 1: column 'reward' is"):
         records.write(tmp_path / "rewards.parquet", "rewards", [reward_row(1.0), reward_row(value)], {})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_nan_reward_in_a_file_is_named_by_row(tmp_path):
-    path = tmp_path / "rewards.parquet"
-    rows = [reward_row(1.0), reward_row(math.nan)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=records.SCHEMAS["rewards"]), path)
-    with pytest.raises(InputError, match="rewards.parquet: row 1: column 'reward' is nan"):
-        records.read(path, "rewards")
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "a.json"
-    records.write_json(path, {"a": 1})
-    with pytest.raises(ValueError):
-        records.write_json(path, {"a": math.nan})
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"] and records.read_json(path) == {"a": 1}
 
 
 def test_shared_prompts_of_training_and_evaluation_are_found():

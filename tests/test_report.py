@@ -11,7 +11,7 @@ from experiment import make, write_pairs
 
 import plot_rewards
 import render_report
-from preference import report
+from preference import artifacts, report
 
 CONFIG = """experiment: length  # <script>alert("config")</script>
 runs:
@@ -43,7 +43,7 @@ def row(run: str, gold: tuple, above_sft: str, reward_gain: float = 0.0) -> dict
 @pytest.fixture
 def flags(tmp_path) -> render_report.Flags:
     tables = make(tmp_path)
-    (tmp_path / "config.yaml").write_text(CONFIG)
+    artifacts.write_text(tmp_path / "config.yaml", CONFIG, {})
     plot_rewards.main(plot_rewards.Flags(tables.metrics_output, str(tmp_path / "rewards.svg")))
     write_pairs(tmp_path / "pairs.parquet")
     named = zip(("length/sft/1", *tables.runs), (*tables.baseline_samples, *tables.samples), strict=True)
@@ -106,7 +106,7 @@ def test_nothing_is_fetched_from_elsewhere(page):
 
 
 def test_ids_of_two_figures_do_not_meet(flags, tmp_path):
-    (tmp_path / "other.svg").write_bytes((tmp_path / "rewards.svg").read_bytes())
+    artifacts.write_text(tmp_path / "other.svg", (tmp_path / "rewards.svg").read_text(), {})
     figures = (str(tmp_path / "rewards.svg"), str(tmp_path / "other.svg"))
     render_report.main(render_report.Flags(**{**vars(flags), "figures": figures}))
     elements = Elements(text := Path(flags.output).read_text()).found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sampling import flags, gpt_neox, llama, prompts
+from sampling import flags, gpt_neox, llama, prompts, respond
 
 from preference import policies, samplers, tokens
 from preference.stage import InputError
@@ -24,7 +24,7 @@ def policy(request, tmp_path_factory):
 
 
 def sample(policy: str, count: int = 12, **changed) -> list[dict]:
-    return samplers.respond(policy, policies.load_tokenizer(policy), prompts(count), flags(**changed))
+    return respond(policy, prompts(count), flags(**changed))
 
 
 def ids(rows: list[dict]) -> list[list[int]]:
@@ -65,9 +65,8 @@ def test_greedy_takes_the_largest_logit_whatever_the_padding(policy):
 
 def test_samples_follow_the_tempered_distribution_of_the_policy(tiny_policy):
     model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
-    rows = samplers.respond(
+    rows = respond(
         tiny_policy,
-        tokenizer,
         prompts(1),
         flags(samples_per_prompt=2000, temperature=0.5, max_new_tokens=1, batch_size=500),
     )
@@ -134,7 +133,7 @@ def test_what_cannot_be_sampled_is_refused(tiny_policy, changed, line):
     row = prompts(7)[6]
     length = len(tokens.encode_prompt(policies.load_tokenizer(tiny_policy), row["prompt"]))
     with pytest.raises(InputError) as refused:
-        samplers.respond(tiny_policy, policies.load_tokenizer(tiny_policy), [row], flags(**changed))
+        respond(tiny_policy, [row], flags(**changed))
     assert line.format(id=row["prompt_id"], n=length) in str(refused.value)
 
 
@@ -145,7 +144,7 @@ def test_a_prompt_that_just_fits_is_sampled(tiny_policy):
 
 def test_a_prompt_that_comes_twice_is_refused(tiny_policy):
     with pytest.raises(InputError, match="occurs more than once"):
-        samplers.respond(tiny_policy, policies.load_tokenizer(tiny_policy), prompts(1) * 2, flags())
+        respond(tiny_policy, prompts(1) * 2, flags())
 
 
 def test_auto_is_vllm_where_it_is_installed(monkeypatch):
@@ -162,12 +161,12 @@ def test_a_vllm_that_is_installed_but_cannot_start_gives_one_line(tiny_policy, t
     (tmp_path / "vllm.py").write_text("raise ImportError('while it loads:\\nlibcudart.so.13: no such file')")
     (tmp_path / "run.py").write_text(
         "import dataclasses\n"
-        "from preference import policies, samplers, stage\n"
-        "from sampling import flags, prompts\n"
+        "from preference import stage\n"
+        "from sampling import flags, prompts, respond\n"
         "Flags = dataclasses.make_dataclass('Flags', [])\n"
         "def main(_):\n"
         f"    path = {tiny_policy!r}\n"
-        "    samplers.respond(path, policies.load_tokenizer(path), prompts(2), flags(engine='vllm'))\n"
+        "    respond(path, prompts(2), flags(engine='vllm'))\n"
         "if __name__ == '__main__':\n"
         "    stage.run(main, Flags)\n"
     )

@@ -58,7 +58,7 @@ def test_every_script_explains_itself_and_each_flag(capsys, script):
     shown = capsys.readouterr().out
     assert stopped.value.code == 0 and all(f"--{f.name}" in shown for f in dataclasses.fields(module.Flags))
     opening = shown.split("\n\n")[1]
-    assert re.search(r"\w+\.(parquet|json|csv|html)|\w+/", opening), "it opens with what it makes from what"
+    assert re.search(r"\w+\.(parquet|json|csv|html|yaml)|\w+/", opening), "it opens with what it makes from what"
 
 
 def test_a_stage_by_hand_prints_its_command_and_one_line_for_what_the_user_did_wrong(tmp_path):

@@ -13,7 +13,7 @@ import plot_margins
 import plot_rewards
 import summarize_experiment
 import summarize_run
-from preference import summaries
+from preference import artifacts, summaries
 from preference.stage import InputError
 
 SCRIPTS = Path(summarize_run.__file__).parent
@@ -113,7 +113,7 @@ def test_a_file_too_few_is_named(tmp_path):
 
 
 def test_an_evaluation_without_metrics_is_named(tmp_path):
-    (tmp_path / "evaluation.json").write_text('{"kind": "evaluation"}')
+    artifacts.write_json(tmp_path / "evaluation.json", {"kind": "evaluation"})
     with pytest.raises(InputError, match="has no 'metrics'"):
         summaries.read_evaluation(tmp_path / "evaluation.json")
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sampling import flags, gpt_neox, llama, prompts
+from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference import policies, records, samplers
+from preference import records
 
 pytestmark = pytest.mark.vllm
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_responses.py"
@@ -27,7 +27,7 @@ def policy(request, tmp_path_factory):
 
 
 def sample(policy: str, rows: list[dict], engine: str, **changed) -> list[dict]:
-    return samplers.respond(policy, policies.load_tokenizer(policy), rows, flags(engine=engine, **changed))
+    return respond(policy, rows, flags(engine=engine, **changed))
 
 
 def share_of_equal_rows(some: list[dict], others: list[dict]) -> float:

@@ -1,42 +1,20 @@
 """Training states beside a declared output: a killed training resumes where it was, or not at all.
 
-They lie in `<output>.checkpoints/<digest of what is being trained>/`, so a changed flag, input or line of code starts
-afresh, and under a lock, so two jobs never train into one folder.
+A state is the weights, the optimizer's moments and the log so far. The schedule and the data order are functions of the
+step, and nothing draws random numbers while it trains, so there is nothing else to keep.
 """
 
-import fcntl
-import hashlib
-import json
-import os
-import shutil
-from pathlib import Path
-
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from preference import records
+from preference import artifacts, provenance
 from preference.stage import InputError, say
+from preference.unfinished import Unfinished
 
 
-class Checkpoints:
-    """The latest state of one training; use as a context manager, which holds the lock."""
+class Checkpoints(Unfinished):
+    """The latest state of one training; use as a context manager, and `remove()` it once the model is written."""
 
-    def __init__(self, output: str, made_by: dict, every: int):
-        name = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:16]
-        self.root, self.every = Path(output + ".checkpoints"), every
-        self.folder = self.root / name
-
-    def __enter__(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{self.folder}: another process is training this; wait for it or end it") from None
-        return self
-
-    def __exit__(self, *_):
-        self._lock.close()
+    what = "checkpoints"
 
     def load(self, model, optimizer) -> tuple[int, list[dict]]:
         """Put the saved state into model and optimizer.
@@ -44,14 +22,9 @@ class Checkpoints:
         Returns:
             The number of optimizer steps done, and the rows of the training log so far; (0, []) where nothing is saved.
         """
-        marker = self.folder / "state.json"
-        if not marker.is_file():
+        if (state := self._state()) is None:
             return 0, []
-        state = records.read_json(marker)
-        try:
-            tensors = load_file(self.folder / state["tensors"], device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{self.folder}: damaged ({error}); delete the folder to train from the start") from None
+        tensors = load_file(self.folder / state["tensors"], device="cpu")
         names = [name for name, _ in model.named_parameters()]
         model.load_state_dict(
             {n: tensors[f"model.{n}"] for n in model.state_dict() if f"model.{n}" in tensors}, strict=False
@@ -62,22 +35,31 @@ class Checkpoints:
         say(f"resumes at step {state['step']}")
         return state["step"], state["log"]
 
+    def _state(self) -> dict | None:
+        """What was saved last; None where nothing was, or where it is damaged, which costs no more than time."""
+        marker = self.folder / "state.json"
+        if not marker.is_file():
+            return None
+        try:
+            state = artifacts.read_json(marker)
+            if provenance.digest(self.folder / state["tensors"]) != state["sha256"]:
+                raise InputError(f"{self.folder / state['tensors']}: is damaged")
+        except (InputError, FileNotFoundError) as error:
+            say(f"trains from the start: {error}")
+            return None
+        return state
+
     def save(self, step: int, model, optimizer, log: list[dict]) -> None:
         """Write weights and optimizer moments, then the marker that names them, then drop the older state."""
         names = [name for name, _ in model.named_parameters()]
         tensors = {f"model.{n}": p.detach().contiguous() for n, p in model.named_parameters()}
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"{moment}.{names[index]}": value.contiguous() for moment, value in moments.items()}
-        name = f"step{step}.safetensors"
-        with records.atomic(self.folder / name) as temporary:
+        file = self.folder / f"step{step}.safetensors"
+        with artifacts.atomic(file) as temporary:
             save_file(tensors, temporary)
-        records.write_json(self.folder / "state.json", {"step": step, "tensors": name, "log": log})
+        state = {"step": step, "tensors": file.name, "sha256": provenance.digest(file), "log": log}
+        artifacts.write_json(self.folder / "state.json", state)
         for old in self.folder.glob("step*.safetensors"):
-            if old.name != name:
+            if old != file:
                 old.unlink()
-
-    def remove(self) -> None:
-        """Drop the states, once the model and its manifest are on disk."""
-        shutil.rmtree(self.folder)
-        if not os.listdir(self.root):
-            self.root.rmdir()

@@ -1,14 +1,14 @@
 """The one training loop: true optimizer steps, float32 weights, a fixed data order, a row of the log per step."""
 
-import csv
 import dataclasses
 import math
 from collections.abc import Callable
 
+import pandas as pd
 import torch
 from transformers import get_scheduler
 
-from preference import policies, records, tokens
+from preference import artifacts, policies, tokens
 from preference.checkpoints import Checkpoints
 from preference.policies import DTYPES
 from preference.stage import InputError, Progress, flag
@@ -31,7 +31,7 @@ class Training:
     weight_decay: float = flag("AdamW's weight decay", 0.0)
     max_grad_norm: float = flag("gradients are scaled down to this L2 norm", 1.0)
     dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
-    checkpoint_steps: int = flag("optimizer steps between two resumable states", 200)
+    checkpoint_steps: int = flag("optimizer steps between two resumable states", 200, runtime=True)
 
 
 def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -44,14 +44,34 @@ def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[l
 Loss = Callable[[list[int], list[int]], tuple[torch.Tensor, dict[str, float]]]
 
 
-def train(model, tokenizer, lengths: list[int], loss: Loss, flags: Training, made_by: dict) -> list[dict]:
-    """Train a model under `fit`, resuming where a killed run left off; write it and its log, and return the log."""
-    with Checkpoints(flags.output, made_by, flags.checkpoint_steps) as checkpoints:
+def train(
+    model,
+    tokenizer,
+    lengths: list[int],
+    loss: Loss,
+    flags: Training,
+    made_by: dict,
+    evaluate: Callable[[], None] = lambda: None,
+) -> list[dict]:
+    """Train a model under `fit`, resuming where a killed run left off; write it and its log, and return the log.
+
+    `evaluate` is called on the trained model while a kill would still lose no more than one interval.
+    """
+    check(flags)
+    with Checkpoints(flags.output, made_by) as checkpoints:
         log = fit(model, lengths, loss, flags, checkpoints)
-        write_log(flags.log_output, log)
+        evaluate()
+        artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
         policies.save(model, tokenizer, flags.output, made_by)
         checkpoints.remove()
     return log
+
+
+def check(flags: Training) -> None:
+    """Refuse numbers that no training can have."""
+    for name in ("epochs", "batch_size", "micro_batch_size", "max_length", "checkpoint_steps"):
+        if getattr(flags, name) < 1:
+            raise InputError(f"--{name} is {getattr(flags, name)}; it must be at least 1")
 
 
 def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
@@ -78,7 +98,7 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
     scheduler = get_scheduler(flags.schedule, optimizer, num_warmup_steps=warmup, num_training_steps=len(order))
     _advance(scheduler, done)
     progress = Progress(len(order), "steps")
-    progress.done = done
+    progress.skip(done)
     model.train()
     for step in range(done, len(order)):
         rate = optimizer.param_groups[0]["lr"]
@@ -118,11 +138,3 @@ def _advance(scheduler, steps: int) -> None:
     rates = [base * decay(steps) for base, decay in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
     for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
-
-
-def write_log(path: str, log: list[dict]) -> None:
-    """Write the training log as CSV, a row per optimizer step."""
-    with records.atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(log[0]))
-        writer.writeheader()
-        writer.writerows(log)

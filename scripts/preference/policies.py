@@ -1,9 +1,7 @@
 """Models on disk: load and save them in Hugging Face format (safetensors only), and ask them for log-probabilities."""
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import torch
@@ -11,8 +9,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from preference import provenance, records, tokens
-from preference.stage import InputError, Progress
+from preference import artifacts, tokens
+from preference.stage import InputError
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -79,6 +77,7 @@ def _check_folder(path: str, needed: str) -> None:
         if path.startswith((".", "/")) or path.count("/") != 1:  # not a hub id of the form owner/name
             raise InputError(f"{path}: no such model folder")
         return
+    artifacts.check_model(path)
     pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
     if pickles and not list(folder.glob("*.safetensors")):
         raise InputError(f"{path}: {pickles[0]} is a pickle, which can run code; convert it to safetensors")
@@ -97,17 +96,13 @@ def save(model, tokenizer, output: str, made_by: dict) -> None:
 
     The folder is built under a temporary name; the manifest is written last, so it marks the model complete.
     """
-    output = Path(output)
-    manifest = output.with_name(output.name + ".manifest.json")
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    manifest.unlink(missing_ok=True)
     for name, parameter in model.named_parameters():
         assert torch.isfinite(parameter).all(), f"{output}: weight {name} is not finite"
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(temporary, output)
-    records.write_json(manifest, {"kind": "model", **made_by, "files": provenance.contents(output)})
+    artifacts.manifest_of(output).unlink(missing_ok=True)
+    with artifacts.atomic(output) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+    artifacts.write_manifest(output, {"kind": "model", **made_by})
 
 
 def response_logprobs(model, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,20 +138,14 @@ def pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], pad_
     return response_logps(model, tokens.batch(sequences, pad_id, model.device)).chunk(2)
 
 
-def all_pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], pad_id: int, batch_size: int):
-    """Log-probabilities of the chosen and of the rejected response of many pairs, without gradients.
-
-    Returns:
-        (pairs, 2) of float64, in the order of the pairs.
-    """
+def all_pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], pad_id: int, size: int, progress):
+    """[chosen_logps, rejected_logps] of each of many pairs, `size` at a time, without gradients."""
     lengths = [max(len(prompt) + len(response) for prompt, response in pair) for pair in pairs]
-    found = torch.zeros((len(pairs), 2), dtype=torch.float64)
-    progress = Progress(len(pairs), "pairs")
-    for group in tokens.micro_batches(list(range(len(pairs))), lengths, batch_size):
-        with torch.no_grad():
-            found[group] = torch.stack(pair_logps(model, [pairs[i] for i in group], pad_id), dim=-1).double().cpu()
-        progress.update(len(group))
-    return found.numpy()
+
+    def logps(some: list) -> list[list[float]]:
+        return torch.stack(pair_logps(model, some, pad_id), dim=-1).double().tolist()
+
+    return tokens.map_batches(pairs, lengths, size, logps, progress)
 
 
 def check_context(model, path: str, max_length: int) -> None:

@@ -86,26 +86,33 @@ def contents(folder: Path | str) -> dict[str, str]:
     return {str(p.relative_to(folder)): digest(p) for p in files}
 
 
-def describe(script: str, flags, inputs: dict[str, Path | str | None], **facts) -> dict:
+def describe(script: str, flags, inputs: dict[str, Path | str | tuple | None], **facts) -> dict:
     """What is written into an artifact's metadata: equal work gives an equal description, so no times and no hosts.
 
     Args:
         script: `__file__` of the calling script.
-        flags: its dataclass; fields that name inputs or outputs are left to `inputs`.
-        inputs: flag name -> the file or model folder that was read (None where there was none; hub ids are flags).
+        flags: its dataclass; fields that name inputs or outputs are left out, and those that only steer the running.
+        inputs: flag name -> the file or model folder that was read, or a tuple of them (None where there was none; hub
+            ids are flags).
         facts: counts such as rows_in, rows_out, dropped.
     """
     script = Path(script).name
-    read = {name: {"path": str(path), "sha256": digest(path)} for name, path in inputs.items() if path}
-    options = {k: v for k, v in dataclasses.asdict(flags).items() if k not in inputs and not k.startswith("output")}
+    counting = [f.name for f in dataclasses.fields(flags) if not f.metadata.get("runtime")]
+    options = {name: getattr(flags, name) for name in counting if name not in inputs and not name.endswith("output")}
     return {
         "stage": script.removesuffix(".py"),
         "flags": options,
         "code": fingerprint(script),
-        "inputs": read,
+        "inputs": {name: _read(path) for name, path in inputs.items() if path},
         "versions": _versions(),
         **facts,
     }
+
+
+def _read(path: Path | str | tuple) -> dict | list[dict]:
+    if isinstance(path, tuple):
+        return [_read(one) for one in path]
+    return {"path": str(path), "sha256": digest(path)}
 
 
 @cache

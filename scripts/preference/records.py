@@ -1,18 +1,19 @@
-"""Tables on disk: one schema per kind, checked on write and on read, written under a temporary name and renamed.
+"""Tables on disk: one schema per kind, checked on write and on read.
 
-A table carries in its Parquet metadata, under the key `prefdag`, what made it (see provenance.describe) and its kind.
-Rows are joined by prompt_id, never by position.
+A table carries in its Parquet metadata, under the key `prefdag`, what made it (see provenance.describe), its kind and
+its path, and under `prefdag.seal` the digest of its own bytes (see artifacts). Rows are joined by prompt_id, never by
+position.
 """
 
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from preference import artifacts
 from preference.stage import InputError
 
 FINISH_REASONS = ("stop", "length")  # closed by EOS; cut at max_new_tokens
@@ -86,18 +87,22 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
         assert not unknown, f"{path}: a table of {kind} has no columns {unknown}"
     table = pa.Table.from_pylist(rows, schema=schema)
     _check_values(table, path)
-    metadata = {"prefdag": json.dumps({"kind": kind, **made_by}, sort_keys=True)}
-    with atomic(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary, write_page_checksum=True)
+    made_by = json.dumps({"kind": kind, **made_by, "path": str(path)}, sort_keys=True)
+    table = table.replace_schema_metadata({"prefdag": made_by, "prefdag.seal": artifacts.UNSEALED})
+    with artifacts.atomic(path) as temporary:
+        pq.write_table(table, temporary)
+        artifacts.seal(temporary)
 
 
 def read(path: Path | str, kind: str) -> list[dict]:
     """Read a table of a kind, or of one that has all its columns, as rows in file order.
 
     Raises:
-        InputError: the file is missing, damaged, of another kind, or empty; the line names it.
+        InputError: the file is missing, damaged, made for another path, of another kind, or empty; the line names it.
     """
+    artifacts.check(path)
     table = _open(path)
+    artifacts.check_place(path, _made_by(table))
     for field in SCHEMAS[kind]:
         if field.name not in table.schema.names:
             raise InputError(f"{path}: has no column '{field.name}', so it is not a table of {kind}")
@@ -121,18 +126,22 @@ def check_disjoint(path: Path | str, rows: list[dict], eval_path: Path | str, ev
 
 
 def metadata(path: Path | str) -> dict:
-    """What made a table: kind, stage, flags, code, inputs, versions, counts."""
-    return json.loads((_open(path).schema.metadata or {}).get(b"prefdag", b"{}"))
+    """What made an artifact of any sort: kind, path, stage, flags, code, inputs, versions, counts."""
+    if Path(path).suffix != ".parquet":
+        return artifacts.metadata(path)
+    artifacts.check(path)
+    return _made_by(_open(path))
+
+
+def _made_by(table: pa.Table) -> dict:
+    return json.loads((table.schema.metadata or {}).get(b"prefdag", b"{}"))
 
 
 def _open(path: Path | str) -> pa.Table:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
     try:
-        return pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        return pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: damaged or not Parquet ({reason}); delete it and run the workflow again") from None
+        raise artifacts.damaged(path, f"is not Parquet ({str(error).splitlines()[0]})") from None
 
 
 def _check_values(table: pa.Table, path: Path | str) -> None:
@@ -143,37 +152,3 @@ def _check_values(table: pa.Table, path: Path | str) -> None:
         if pa.types.is_floating(field.type):
             for row, value in enumerate(column.to_pylist()):
                 assert value is None or math.isfinite(value), f"{path}: row {row}: column '{field.name}' is {value}"
-
-
-def write_json(path: Path | str, content: dict) -> None:
-    """Write a JSON file atomically, keys in the given order; NaN and infinities are refused."""
-    with atomic(path) as temporary:
-        Path(temporary).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path | str) -> dict:
-    """Read a JSON file that a stage wrote; a missing or damaged one is an InputError that names it."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and run the workflow again") from None
-
-
-class atomic:
-    """`with atomic(path) as temporary:` write to temporary; it takes path's name only if the block succeeds."""
-
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.temporary
-
-    def __exit__(self, failed, *_):
-        if failed:
-            self.temporary.unlink(missing_ok=True)
-        else:
-            os.replace(self.temporary, self.path)

@@ -3,30 +3,33 @@
 import torch
 
 from preference import policies, tokens
+from preference.shards import Shards
 from preference.stage import Progress
 
 
-def learned_rewards(model_path: str, rows: list[dict], batch_size: int, max_length: int) -> list[float]:
-    """The reward model's score of each row of kind "responses".
+def learned_rewards(path: str, rows: list[dict], batch_size: int, max_length: int, shards: Shards) -> list[float]:
+    """The score of each row of kind "responses" by the reward model in a folder.
 
     The text is encoded as it was in the reward model's training: prompt template, response, and EOS if it was finished.
     """
-    tokenizer = policies.load_tokenizer(model_path)
-    model = policies.load_reward_model(model_path)
+    tokenizer = policies.load_tokenizer(path)
+    model = policies.load_reward_model(path)
     sequences = [reward_sequence(tokenizer, row, max_length) for row in rows]
-    return all_scores(model, sequences, tokenizer.pad_token_id, batch_size).tolist()
+
+    def score(part: list, progress: Progress) -> list[float]:
+        return all_scores(model, part, tokenizer.pad_token_id, batch_size, progress)
+
+    return shards.map("rewards", sequences, score)
 
 
-def all_scores(model, sequences: list[tokens.Sequence], pad_id: int, batch_size: int) -> torch.Tensor:
-    """The reward model's output for many sequences, without gradients, (sequences,), in their order."""
+def all_scores(
+    model, sequences: list[tokens.Sequence], pad_id: int, batch_size: int, progress: Progress
+) -> list[float]:
+    """The reward model's output for each of many sequences, without gradients."""
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
-    scores = torch.zeros(len(sequences))
-    progress = Progress(len(sequences), "responses")
-    for group in tokens.micro_batches(list(range(len(sequences))), lengths, batch_size):
-        with torch.no_grad():
-            scores[group] = sequence_scores(model, [sequences[i] for i in group], pad_id).cpu()
-        progress.update(len(group))
-    return scores
+    return tokens.map_batches(
+        sequences, lengths, batch_size, lambda some: sequence_scores(model, some, pad_id).tolist(), progress
+    )
 
 
 def reward_sequence(tokenizer, row: dict, max_length: int) -> tokens.Sequence:

@@ -5,14 +5,17 @@ settings that a model folder may carry: what is sampled is what the flags say. T
 seed and on its prompt's id, never on a global generator.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -20,6 +23,7 @@ import torch
 from transformers import AutoConfig, GenerationConfig
 
 from preference import policies, tokens
+from preference.shards import Shards
 from preference.stage import InputError, Progress, flag
 
 ENGINE_CHOICES = ("auto", "vllm", "transformers")
@@ -34,6 +38,7 @@ VLLM_ENVIRONMENT = {  # defaults: what is set already stays
 }
 
 Request = tuple[str, list[int]]  # "<prompt_id>/<sample_id>", prompt ids: one response is asked for
+Sample = Callable[[list[Request], Progress], list[list[int]]]  # an engine: the ids of each response
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,14 +57,16 @@ class Flags:
     tensor_parallel_size: int = flag("GPUs that share one model (vLLM)", 1)
     gpu_memory_utilization: float = flag("share of a GPU's memory that vLLM takes", 0.9)
     max_model_len: int | None = flag("longest prompt + response; without it what the model can read", None)
+    shard_size: int = flag("responses that are sampled, and kept, together: what a kill can cost", 1024)
 
 
-def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags) -> list[dict]:
+def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:
     """Sample responses from a policy.
 
     Args:
         policy: model folder or hub id; tokenizer is its tokenizer.
         prompts: rows with prompt_id and prompt, no prompt_id twice.
+        shards: where finished parts are kept.
 
     Returns:
         rows of kind "responses", in the order of the prompts, then by sample_id.
@@ -76,7 +83,8 @@ def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags) -> list[d
         for sample_id in range(flags.samples_per_prompt)
     ]
     requests = [(f"{row['prompt_id']}/{sample_id}", ids) for row, sample_id, ids in wanted]
-    responses = ENGINES[resolve_engine(flags.engine)](policy, tokenizer.eos_token_id, requests, flags)
+    with ENGINES[resolve_engine(flags.engine)](policy, tokenizer.eos_token_id, requests, flags) as sample:
+        responses = shards.map("responses", requests, sample)
     return [
         {"prompt_id": row["prompt_id"], "sample_id": sample_id, "prompt": row["prompt"], **_describe(tokenizer, ids)}
         for (row, sample_id, _), ids in zip(wanted, responses, strict=True)
@@ -144,16 +152,21 @@ def _describe(tokenizer, ids: list[int]) -> dict:
     }
 
 
-def _sample_with_transformers(policy: str, eos: int, requests: list[Request], flags: Flags) -> list[list[int]]:
+@contextlib.contextmanager
+def _transformers(policy: str, eos: int, requests: list[Request], flags: Flags) -> Iterator[Sample]:
     model = policies.load_policy(policy, flags.dtype)
     # On the model as well: what a config leaves open is filled from the folder's own generation_config.json.
     model.generation_config = _generation_config(eos, flags)
-    responses, progress = [], Progress(len(requests), "responses")
-    for start in range(0, len(requests), flags.batch_size):
-        chunk = requests[start : start + flags.batch_size]
-        responses += _generate(model, eos, chunk, derive_seed(flags.seed, chunk[0][0]))
-        progress.update(len(chunk))
-    return responses
+
+    def sample(requests: list[Request], progress: Progress) -> list[list[int]]:
+        responses = []
+        for start in range(0, len(requests), flags.batch_size):
+            chunk = requests[start : start + flags.batch_size]
+            responses += _generate(model, eos, chunk, derive_seed(flags.seed, chunk[0][0]))
+            progress.update(len(chunk))
+        return responses
+
+    yield sample
 
 
 def _generation_config(eos: int, flags: Flags) -> GenerationConfig:
@@ -183,19 +196,27 @@ def _until_eos(ids: list[int], eos: int) -> list[int]:
     return ids[: ids.index(eos) + 1] if eos in ids else ids
 
 
-def _sample_with_vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> list[list[int]]:
+@contextlib.contextmanager
+def _vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> Iterator[Sample]:
     """In a process of its own: vLLM patches transformers' model classes and torch, and only an exit takes that back."""
     for name, value in VLLM_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _exit_with_parent) as process:
+    longest = max(len(ids) for _, ids in requests) + flags.max_new_tokens
+
+    def sample(requests: list[Request], progress: Progress) -> list[list[int]]:
         try:
-            return process.submit(_run_vllm, policy, eos, requests, flags).result()
+            return process.submit(_run_vllm, policy, longest, eos, requests, flags, progress).result()
         except BrokenProcessPool:
             raise InputError(f"--engine vllm: its process died while it sampled from {policy} (memory?)") from None
 
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _exit_with_parent) as process:
+        yield sample
+        process.submit(_stop_vllm).result()
+
 
 def _exit_with_parent() -> None:
-    """A stage that is killed takes vLLM with it."""
+    """A stage that is killed, or interrupted, takes vLLM with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def watch() -> None:
         multiprocessing.parent_process().join()
@@ -204,16 +225,20 @@ def _exit_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run_vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> list[list[int]]:
-    engine = _start_vllm(policy, requests, flags)
+_engine = None  # of the process that is vLLM's own: one start serves all parts
+
+
+def _run_vllm(policy: str, longest: int, eos: int, requests: list[Request], flags: Flags, progress: Progress):
+    global _engine
+    _engine = _engine or _start_vllm(policy, longest, requests[0][1], flags)
     for key, ids in requests:
-        _ask(engine, key, ids, _vllm_params(eos, derive_seed(flags.seed, key), flags))
-    responses, progress = {}, Progress(len(requests), "responses")
-    while engine.has_unfinished_requests():
-        done = [output for output in engine.step() if output.finished]
+        _ask(_engine, key, ids, _vllm_params(eos, derive_seed(flags.seed, key), flags))
+    responses = {}
+    while _engine.has_unfinished_requests():
+        done = [output for output in _engine.step() if output.finished]
         responses |= {output.request_id: list(output.outputs[0].token_ids) for output in done}
         progress.update(len(done))
-    _stop_vllm(engine)
+    _engine.reset_prefix_cache()  # a part must not depend on those before it, not even by rounding
     return [_until_eos(responses[key], eos) for key, _ in requests]
 
 
@@ -223,14 +248,14 @@ def _ask(engine, key: str, ids: list[int], params) -> None:
     engine.add_request(key, tokens_input(ids), params)
 
 
-def _start_vllm(policy: str, requests: list[Request], flags: Flags):
+def _start_vllm(policy: str, longest: int, prompt: list[int], flags: Flags):
     """An engine that has sampled its first token: some models fail only there."""
-    longest = max(len(ids) for _, ids in requests) + flags.max_new_tokens
     try:
         engine = _make_vllm(policy, flags.max_model_len or longest, flags)
-        _ask(engine, "first", requests[0][1], _vllm_params(0, 0, dataclasses.replace(flags, max_new_tokens=1)))
+        _ask(engine, "first", prompt, _vllm_params(0, 0, dataclasses.replace(flags, max_new_tokens=1)))
         while engine.has_unfinished_requests():
             engine.step()
+        engine.reset_prefix_cache()
     except Exception as error:
         raise InputError(
             f"--engine vllm: vLLM is installed but cannot start with {policy}: {_reason(error)} "
@@ -239,10 +264,12 @@ def _start_vllm(policy: str, requests: list[Request], flags: Flags):
     return engine
 
 
-def _stop_vllm(engine) -> None:
+def _stop_vllm() -> None:
+    if _engine is None:  # every part was finished before
+        return
     from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
-    engine.engine_core.shutdown()
+    _engine.engine_core.shutdown()
     cleanup_dist_env_and_memory()
 
 
@@ -300,4 +327,4 @@ def _reason(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-ENGINES = {"vllm": _sample_with_vllm, "transformers": _sample_with_transformers}
+ENGINES = {"vllm": _vllm, "transformers": _transformers}

@@ -7,7 +7,11 @@ while it runs (progress, warnings, the one-line error) goes to standard error.
 
 import argparse
 import dataclasses
+import errno
+import os
+import re
 import shlex
+import signal
 import sys
 import time
 import types
@@ -18,19 +22,44 @@ class InputError(Exception):
     """What the user did wrong: one line that names the file and the key, row or flag."""
 
 
-def flag(help: str, default=dataclasses.MISSING, choices: tuple | None = None):
-    """Declare one command-line option; without a default it must be given."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def flag(help: str, default=dataclasses.MISSING, choices: tuple | None = None, runtime: bool = False):
+    """Declare one command-line option; without a default it must be given.
+
+    One that is `runtime` steers how a stage runs and not what it makes, so it neither is recorded nor makes it stale.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "runtime": runtime})
 
 
 def run(main, flags_class) -> None:
-    """Parse the command line, print it ready to paste, run `main`, and turn an InputError into one line and exit 1."""
+    """Parse the command line, print it ready to paste, run `main`, and turn what the user can mend into one line.
+
+    Exits 2 for a wrong flag, and 1 for an InputError or where a file cannot be written.
+    """
+    # Ctrl-C ends a stage as SIGTERM does, at once: what it will resume from is on the disk already.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
-    print("$", shlex.join([sys.executable, *sys.argv]), flush=True)
     try:
+        print("$", shlex.join([sys.executable, *sys.argv]), flush=True)
         main(flags)
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
+    except Exception as error:
+        if (reason := _unwritable(error)) is None:
+            raise
+        sys.exit(f"{sys.argv[0]}: {reason}; nothing half-written was kept, the same command goes on from here")
+
+
+def _unwritable(error: Exception) -> str | None:
+    """Why a file could not be written, where that is what went wrong: a full disk, a read-only or forbidden folder.
+
+    Libraries in other languages put the number into the text: "... (os error 28)".
+    """
+    stated = re.search(r"os error (\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(stated[1]) if stated else None)
+    if number not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        return None
+    where = getattr(error, "filename", None)
+    return f"{f'{where}: ' if where else ''}cannot write: {os.strerror(number)}"
 
 
 def parse(flags_class, argv: list[str], description: str | None = None):
@@ -90,6 +119,12 @@ class Progress:
     def __init__(self, total: int, unit: str, seconds: float = 5.0):
         self.total, self.unit, self.seconds = total, unit, seconds
         self.done, self.start, self.printed = 0, time.monotonic(), time.monotonic()
+        self.skipped = 0  # done by an earlier attempt
+
+    def skip(self, done: int) -> None:
+        """Count what an earlier attempt has done, in no time."""
+        self.done += done
+        self.skipped += done
 
     def update(self, done: int = 1, note: str = "") -> None:
         self.done += done
@@ -100,7 +135,7 @@ class Progress:
 
     def _bar(self, elapsed: float) -> str:
         filled = 20 * self.done // max(self.total, 1)
-        left = elapsed * (self.total - self.done) / max(self.done, 1)
+        left = elapsed * (self.total - self.done) / max(self.done - self.skipped, 1)
         bar = "█" * filled + "░" * (20 - filled)
         return f"{bar} {self.done:>5}/{self.total} {self.unit}  {elapsed:.0f}s, {left:.0f}s left"
 

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from preference import records, summaries
+from preference import artifacts, summaries
 
 # Okabe and Ito's colours, which the colour-blind tell apart, without the yellow that is too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5B3A")
@@ -106,10 +106,12 @@ def legend(figure, look: dict[str, dict], sft: dict) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
 
 
-def save(figure, path: str) -> None:
-    """Write path (an .svg) and the .png beside it; equal figures give equal bytes, so no dates and no versions."""
+def save(figure, path: str, made_by: dict) -> None:
+    """Write path (an .svg), the .png beside it and their manifests; no dates, no versions: equal bytes."""
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     for kind, values in metadata.items():
-        with records.atomic(Path(path).with_suffix(f".{kind}")) as temporary:
+        image = Path(path).with_suffix(f".{kind}")
+        with artifacts.atomic(image) as temporary:
             figure.savefig(temporary, format=kind, metadata=values)
+        artifacts.write_manifest(image, {"kind": kind, **made_by})
     plt.close(figure)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from preference import records
+from preference import artifacts
 from preference.stage import InputError
 
 TITLES = {
@@ -28,8 +28,8 @@ NAMES = {"task": str, "run": str, "seed": str, "metric": str, "judged_by": str, 
 
 def read_evaluation(path: Path | str) -> dict:
     """Read an evaluation.json; anything else is an InputError that names the file."""
-    content = records.read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("metrics"), dict):
+    content = artifacts.read_json(path)
+    if not isinstance(content.get("metrics"), dict):
         raise InputError(f"{path}: has no 'metrics', so it is not an evaluation")
     for name, metric in content["metrics"].items():
         if not {"mean", "low", "high"} <= metric.keys():
@@ -39,13 +39,12 @@ def read_evaluation(path: Path | str) -> dict:
 
 def read_csv(path: Path | str, columns: list[str]) -> pd.DataFrame:
     """Read a table with these columns (and maybe more); empty cells are NaN, names stay text."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+    artifacts.check_manifest(path)
     try:
         # a run may be called 'NA' or '007': only an empty cell is missing, and a name is not a number
         frame = pd.read_csv(path, dtype=NAMES, keep_default_na=False, na_values=[""])
     except (ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and run the workflow again") from None
+        raise artifacts.damaged(path, f"is not a table ({error})") from None
     if missing := [name for name in columns if name not in frame.columns]:
         raise InputError(f"{path}: has no column '{missing[0]}'")
     if frame.empty:
@@ -53,16 +52,9 @@ def read_csv(path: Path | str, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def write_csv(path: Path | str, frame: pd.DataFrame) -> None:
-    """Write a table atomically, with six significant digits."""
-    with records.atomic(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Write text atomically."""
-    with records.atomic(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
+def write_csv(path: Path | str, frame: pd.DataFrame, made_by: dict) -> None:
+    """Write a table and its manifest, with six significant digits."""
+    artifacts.write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), made_by)
 
 
 def labelled(labels: tuple[str, ...], parts: int, flag: str) -> list[tuple[str, ...]]:

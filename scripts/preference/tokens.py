@@ -4,9 +4,11 @@ A prompt is rendered with the tokenizer's own chat template, a response is its t
 two are joined as ids: prompt tokens are a prefix of prompt + response tokens by construction.
 """
 
+from collections.abc import Callable
+
 import torch
 
-from preference.stage import InputError
+from preference.stage import InputError, Progress
 
 Sequence = tuple[list[int], list[int]]  # prompt ids, response ids
 
@@ -110,6 +112,22 @@ def batch(sequences: list[Sequence], pad_id: int, device="cpu") -> dict[str, tor
     assert int(response_mask.sum()) == sum(len(response) for _, response in sequences)
     tensors = {"input_ids": input_ids, "attention_mask": attention_mask, "response_mask": response_mask}
     return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def map_batches(items: list, lengths: list[int], size: int, work: Callable[[list], list], progress: Progress) -> list:
+    """`work` on at most `size` items at a time, those of similar length together, without gradients.
+
+    Returns:
+        A result for each item, in the order of the items.
+    """
+    results = [None] * len(items)
+    for group in micro_batches(list(range(len(items))), lengths, size):
+        with torch.no_grad():
+            found = work([items[i] for i in group])
+        for i, result in zip(group, found, strict=True):
+            results[i] = result
+        progress.update(len(group))
+    return results
 
 
 def micro_batches(indices: list[int], lengths: list[int], size: int) -> list[list[int]]:

@@ -111,11 +111,13 @@ rule write_config:
     conda:
         "../../envs/core.yaml"
     params:
-        text=yaml.safe_dump(dict(config), sort_keys=False),
+        stage=lambda wildcards: {**code_of("write_config"), "config": json.dumps(config, sort_keys=True)},
+        command=command("write_config"),
+        config=lambda wildcards, resources: json.dumps(config),
     message:
         "write_config"
     shell:
-        "printf %s {params.text:q} > {output:q} 2> {log:q}"
+        "{params.command} --config {params.config:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule render_report:

@@ -1,0 +1,220 @@
+"""Files that can be trusted: written under a temporary name, sealed, and refused where they are damaged or foreign.
+
+A seal is the SHA-256 of the file's own bytes, kept inside it (Parquet, JSON): any flipped byte, any cut, any row that
+another program dropped breaks it. Files that have no room for one, and model folders, have a sealed
+`<name>.manifest.json` beside them with the digest of each file. Both say for which path they were made, so that a
+whole file of another run is refused as well.
+"""
+
+import errno
+import hashlib
+import json
+import mmap
+import os
+import re
+import shlex
+import shutil
+from functools import cache
+from pathlib import Path
+
+from preference import provenance
+from preference.stage import InputError
+
+SEAL = b"prefdag-sha256:"
+UNSEALED = (SEAL + b"0" * 64).decode()  # what is written first, and what the digest is taken of
+MANIFEST = ".manifest.json"
+
+
+class atomic:
+    """`with atomic(path) as temporary:` write to temporary; it takes path's name only if the block succeeds.
+
+    The content is on the disk before the name is: a power cut leaves the old file or the new one. What earlier
+    attempts left when they were killed is removed.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for left in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+            remove(left)
+        return self.temporary
+
+    def __exit__(self, failed, *_):
+        if failed:
+            return remove(self.temporary)
+        inside = self.temporary.rglob("*") if self.temporary.is_dir() else ()
+        for file in (*inside, self.temporary):
+            _to_disk(file)
+        if self.path.is_dir():  # only a folder's name cannot be taken over while it is there
+            shutil.rmtree(self.path)
+        os.replace(self.temporary, self.path)
+        _to_disk(self.path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot flush a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+def seal(path: Path) -> None:
+    """Put the digest of a file's bytes where UNSEALED stands in it, the last time that it does."""
+    position, digest = _sealed(path)
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(digest)
+
+
+def _sealed(path: Path) -> tuple[int, bytes]:
+    """Where the digest stands in a file, and what it must be: that of all other bytes. (-1, b"") where none stands."""
+    if path.stat().st_size == 0:
+        return -1, b""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.rfind(SEAL)
+        if found < 0:
+            return -1, b""
+        start = found + len(SEAL)
+        view = memoryview(content)
+        digest = hashlib.sha256(view[:start])
+        digest.update(view[start + 64 :])
+        view.release()
+        return start, digest.hexdigest().encode()
+
+
+def check(path: Path | str) -> None:
+    """Raise an InputError where a sealed file is missing or is not the one that was written."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    position, digest = _sealed(path)
+    if position < 0:
+        raise damaged(path, "is damaged, or no stage of this workflow wrote it (it has no seal)")
+    with path.open("rb") as file:
+        file.seek(position)
+        if file.read(64) != digest:
+            raise damaged(path, "is damaged: it is not what was written (its seal does not match)")
+
+
+def check_place(path: Path | str, made_by: dict) -> None:
+    """Raise an InputError where a file was made for another path: it is another run's, or another stage's."""
+    made_for = Path(os.path.normpath(made_by.get("path", "")))
+    here, parts = Path(path).resolve(), [part for part in made_for.parts if part != ".."]
+    ending = list(here.parts[-len(parts) :]) if parts else None
+    if not (made_for.resolve() == here if made_for.is_absolute() else ending == parts):
+        raise damaged(path, f"is another artifact: it was made as {made_for}")
+
+
+def damaged(path: Path | str, reason: str) -> InputError:
+    """The error that names a file, what is wrong with it, and the command that makes it again."""
+    command = remake(path)
+    advice = f"make it again with: {command}" if command else "delete it and run the workflow again"
+    return InputError(f"{path}: {reason}; {advice}")
+
+
+def remake(path: Path | str) -> str | None:
+    """The command that made an artifact: the last one that wrote it, in a log beside it."""
+    path = Path(str(path).removesuffix(MANIFEST))
+    for log in sorted(path.parent.glob("*.log")):
+        commands = re.findall(r"^\$ (.*)$", log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        if commands and _writes(commands[-1], path):
+            return commands[-1]
+    return None
+
+
+def _writes(command: str, path: Path) -> bool:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a log that was cut within a line
+        return False
+    outputs = [
+        Path(value) for flag, value in zip(words, words[1:], strict=False) if re.fullmatch(r"--(\w+_)?output", flag)
+    ]
+    return path in outputs or path.parent in outputs  # prepare_task writes several tables into one folder
+
+
+def write_json(path: Path | str, content: dict) -> None:
+    """Write a sealed JSON file that knows its path; NaN and infinities are refused."""
+    text = json.dumps({**content, "path": str(path), "seal": UNSEALED}, indent=1, allow_nan=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        seal(temporary)
+
+
+def read_json(path: Path | str) -> dict:
+    """Read what `write_json` wrote; one that is missing, damaged or of another place is an InputError that names it."""
+    check(path)
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    check_place(path, content)
+    del content["seal"]
+    return content
+
+
+def manifest_of(path: Path | str) -> Path:
+    return Path(path).with_name(Path(path).name + MANIFEST)
+
+
+def write_manifest(path: Path | str, made_by: dict) -> None:
+    """Write `<path>.manifest.json`: what made a file or a folder, and the digest of each file."""
+    path = Path(path)
+    files = provenance.contents(path) if path.is_dir() else {path.name: provenance.digest(path)}
+    write_json(manifest_of(path), {**made_by, "files": files})
+
+
+def check_manifest(path: Path | str) -> None:
+    """Raise an InputError where a file or folder is not what its manifest says."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not manifest_of(path).is_file():
+        raise damaged(path, f"has no {manifest_of(path).name} beside it")
+    stated = read_json(manifest_of(path))["files"]
+    found = provenance.contents(path) if path.is_dir() else {path.name: provenance.digest(path)}
+    for name in sorted(stated.keys() | found.keys()):
+        if name not in found:
+            raise damaged(path, f"lacks {name}")
+        if name not in stated:
+            raise damaged(path, f"holds {name}, which is not in its manifest")
+        if found[name] != stated[name]:
+            raise damaged(path, f"is damaged: {name} is not what was written (its digest does not match)")
+
+
+@cache  # weights are large: once a process
+def check_model(path: str) -> None:
+    """`check_manifest` for a model folder of this workflow's own; others have no manifest."""
+    if manifest_of(path).is_file():
+        check_manifest(path)
+
+
+def write_text(path: Path | str, text: str, made_by: dict) -> None:
+    """Write a text (CSV, HTML, YAML) and its manifest."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    write_manifest(path, {"kind": Path(path).suffix[1:], **made_by})
+
+
+def read_text(path: Path | str) -> str:
+    """Read a text that `write_text` wrote."""
+    check_manifest(path)
+    return Path(path).read_text(encoding="utf-8")
+
+
+def metadata(path: Path | str) -> dict:
+    """What made an artifact that has it in a manifest or, JSON, in itself; tables have `records.metadata`."""
+    path = Path(path)
+    return read_json(manifest_of(path) if manifest_of(path).is_file() else path)

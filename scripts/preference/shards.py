@@ -1,0 +1,61 @@
+"""Finished parts of a long piece of work (responses, rewards, log-probabilities): a kill costs one part at most.
+
+A part is always the same rows and is always computed by itself, whether or not the work was interrupted, so the whole
+is the same to the last bit.
+"""
+
+from collections.abc import Callable
+
+from preference import artifacts
+from preference.stage import InputError, Progress, say
+from preference.unfinished import Unfinished
+
+
+class Shards(Unfinished):
+    """The parts of one output; use as a context manager, and `remove()` them once the output is written."""
+
+    what = "shards"
+
+    def __init__(self, output: str, made_by: dict, size: int):
+        if size < 1:
+            raise InputError(f"--shard_size is {size}; it must be at least 1")
+        super().__init__(output, made_by)
+        self.size = size
+
+    def map(self, name: str, items: list, work: Callable[[list, Progress], list], unit: str = "responses") -> list:
+        """`work` on one part of the items after another.
+
+        Args:
+            name: of this piece of work among those of the stage.
+            work: (the items of a part, progress to update) -> a result for each, as plain numbers, texts and lists.
+
+        Returns:
+            The results in the order of the items, those of finished parts from the disk.
+        """
+        results, progress = [], Progress(len(items), unit)
+        for start in range(0, len(items), self.size):
+            part = items[start : start + self.size]
+            file = self.folder / f"{name}.{start}.json"
+            found = _load(file)
+            if found is None:
+                found = work(part, progress)
+                assert len(found) == len(part), f"{name}: {len(found)} results of {len(part)} {unit}"
+                artifacts.write_json(file, {"results": found})
+            else:
+                progress.skip(len(found))
+            results += found
+            progress.done = start + len(part)
+        if progress.skipped:
+            say(f"{name}: {progress.skipped} of {len(items)} {unit} were finished before")
+        return results
+
+
+def _load(file) -> list | None:
+    """The results of a part; None where it is not finished, or damaged, which costs no more than making it again."""
+    if not file.is_file():
+        return None
+    try:
+        return artifacts.read_json(file)["results"]
+    except InputError as error:
+        say(f"makes a part again: {error}")
+        return None

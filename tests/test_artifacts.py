@@ -1,0 +1,130 @@
+"""Files that can be trusted: every damage is found, and the line says how to make the file again."""
+
+import math
+import shlex
+
+import pytest
+
+from preference import artifacts, records
+from preference.stage import InputError
+
+
+@pytest.fixture
+def text(tmp_path):
+    artifacts.write_text(tmp_path / "metrics.csv", "round,reward\n0,1\n", {"stage": "test"})
+    return tmp_path / "metrics.csv"
+
+
+def refused(path, line):
+    with pytest.raises(InputError) as refusal:
+        artifacts.read_text(path)
+    assert str(path) in str(refusal.value) and line in str(refusal.value), refusal.value
+
+
+def test_json_comes_back_with_its_path_and_in_the_order_that_it_was_given(tmp_path):
+    artifacts.write_json(tmp_path / "a.json", {"b": 1, "a": [0.1]})
+    found = artifacts.read_json(tmp_path / "a.json")
+    assert found == {"b": 1, "a": [0.1], "path": str(tmp_path / "a.json")} and list(found)[:2] == ["b", "a"]
+
+
+def test_a_flip_of_any_byte_of_json_is_found(tmp_path):
+    path = tmp_path / "a.json"
+    artifacts.write_json(path, {"text": "of some length", "number": 1.5})
+    content = path.read_bytes()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        with pytest.raises(InputError, match="a.json: is damaged"):
+            artifacts.read_json(path)
+
+
+def test_a_text_that_holds_a_seal_of_its_own_does_not_confuse_it(tmp_path):
+    path, claim = tmp_path / "responses.parquet", "prefdag-sha256:" + "a" * 64
+    row = {"prompt_id": "p", "prompt": claim, "response": f'"seal": "{claim}"'}
+    records.write(path, "sft", [row], {"stage": claim})
+    assert records.read(path, "sft") == [row]
+    artifacts.write_json(tmp_path / "a.json", {"text": claim})
+    assert artifacts.read_json(tmp_path / "a.json")["text"] == claim
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.json"
+    artifacts.write_json(path, {"a": 1})
+    with pytest.raises(ValueError):
+        artifacts.write_json(path, {"a": math.nan})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"] and artifacts.read_json(path)["a"] == 1
+
+
+def test_a_text_is_what_its_manifest_says_or_is_refused(text):
+    assert artifacts.read_text(text) == "round,reward\n0,1\n"
+    text.write_text("round,reward\n0,2\n")
+    refused(text, "is damaged: metrics.csv is not what was written")
+    artifacts.manifest_of(text).unlink()
+    refused(text, "has no metrics.csv.manifest.json beside it")
+    text.unlink()
+    refused(text, "no such file")
+
+
+def test_a_manifest_that_was_changed_is_refused_too(text):
+    manifest = artifacts.manifest_of(text)
+    manifest.write_text(manifest.read_text().replace("csv", "txt", 1))
+    with pytest.raises(InputError, match="metrics.csv.manifest.json: is damaged"):
+        artifacts.read_text(text)
+
+
+def test_a_folder_is_its_files_no_more_and_no_less(tmp_path):
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text(name)
+    artifacts.write_manifest(folder, {})
+    (folder / ".snakemake_timestamp").write_text("now")
+    artifacts.check_manifest(folder)
+    (folder / "modeling.py").write_text("print()")
+    with pytest.raises(InputError, match="policy: holds modeling.py, which is not in its manifest"):
+        artifacts.check_manifest(folder)
+    (folder / "modeling.py").unlink()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="policy: lacks model.safetensors"):
+        artifacts.check_manifest(folder)
+
+
+@pytest.mark.parametrize("path", ["a/x.json", "./a/x.json", "b/../a/x.json"])
+def test_a_path_may_be_written_in_any_way_and_read_from_anywhere(tmp_path, monkeypatch, path):
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    artifacts.write_json(path, {})
+    artifacts.read_json("a/x.json")
+    monkeypatch.chdir(tmp_path / "b")
+    artifacts.read_json("../a/x.json")
+    artifacts.read_json(tmp_path / "a" / "x.json")
+
+
+def test_a_whole_folder_can_be_moved_and_a_part_of_it_cannot(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artifacts.write_json("results/one/x.json", {})
+    (tmp_path / "results").rename(tmp_path / "elsewhere")
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "archive" / "results")
+    artifacts.read_json(tmp_path / "archive/results/one/x.json")
+    (tmp_path / "archive/results/one").rename(tmp_path / "archive/results/two")
+    with pytest.raises(InputError, match="x.json: is another artifact: it was made as results/one/x.json"):
+        artifacts.read_json(tmp_path / "archive/results/two/x.json")
+
+
+@pytest.mark.parametrize("flag", ["--output", "--samples_output"])
+def test_the_error_has_the_last_command_that_wrote_the_file(tmp_path, flag):
+    path = tmp_path / "a file.parquet"
+    path.write_text("damaged")
+    command = shlex.join(["python", "scripts/x.py", "--beta", "0.1", flag, str(path)])
+    (tmp_path / "x.log").write_text(f"$ python older.py {flag} {path}\nError\n$ {command}\n")
+    (tmp_path / "a.log").write_text(f"$ python reader.py --responses '{path}' --output other\n")
+    (tmp_path / "b.log").write_text("$ python 'cut within a wo")
+    with pytest.raises(InputError) as refusal:
+        records.read(path, "sft")
+    assert str(refusal.value).endswith(f"; make it again with: {command}")
+
+
+def test_without_a_log_the_error_says_what_to_do(tmp_path):
+    (tmp_path / "a.parquet").write_text("damaged")
+    with pytest.raises(InputError, match="a.parquet: .*; delete it and run the workflow again$"):
+        records.read(tmp_path / "a.parquet", "sft")
