@@ -158,9 +158,14 @@ def write_json(path: Path | str, content: dict) -> None:
 
 def read_json(path: Path | str) -> dict:
     """Read what `write_json` wrote; one that is missing, damaged or of another place is an InputError that names it."""
+    content = _load(path)
+    check_place(path, content)
+    return content
+
+
+def _load(path: Path | str) -> dict:
     check(path)
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    check_place(path, content)
     del content["seal"]
     return content
 
@@ -183,7 +188,9 @@ def check_manifest(path: Path | str) -> None:
         raise InputError(f"{path}: no such file")
     if not manifest_of(path).is_file():
         raise damaged(path, f"has no {manifest_of(path).name} beside it")
-    stated = read_json(manifest_of(path))["files"]
+    made_by = _load(manifest_of(path))
+    check_place(path, {"path": made_by["path"].removesuffix(MANIFEST)})
+    stated = made_by["files"]
     found = provenance.contents(path) if path.is_dir() else {path.name: provenance.digest(path)}
     for name in sorted(stated.keys() | found.keys()):
         if name not in found:
