@@ -1,6 +1,7 @@
 """What is wrong with a config, one line each, found before any job starts."""
 
 import difflib
+import os
 from pathlib import Path
 
 import jsonschema
@@ -17,6 +18,25 @@ def problems(config: dict) -> list[str]:
     errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
     shape = [line for error in sorted(errors, key=lambda e: list(map(str, e.absolute_path))) for line in _lines(error)]
     return list(dict.fromkeys(shape)) or _contradictions(config)
+
+
+def unwritable(folder: str) -> str | None:
+    """Why nothing can be made in a folder, which need not be there yet; None where it can."""
+    path = _there(folder)
+    if os.access(path, os.W_OK | os.X_OK):
+        return None
+    return f"{path}: cannot be written to" + (f", so {folder} cannot be made" if path != Path(folder) else "")
+
+
+def no_folder(folder: str) -> str | None:
+    """Why a path can never be a folder: it, or one above it, is a file; None where it can."""
+    path = _there(folder)
+    return None if path.is_dir() else f"{path}: is a file, where {folder} must be a folder"
+
+
+def _there(folder: str) -> Path:
+    """The path itself, or of those above it the first that exists."""
+    return next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
 
 
 def _lines(error: jsonschema.ValidationError) -> list[str]:

@@ -42,8 +42,9 @@ class atomic:
             remove(left)
         return self.temporary
 
-    def __exit__(self, failed, *_):
-        if failed:
+    def __exit__(self, kind, error, _):
+        if error:
+            error.add_note(str(self.path))  # not every library's error names the file
             return remove(self.temporary)
         inside = self.temporary.rglob("*") if self.temporary.is_dir() else ()
         for file in (*inside, self.temporary):

@@ -58,8 +58,8 @@ def _unwritable(error: Exception) -> str | None:
     number = getattr(error, "errno", None) or (int(stated[1]) if stated else None)
     if number not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
         return None
-    where = getattr(error, "filename", None)
-    return f"{f'{where}: ' if where else ''}cannot write: {os.strerror(number)}"
+    where = [*getattr(error, "__notes__", []), getattr(error, "filename", None) or "a file"][0]
+    return f"{where}: cannot be written: {os.strerror(number)}"
 
 
 def parse(flags_class, argv: list[str], description: str | None = None):

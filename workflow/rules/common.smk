@@ -6,6 +6,9 @@ if found:
         print(f"{source}: {problem}", file=sys.stderr)
     sys.exit(1)
 
+if problem := validation.unwritable(".") or validation.no_folder(runs.results(config)):
+    sys.exit(problem)
+
 # The tree of results.
 RESULTS = runs.results(config)
 TASK = f"{RESULTS}/{{task}}"

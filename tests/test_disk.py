@@ -1,0 +1,70 @@
+"""A disk that is full, or cannot be written to: one line, nothing half-written, and the run goes on when it can."""
+
+import os
+import re
+import subprocess
+import sys
+
+import yaml
+from miniature import MINIATURE, ROOT
+
+TARGET = "results/miniature/min_length/seed1/sft/policy.manifest.json"
+
+
+def in_a_mount(folder, script: str) -> str:
+    """Run a script that may mount file systems which nobody else sees; what it says, with the exit codes it echoes."""
+    config = yaml.safe_load(MINIATURE.read_text())
+    config["stages"]["train_sft"] |= {"checkpoint_steps": 16, "epochs": 2}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(config))
+    (folder / "results").mkdir()
+    run = f'{sys.executable} -m snakemake -s {ROOT}/Snakefile "$@" --configfile {folder}/experiment.yaml'
+    own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
+    done = subprocess.run(
+        [*own, "bash", "-ec", f'run() {{ {run} 2>&1 && echo "rc=0" || echo "rc=$?"; }}\n{script}'],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(tmp_path):
+    said = in_a_mount(
+        tmp_path,
+        f"""
+        mount -t tmpfs -o size=700k results results
+        run {TARGET}
+        echo @@@@@ what is there; find results -type f -o -name '*.tmp'
+        echo @@@@@ room; mount -o remount,size=50m results
+        run {TARGET}
+        cat {TARGET.replace(".manifest.json", ".log")}
+        """,
+    )
+    full, there, room = said.split("@@@@@")
+    line = r"train_sft.py: results/\S+: cannot be written: No space left on device; nothing half-written was kept"
+    assert re.search(line, full) and "rc=0" not in full and "Traceback" not in full, full
+    assert ".tmp" not in there and TARGET not in there, there
+    assert "rc=0" in room and "Traceback" not in room, room
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line_before_any_job(tmp_path):
+    said = in_a_mount(
+        tmp_path,
+        """
+        mount -t tmpfs -o size=1m,ro results results
+        run; echo @@@@@
+        run --dry-run --quiet; echo @@@@@
+        umount results; rmdir results; touch results
+        run; echo @@@@@; rm results
+        mkdir none; mount -t tmpfs -o ro none none; cd none
+        run
+        """,
+    )
+    read_only, plan, file, folder = said.split("@@@@@")
+    assert "results: cannot be written to, so results/miniature cannot be made" in read_only and "rc=1" in read_only
+    assert "rc=0" in plan
+    assert "results: is a file, where results/miniature must be a folder" in file and "rc=1" in file
+    assert ".: cannot be written to" in folder and "rc=1" in folder
+    assert "Traceback" not in said and "Finished jobid" not in said
