@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference import records
+from preference import policies, records, samplers
+from preference.shards import Shards
 
 pytestmark = pytest.mark.vllm
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_responses.py"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(request):
-    """Without vLLM these tests are skipped, unless they were asked for by name: then they fail."""
-    if importlib.util.find_spec("vllm") is None and request.config.option.markexpr != "vllm":
-        pytest.skip("needs the vLLM environment: make test-vllm")
+def installed():
+    assert importlib.util.find_spec("vllm") is not None, "needs the vLLM environment: make test-vllm"
 
 
 @pytest.fixture(scope="module", params=[gpt_neox, llama], ids=["gpt_neox", "llama"])
@@ -55,7 +54,14 @@ def run_stage(policy: str, folder: Path, name: str, engine: str = "vllm") -> sub
     typed = (
         "--num_prompts 6 --round 2 --samples_per_prompt 3 --temperature 0.7 --top_p 0.9 --max_new_tokens 16 --seed 5"
     )
-    paths = ["--policy", policy, "--prompts", str(folder / "prompts.parquet"), "--output", str(folder / name)]
+    paths = [
+        "--policy",
+        policy,
+        "--prompts",
+        str(folder / "prompts.parquet"),
+        "--output",
+        str(folder / f"{name}.parquet"),
+    ]
     records.write(folder / "prompts.parquet", "prompts", prompts(10), {})
     return subprocess.run(
         [sys.executable, SCRIPT, *typed.split(), "--engine", engine, *paths], capture_output=True, text=True
@@ -64,15 +70,17 @@ def run_stage(policy: str, folder: Path, name: str, engine: str = "vllm") -> sub
 
 def test_the_same_seed_gives_the_same_file_and_a_table_like_that_of_the_other_engine(tmp_path):
     policy = gpt_neox(tmp_path / "policy")
-    runs = [run_stage(policy, tmp_path, name) for name in ("first", "second")]
+    runs = [run_stage(policy, tmp_path, "first")]
+    before = (tmp_path / "first.parquet").read_bytes()
+    runs.append(run_stage(policy, tmp_path, "first"))
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
-    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    assert (tmp_path / "first.parquet").read_bytes() == before
     assert "18 responses" in runs[0].stderr and "engine vllm" in runs[0].stderr
     assert runs[0].stderr.count("\n") <= 2 and runs[0].stdout.count("\n") <= 6, runs[0].stdout + runs[0].stderr
-    assert records.metadata(tmp_path / "first")["engine"] == "vllm"
+    assert records.metadata(tmp_path / "first.parquet")["engine"] == "vllm"
 
     assert run_stage(policy, tmp_path, "other", "transformers").returncode == 0
-    found, wanted = (records.read(tmp_path / name, "responses") for name in ("first", "other"))
+    found, wanted = (records.read(tmp_path / f"{name}.parquet", "responses") for name in ("first", "other"))
     keys = ("prompt_id", "sample_id", "prompt")
     assert [[row[key] for key in keys] for row in found] == [[row[key] for key in keys] for row in wanted]
     assert {row["finish_reason"] for row in found + wanted} <= set(records.FINISH_REASONS)
@@ -84,3 +92,17 @@ def test_a_model_that_vllm_cannot_run_gives_one_line(tiny_policy, tmp_path):
     assert found.returncode == 1
     assert "vLLM is installed but cannot start with" in found.stderr and "head" in found.stderr
     assert found.stderr.count("\n") == 1, found.stderr
+
+
+def test_finished_parts_are_kept_and_the_whole_is_the_same_as_if_nothing_had_been_killed(tmp_path, policy):
+    """A part depends on its own requests alone: sampled after others, or by an engine that starts with it."""
+    rows, asked = prompts(24), flags(engine="vllm", shard_size=10)
+    with Shards(str(tmp_path / "whole"), {}, 10) as shards:
+        tokenizer = policies.load_tokenizer(policy)
+        whole = samplers.respond(policy, tokenizer, rows, asked, shards)
+    kept = {part.name: part.read_bytes() for part in shards.folder.glob("*.json")}
+    assert sorted(kept) == ["responses.0.json", "responses.10.json", "responses.20.json"]
+    with Shards(str(tmp_path / "killed"), {}, 10) as shards:
+        samplers.respond(policy, tokenizer, rows, asked, shards)
+        (shards.folder / "responses.10.json").unlink()
+        assert samplers.respond(policy, tokenizer, rows, asked, shards) == whole
