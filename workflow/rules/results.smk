@@ -111,7 +111,8 @@ rule write_config:
     conda:
         "../../envs/core.yaml"
     params:
-        text=yaml.safe_dump(dict(config), sort_keys=False),
+        stage={"config": runs.canonical(dict(config))},
+        text=config_text,
     message:
         "write_config"
     shell:
