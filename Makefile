@@ -1,10 +1,13 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo test test-vllm vllm figure
+.PHONY: demo why test test-vllm vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
+
+why: .venv/core
+	.venv/bin/python workflow/why.py $(if $(CONFIG),--configfile $(CONFIG))
 
 test: .venv/dev
 	.venv/bin/ruff check .

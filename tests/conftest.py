@@ -1,5 +1,9 @@
 """Fixtures that several test files share."""
 
+import copy as copies
+import shutil
+
+import miniature
 import pytest
 
 SENTENCES = ["count to three", "one two three", "say hi", "hi there", "name a colour", "red", "a b c d e f g"] * 3
@@ -30,3 +34,21 @@ def tiny_policy(tmp_path_factory):
     model = GPTNeoXForCausalLM(initialize_model.model_config(flags, tokenizer))
     policies.save(model, tokenizer, str(folder), {"stage": "test"})
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory):
+    """The finished miniature (two seeds) and a twin that made its first seed; tests read them and change copies."""
+    return miniature.make_twins(tmp_path_factory.mktemp("twins"))
+
+
+@pytest.fixture(scope="session")
+def finished(twins):
+    return twins[0]
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The finished miniature to change: a copy of it, time stamps and the engine's memory included."""
+    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
+    return miniature.Workflow(tmp_path / "copy", copies.deepcopy(finished.config))

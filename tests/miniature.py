@@ -1,6 +1,8 @@
 """The workflow as a person calls it: snakemake in a subprocess, in a folder of its own."""
 
+import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -8,29 +10,40 @@ from pathlib import Path
 
 import yaml
 
+from preference import instructions
+
 ROOT = Path(__file__).parents[1]
 MINIATURE = ROOT / "tests" / "miniature.yaml"
 
 
 class Workflow:
-    """A folder with a config, and what snakemake says and does there."""
+    """A folder with results, a config, the code that makes the one from the other, and what snakemake says of them."""
 
-    def __init__(self, folder: Path, config: dict | None = None):
-        self.folder = folder
+    def __init__(self, folder: Path, config: dict | str | None = None, code: Path = ROOT, notes: Path | None = None):
+        self.folder, self.code = folder, code
+        self.notes = notes or folder  # where the config is written
         self.config = config or yaml.safe_load(MINIATURE.read_text())
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        path = self.folder / "experiment.yaml"
-        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", self.folder]
+        return self.run([sys.executable, "-m", "snakemake", *self.typed(*arguments)])
+
+    def run(self, command: list) -> subprocess.Popen:
+        """Start any program where this workflow is."""
+        environment = {**os.environ, **self.environment()}
+        pipe = subprocess.PIPE
         return subprocess.Popen(
-            [*command, *arguments, "--configfile", path],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self.folder,
-            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), "HF_HUB_OFFLINE": "1"},
+            command, stdout=pipe, stderr=subprocess.STDOUT, text=True, cwd=self.folder, env=environment
         )
+
+    def typed(self, *arguments: str) -> list[str]:
+        """The command line after `snakemake`, for the config as it now is."""
+        path = self.notes / "experiment.yaml"
+        path.write_text(self.config if isinstance(self.config, str) else yaml.safe_dump(self.config, sort_keys=False))
+        where = ["-s", str(self.code / "Snakefile"), "--directory", str(self.folder)]
+        return [*where, *arguments, "--configfile", str(path)]
+
+    def environment(self) -> dict[str, str]:
+        return {"XDG_CACHE_HOME": str(self.notes / "cache"), "HF_HUB_OFFLINE": "1"}
 
     def call(self, *arguments: str) -> str:
         """What a successful call says."""
@@ -46,6 +59,35 @@ class Workflow:
         assert process.returncode != 0, said[-6000:]
         return said
 
-    def plan(self) -> set[str]:
+    def plan(self, planner=None) -> set[str]:
         """What would rerun, in the words of the rules' messages: `train_dpo min_length, run, seed 1, round 1`."""
-        return set(re.findall(r"^Job \d+: (.*)$", self.call("--dry-run"), flags=re.MULTILINE))
+        if planner is None:
+            return jobs(self.call("--dry-run"))
+        status, said = planner.call(self.typed("--dry-run"), self.folder, self.environment())
+        assert status == 0, said[-6000:]
+        return jobs(said)
+
+
+def jobs(said: str) -> set[str]:
+    return set(re.findall(r"^Job \d+: (.*)$", said, flags=re.MULTILINE))
+
+
+def write_data(folder: Path, seed: int = 0) -> None:
+    """The data file that the miniature's config names."""
+    rows = instructions.generate(304, random.Random(seed))
+    (folder / "instructions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def make_twins(folder: Path) -> list[Workflow]:
+    """The finished miniature, and its twin that makes seed 1 only, from nothing, side by side."""
+    finished, twin = (Workflow(folder / name) for name in ("finished", "twin"))
+    twin.config["seeds"] = [1]
+    processes = []
+    for workflow in (finished, twin):
+        workflow.folder.mkdir(parents=True)
+        write_data(workflow.folder)
+        processes.append(workflow.start())
+    for workflow, process in zip((finished, twin), processes, strict=True):
+        workflow.said, _ = process.communicate()
+        assert process.returncode == 0, workflow.said[-6000:]
+    return [finished, twin]

@@ -8,14 +8,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+CI = (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_the_two_commands_are_what_ci_runs():
     block = re.search(r"```bash\n(.*?)```", README, flags=re.DOTALL).group(1).split("\n")
     commands = [line for line in block if line]
     assert commands == ["make demo", "make test"]
-    ci = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert set(commands) <= set(ci)
+    assert set(commands) <= set(CI)
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(make why[^`]*)`", README))))
+def test_every_question_that_is_shown_is_asked_in_ci(command):
+    assert command in CI
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([a-z-]+)`", README))))

@@ -53,6 +53,23 @@ def test_preferences_are_sampled_on_every_prompt_and_as_round_0(config):
     assert on_policy["temperature"] == 1.0 and "num_prompts" in on_policy
 
 
+def test_what_a_stage_does_not_look_at_is_not_told_to_it(config):
+    config["stages"]["construct_pairs"]["num_pairs"] = 100
+    offline = runs.options(config, "construct_pairs", where(run="dpo_offline", round="1"))
+    on_policy = runs.options(config, "construct_pairs", where(run="dpo_on_policy", round="1"))
+    assert "num_pairs" in offline and not {"pairing", "min_margin", "truncated"} & set(offline)
+    assert "num_pairs" not in on_policy and {"pairing", "min_margin", "truncated"} <= set(on_policy)
+    config["runs"]["dpo_on_policy"]["reward"] = "gold"
+    for place in (where(run="dpo_on_policy", round="1"), where(split="preferences")):
+        assert runs.options(config, "score_responses", place) == {"gold_reward": "min_length"}
+
+
+def test_what_is_equal_is_equal_as_text_and_runtime_flags_do_not_count():
+    one = {"b": [1.0, 0.5], "a": {"y": True, "x": 2, "checkpoint_steps": 5}}
+    other = {"a": {"x": 2.0, "y": True}, "b": [1, 0.50]}
+    assert repr(runs.canonical(one)) == repr(runs.canonical(other)) == "{'a': {'x': 2, 'y': True}, 'b': [1, 0.5]}"
+
+
 def test_flags_are_quoted_for_the_shell_and_come_back_as_they_were():
     typed = runs.as_flags({"model": "a b; touch x", "keep": True, "names": ["p", "q r"], "rate": 5e-7})
     assert shlex.split(typed) == ["--model", "a b; touch x", "--keep", "true", "--names", "p", "q r", "--rate", "5e-07"]

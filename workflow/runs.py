@@ -22,6 +22,9 @@ SEEDED = {
 NUMBERED = {"generate_responses", "construct_pairs"}
 SAMPLING = {"generate_responses", "evaluate_policy"}
 
+# Flags that say how a stage runs and not what it makes: they are passed on, and changing them reruns nothing.
+RUNTIME = {"checkpoint_steps"}
+
 
 def results(config: dict) -> str:
     """The folder that everything of an experiment is made in."""
@@ -83,7 +86,29 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         chosen["gold_reward"] = task.get("gold_reward")
     if stage == "prepare_task":
         chosen |= data_of(task)
-    return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None}
+    left_out = _unread(stage, run)
+    return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
+
+
+def _unread(stage: str, run: dict) -> set[str]:
+    """Options that a stage does not look at in this place, where they must not make anything stale."""
+    if stage == "construct_pairs":  # offline pairs are a window of pairs that are there
+        return {"pairing", "min_margin", "truncated"} if run.get("source") == "offline" else {"num_pairs"}
+    if stage == "score_responses" and (not run or run.get("reward") == "gold"):  # no reward model reads anything
+        return {"batch_size", "max_length", "shard_size"}
+    return set()
+
+
+def canonical(value):
+    """What counts of a config, or of a part: no order of keys, no difference of 1 and 1.0, no RUNTIME flag.
+
+    The workflow engine compares the text of plain values, so what is equal has to look equal.
+    """
+    if isinstance(value, dict):
+        return {key: canonical(value[key]) for key in sorted(value) if key not in RUNTIME}
+    if isinstance(value, list):
+        return [canonical(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def as_flags(chosen: dict[str, object]) -> str:

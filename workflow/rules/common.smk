@@ -39,7 +39,8 @@ def stage(name):
     """What makes an output of this stage stale: its flags, and the code that it runs. One value, plain types."""
 
     def spec(wildcards):
-        return {"flags": runs.options(config, name, dict(wildcards)), "code": fingerprint(f"{name}.py")}
+        flags = runs.canonical(runs.options(config, name, dict(wildcards)))
+        return {"flags": flags, "code": fingerprint(f"{name}.py")}
 
     return spec
 
@@ -66,6 +67,11 @@ def interpreter(engine):
         return "python"  # that of the environment that `--sdm` makes
     vllm = PROJECT / ".venv-vllm" / "bin" / "python"
     return shlex.quote(str(vllm if engine in ("auto", "vllm") and vllm.exists() else sys.executable))
+
+
+def config_text(wildcards, resources):
+    """The config as it is written beside the results: in the order of its file, which does not count (see `command`)."""
+    return json.dumps(config)
 
 
 def one_of(names):

@@ -111,9 +111,9 @@ rule write_config:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=lambda wildcards: {**code_of("write_config"), "config": json.dumps(config, sort_keys=True)},
+        stage={**code_of("write_config"), "config": runs.canonical(dict(config))},
         command=command("write_config"),
-        config=lambda wildcards, resources: json.dumps(config),
+        config=config_text,
     message:
         "write_config"
     shell:

@@ -1,0 +1,378 @@
+"""Reruns are as precise as the change: each edit of a finished experiment, and exactly the jobs that it makes stale.
+
+The table is written by hand in the words of the rules' messages and compared with what the planner says. A row that
+grows when a rule is added is right to grow; a row that grows otherwise is a rerun that somebody has to wait for.
+"""
+
+import os
+import queue
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import edits
+import pytest
+from edits import accepted, both, code, comments, deleted, option, statement, swapped
+from miniature import ROOT
+from planner import Planner
+
+from preference import provenance
+
+DPO, PREF_FT = "dpo_on_policy", "pref_ft_offline"
+ROUND = {
+    DPO: (
+        *("generate_responses", "score_responses", "construct_pairs"),
+        *("compute_reference_logps", "train_dpo", "evaluate_policy"),
+    ),
+    PREF_FT: ("construct_pairs", "train_pref_ft", "evaluate_policy"),
+}
+TASK, SEEDS, ROUNDS = "min_length", (1, 2), (1, 2)
+
+
+def of_rounds(run, stages, seeds=SEEDS, rounds=ROUNDS, task=TASK):
+    return {f"{stage} {task}, {run}, seed {s}, round {r}" for stage in stages for s in seeds for r in rounds}
+
+
+def of_seeds(stage, seeds=SEEDS, task=TASK):
+    return {f"{stage} {task}, seed {seed}" for seed in seeds}
+
+
+def of_splits(stage, seeds=SEEDS, task=TASK):
+    return {f"{stage} {task}, seed {seed}, {split}" for seed in seeds for split in ("preferences", "eval_preferences")}
+
+
+def of_sft(seeds=SEEDS, task=TASK):
+    return {f"evaluate_policy {task}, SFT, seed {seed}" for seed in seeds}
+
+
+def metrics(run, seeds=SEEDS, task=TASK):
+    return {f"summarize_run {task}, {run}, seed {seed}" for seed in seeds}
+
+
+def onwards(run, stage, seeds=SEEDS, task=TASK):
+    """What follows from a stage of a run's rounds: the later stages, the run's metrics, the tables.
+
+    On-policy, the second round hangs on the first one's policy with all it does; offline, with its training only.
+    """
+    later = ROUND[run][ROUND[run].index(stage) :]
+    second = ROUND[run] if run == DPO and stage != "evaluate_policy" else later
+    first = of_rounds(run, later, seeds, [1], task)
+    return first | of_rounds(run, second, seeds, [2], task) | metrics(run, seeds, task) | TABLES
+
+
+NOTHING = set()
+FIGURES = {"plot_rewards", "plot_margins", "plot_frontier"}
+REPORT = {"render_report"}
+TABLES = {"summarize_experiment"} | FIGURES | REPORT
+CONFIG = {"write_config"} | REPORT  # the report shows the config
+
+# A stage -> what has to rerun when this stage is stale wherever it is used.
+STALE = {"render_report": REPORT, "write_config": CONFIG}
+STALE |= {plot: {plot} | REPORT for plot in FIGURES}
+STALE["summarize_experiment"] = TABLES
+STALE["summarize_run"] = metrics(DPO) | metrics(PREF_FT) | TABLES
+STALE["evaluate_policy"] = of_sft() | onwards(DPO, "evaluate_policy") | onwards(PREF_FT, "evaluate_policy")
+STALE["train_dpo"] = onwards(DPO, "train_dpo")
+STALE["compute_reference_logps"] = onwards(DPO, "compute_reference_logps")
+STALE["train_pref_ft"] = onwards(PREF_FT, "train_pref_ft")
+STALE["train_reward_model"] = (
+    of_seeds("train_reward_model") | onwards(DPO, "score_responses") | STALE["evaluate_policy"]
+)
+STALE["construct_pairs"] = (
+    of_splits("construct_pairs") | STALE["train_reward_model"] | onwards(PREF_FT, "construct_pairs")
+)
+STALE["score_responses"] = of_splits("score_responses") | STALE["construct_pairs"]
+STALE["generate_responses"] = (
+    of_splits("generate_responses") | STALE["score_responses"] | onwards(DPO, "generate_responses")
+)
+STALE["train_sft"] = of_seeds("train_sft") | STALE["generate_responses"]
+STALE["initialize_model"] = of_seeds("initialize_model") | STALE["train_sft"]
+STALE["prepare_task"] = {f"prepare_task {TASK}"} | STALE["initialize_model"]
+ALL = STALE["prepare_task"] | CONFIG
+
+# A module -> the stages that import it, or the first of a chain of them. The grain of modules is the grain of reruns.
+TRAININGS = ("train_sft", "train_reward_model", "train_dpo", "train_pref_ft")
+MODULES = {
+    "__init__": ("prepare_task",),  # and so all
+    "checkpoints": TRAININGS,
+    "fit": TRAININGS,
+    "formats": ("prepare_task",),
+    "instructions": ("prepare_task",),
+    "intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
+    "losses/__init__": TRAININGS,
+    "losses/contrastive": ("train_dpo", "train_reward_model"),
+    "losses/likelihood": ("train_sft", "train_pref_ft"),
+    "pairs": ("construct_pairs",),
+    "policies": ("initialize_model",),
+    "provenance": ("prepare_task",),
+    "records": ("prepare_task",),
+    "report": ("render_report",),
+    "reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
+    "rewards": ("score_responses", "evaluate_policy"),
+    "samplers": ("generate_responses", "evaluate_policy"),
+    "stage": ("prepare_task",),
+    "style": tuple(FIGURES),
+    "summaries": ("summarize_run",),
+    "tokens": ("initialize_model",),
+}
+NOT_RUN = {"inspect_artifact"}  # programs that no rule runs, and modules that only they import
+
+
+def stale(*stages):
+    return set().union(*(STALE[stage] for stage in stages))
+
+
+OTHER_TASK = {"data": "built_in", "base_model": "from_scratch", "gold_reward": "max_length"}
+OTHER = "max_length"
+ALL_OF_OTHER = {f"prepare_task {OTHER}"} | {job.replace(TASK, OTHER) for job in STALE["initialize_model"]}
+OFFLINE_DPO = ("construct_pairs", "compute_reference_logps", "train_dpo", "evaluate_policy")
+CONTRASTIVE, EVALUATE = "scripts/preference/losses/contrastive.py", "scripts/evaluate_policy.py"
+POLICY = f"{TASK}/{DPO}/seed1/round1/policy"
+FILES_OF_THE_LOSS = [f"{TASK}/{DPO}/seed{seed}/round2/policy.manifest.json" for seed in SEEDS]
+FILES_OF_THE_LOSS += [f"{TASK}/seed{seed}/reward_model/model.manifest.json" for seed in SEEDS]
+
+# What was changed -> the edit, and exactly what reruns.
+ROWS = {
+    "nothing": (lambda draft: None, NOTHING),
+    # the config: each family of keys
+    "the data's seed": (option("stages.prepare_task.seed", 1), ALL),
+    "the number of held-out prompts": (option("stages.prepare_task.num_eval_prompts", 8), ALL),
+    "the model's width": (option("stages.initialize_model.hidden_size", 64), stale("initialize_model") | CONFIG),
+    "SFT's learning rate": (option("stages.train_sft.learning_rate", 2.0e-2), stale("train_sft") | CONFIG),
+    "a task's own SFT": (option(f"tasks.{TASK}.train_sft.epochs", 1), stale("train_sft") | CONFIG),
+    "the base model": (option(f"tasks.{TASK}.base_model", "owner/name"), stale("train_sft") | CONFIG),
+    "the data": (option(f"tasks.{TASK}.data", "built_in"), ALL),
+    "the gold reward": (option(f"tasks.{TASK}.gold_reward", "max_length"), stale("score_responses") | CONFIG),
+    "the reward model's epochs": (
+        option("stages.train_reward_model.epochs", 2),
+        stale("train_reward_model") | CONFIG,
+    ),
+    "the temperature of samples": (
+        option("stages.generate_responses.temperature", 0.7),
+        stale("generate_responses") | CONFIG,
+    ),
+    "the prompts of a round": (
+        option("stages.generate_responses.num_prompts", 8),
+        onwards(DPO, "generate_responses") | CONFIG,
+    ),
+    "the reward model's batches, which the gold reward has not": (
+        option("stages.score_responses.batch_size", 32),
+        onwards(DPO, "score_responses") | CONFIG,
+    ),
+    "the pairing rule": (option("stages.construct_pairs.pairing", "random"), stale("construct_pairs") | CONFIG),
+    "the pairing rule of a run": (
+        option(f"runs.{DPO}.construct_pairs.min_margin", 0.5),
+        onwards(DPO, "construct_pairs") | CONFIG,
+    ),
+    "the pairing rule of an offline run, which pairs nothing": (
+        option(f"runs.{PREF_FT}.construct_pairs.pairing", "random"),
+        CONFIG,
+    ),
+    "the pairs of an offline round": (
+        option(f"runs.{PREF_FT}.construct_pairs.num_pairs", 6),
+        onwards(PREF_FT, "construct_pairs") | CONFIG,
+    ),
+    "the pairing rule of the preferences": (
+        option(f"tasks.{TASK}.preferences.construct_pairs.min_margin", 0.5),
+        of_splits("construct_pairs") | stale("train_reward_model") | onwards(PREF_FT, "construct_pairs") | CONFIG,
+    ),
+    "the reference's batches": (
+        option("stages.compute_reference_logps.batch_size", 16),
+        stale("compute_reference_logps") | CONFIG,
+    ),
+    "DPO's beta": (option("stages.train_dpo.beta", 0.2), stale("train_dpo") | CONFIG),
+    "DPO's beta in one run": (option(f"runs.{DPO}.train_dpo.beta", 0.2), stale("train_dpo") | CONFIG),
+    "two flags of DPO, swapped": (
+        swapped("train_dpo", "batch_size", "micro_batch_size"),
+        stale("train_dpo") | CONFIG,
+    ),
+    "Pref-FT's epochs": (option("stages.train_pref_ft.epochs", 2), stale("train_pref_ft") | CONFIG),
+    "the evaluation's samples": (
+        option("stages.evaluate_policy.samples_per_prompt", 2),
+        stale("evaluate_policy") | CONFIG,
+    ),
+    "how often training saves its state": (option("stages.train_dpo.checkpoint_steps", 1), NOTHING),
+    "the engine": (option("engine", "auto"), stale("generate_responses", "evaluate_policy") | CONFIG),
+    "the engine of a run's samples": (
+        option(f"runs.{DPO}.generate_responses.engine", "auto"),
+        onwards(DPO, "generate_responses") | CONFIG,
+    ),
+    "the experiment's name": (option("experiment", "other"), ALL),
+    # the config: more, fewer, other
+    "a seed more": (
+        option("seeds", [1, 2, 3]),
+        {job.replace("seed 1", "seed 3") for job in stale("initialize_model") if "seed 1" in job} | TABLES | CONFIG,
+    ),
+    "a seed fewer": (option("seeds", [1]), TABLES | CONFIG),
+    "a run more": (
+        option("runs.dpo_offline", {"algorithm": "dpo", "source": "offline"}),
+        of_rounds("dpo_offline", OFFLINE_DPO, rounds=[1]) | metrics("dpo_offline") | TABLES | CONFIG,
+    ),
+    "a run fewer": (option(f"runs.{PREF_FT}", None), TABLES | CONFIG),
+    "a round more": (
+        option(f"runs.{DPO}.rounds", 3),
+        of_rounds(DPO, ROUND[DPO], rounds=[3]) | metrics(DPO) | TABLES | CONFIG,
+    ),
+    "an offline round more": (
+        option(f"runs.{PREF_FT}.rounds", 3),
+        of_rounds(PREF_FT, ROUND[PREF_FT], rounds=[3]) | metrics(PREF_FT) | TABLES | CONFIG,
+    ),
+    "a round fewer": (option(f"runs.{DPO}.rounds", 1), metrics(DPO) | TABLES | CONFIG),
+    "the reference, which in round 1 is SFT in any case": (
+        option(f"runs.{DPO}.reference", "previous"),
+        of_rounds(DPO, ["compute_reference_logps", "train_dpo", "evaluate_policy"], rounds=[2])
+        | metrics(DPO)
+        | TABLES
+        | CONFIG,
+    ),
+    "the reward that labels samples": (option(f"runs.{DPO}.reward", "gold"), onwards(DPO, "score_responses") | CONFIG),
+    "a run's source": (
+        option(f"runs.{DPO}.source", "offline"),
+        of_rounds(DPO, OFFLINE_DPO) | metrics(DPO) | TABLES | CONFIG,
+    ),
+    "a run's algorithm": (
+        option(f"runs.{PREF_FT}.algorithm", "dpo"),
+        of_rounds(PREF_FT, ["compute_reference_logps", "train_dpo", "evaluate_policy"])
+        | metrics(PREF_FT)
+        | TABLES
+        | CONFIG,
+    ),
+    "a run's tasks, all of them named": (option(f"runs.{DPO}.tasks", [TASK]), CONFIG),
+    "an unrelated task": (option(f"tasks.{OTHER}", OTHER_TASK), ALL_OF_OTHER | TABLES | CONFIG),
+    # the config: the same in other words
+    "the order of keys": (edits.keys_reversed, NOTHING),
+    "the order of runs, which is that of the tables": (edits.runs_reversed, TABLES),
+    "0.0001 for 1.0e-4": (edits.in_text("1.0e-4", "0.0001"), NOTHING),
+    "1 for 1.0": (edits.in_text("temperature: 1.0", "temperature: 1"), NOTHING),
+    "a comment in the config": (edits.in_text("runs:", "\n# What is compared.\nruns:"), NOTHING),
+    # code that counts; a statement more in every script and module is below
+    "an expression in the DPO loss": (
+        code(CONTRASTIVE, "(1 - label_smoothing) * logsigmoid", "1.0 * logsigmoid"),
+        stale("train_dpo", "train_reward_model"),
+    ),
+    "a plot's title": (code("scripts/plot_margins.py", '"log-ratio of chosen"', '"chosen"'), stale("plot_margins")),
+    "every plot's colours": (code("scripts/preference/style.py", "#0072B2", "#0072B3"), stale(*FIGURES)),
+    "a word of the report": (code("scripts/preference/report.py", "Does preference training", "Does it"), REPORT),
+    # code that does not
+    "a comment in every script": (comments("scripts/**/*.py"), NOTHING),
+    "a docstring": (code(CONTRASTIVE, '"""Losses', '"""Some losses'), NOTHING),
+    "formatting": (
+        code(CONTRASTIVE, "    label_smoothing: float = 0.0,\n)", "    label_smoothing: float = 0.0)"),
+        NOTHING,
+    ),
+    "a comment in every rule file": (comments("workflow/rules/*.smk"), NOTHING),
+    "a comment in the workflow's functions": (comments("workflow/*.py"), NOTHING),
+    "how a rule's text is broken into lines": (
+        code(
+            "workflow/rules/training.smk",
+            "--pairs {input.pairs:q} --policy",
+            '--pairs {input.pairs:q}"\n        " --policy',
+        ),
+        NOTHING,
+    ),
+    "the workflow's functions, written otherwise": (
+        code("workflow/runs.py", 'config["runs"][run].get("rounds", 1)', '(config["runs"][run].get("rounds") or 1)'),
+        NOTHING,
+    ),
+    "a rule's message": (code("workflow/rules/sft.smk", '"train_sft {', '"supervised fine-tuning {'), NOTHING),
+    "where a rule logs": (code("workflow/rules/sft.smk", "sft/policy.log", "sft/sft.log"), NOTHING),
+    "a rule's threads": (code("workflow/rules/sft.smk", "threads: 2", "threads: 1"), NOTHING),
+    "an edit and its undoing": (
+        both(code(EVALUATE, "0.5 if", "0.4 if"), code(EVALUATE, "0.4 if", "0.5 if")),
+        NOTHING,
+    ),
+    "a blank in a rule's command: a rule's text is not understood, only compared": (
+        code("workflow/rules/training.smk", "{params.command} --pairs", "{params.command}  --pairs"),
+        stale("train_dpo", "train_pref_ft"),
+    ),
+    # data
+    "the data file's content": (edits.data(seed=1), STALE["prepare_task"]),
+    "the data file, written anew as it was": (edits.data(seed=0), NOTHING),
+    # time stamps, clones, what is gone
+    "touch of everything": (edits.touched, NOTHING),
+    "a fresh clone with the results copied in": (edits.cloned, NOTHING),
+    "a fresh clone without results": (edits.emptied, ALL),
+    "a policy's weights, gone": (deleted(POLICY), NOTHING),
+    "a policy's weights, gone, where a stage that reads them is stale": (
+        both(deleted(POLICY), statement(EVALUATE)),
+        stale("evaluate_policy") | onwards(DPO, "train_dpo", seeds=[1]),
+    ),
+    "all weights, gone, and the tables stale": (
+        both(deleted(POLICY, f"{TASK}/seed1/sft/policy", f"{TASK}/seed2/reward_model/model"), option("seeds", [1])),
+        TABLES | CONFIG,
+    ),
+    "an intermediate, gone": (deleted(f"{TASK}/{DPO}/seed1/round1/responses.parquet"), NOTHING),
+    "a figure, gone": (deleted("figures/rewards.svg"), stale("plot_rewards")),
+    "the report, gone": (deleted("report.html"), REPORT),
+    # an edit accepted as harmless
+    "a harmless edit, accepted": (both(statement(CONTRASTIVE), accepted()), NOTHING),
+    "a harmless edit, accepted for the files that it concerns, with something else pending": (
+        both(statement(CONTRASTIVE), option("stages.evaluate_policy.temperature", 0.7), accepted(*FILES_OF_THE_LOSS)),
+        stale("evaluate_policy") | CONFIG,
+    ),
+    "a seed more, accepted with the rest and so never made: ask for the plan first": (
+        both(statement(CONTRASTIVE), option("seeds", [1, 2, 3]), accepted()),
+        NOTHING,
+    ),
+}
+ROWS |= {
+    f"a statement in preference/{module}.py": (statement(f"scripts/preference/{module}.py"), stale(*stages))
+    for module, stages in MODULES.items()
+}
+ROWS |= {
+    f"a statement in {script.name}": (statement(f"scripts/{script.name}"), stale(script.stem))
+    for script in sorted((ROOT / "scripts").glob("*.py"))
+    if script.stem in STALE
+}
+
+
+def state(folder):
+    """Every result and every record of it, with its time."""
+    made = [path for part in ("results", ".snakemake/metadata") for path in (folder / part).rglob("*")]
+    return {path: (path.stat().st_mtime_ns, provenance.digest(path)) for path in made if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def state_before_plans(finished):
+    return state(finished.folder)
+
+
+@pytest.fixture(scope="module")
+def plans(request, finished, tmp_path_factory, state_before_plans):
+    """Row -> its plan to come. Only the rows that are asked for are planned, as many at a time as there are cores."""
+    folder = tmp_path_factory.mktemp("edits")
+    planners = [Planner() for _ in range(os.cpu_count())]
+    idle = queue.SimpleQueue()
+    for planner in planners:
+        idle.put(planner)
+
+    def plan(name: str, edit) -> set[str]:
+        draft = edits.Draft(finished, folder / name.replace("/", " "))
+        edit(draft)
+        planner = idle.get()
+        try:
+            return draft.workflow().plan(planner)
+        finally:
+            idle.put(planner)
+
+    asked = [item.callspec.params["row"] for item in request.session.items if "row" in item.fixturenames]
+    with ThreadPoolExecutor(len(planners)) as pool:
+        yield {row: pool.submit(plan, row, ROWS[row][0]) for row in asked}
+    for planner in planners:
+        planner.close()
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_exactly_this_reruns(plans, row):
+    assert plans[row].result() == ROWS[row][1]
+
+
+def test_planning_leaves_the_results_and_what_is_remembered_of_them_as_they_were(plans, finished, state_before_plans):
+    wait(plans.values())
+    assert state(finished.folder) == state_before_plans
+
+
+def test_every_script_and_every_module_has_a_row():
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    modules = {
+        str(p.relative_to(ROOT / "scripts/preference").with_suffix("")) for p in ROOT.glob("scripts/preference/**/*.py")
+    }
+    assert scripts - NOT_RUN <= set(STALE) and modules - NOT_RUN == set(MODULES)

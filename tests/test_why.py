@@ -1,0 +1,165 @@
+"""`make why` names the change that makes a job stale, and counts what only follows."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import edits
+import pytest
+from edits import both, code, deleted, option, statement
+from miniature import Workflow
+
+LOSS = "preference/losses/contrastive.py"
+ROUND_1 = "min_length/dpo_on_policy/seed1/round1"
+ASKED = {
+    "nothing": (lambda draft: None, "Nothing would rerun.\n"),
+    "DPO's beta": (
+        option("stages.train_dpo.beta", 0.2),
+        """\
+5 jobs are stale in their own right:
+  write_config: stages.train_dpo.beta 0.1 -> 0.2
+  train_dpo min_length, dpo_on_policy, seed 1, round 1: flag beta 0.1 -> 0.2
+  train_dpo min_length, dpo_on_policy, seed 2, round 1: flag beta 0.1 -> 0.2
+  train_dpo min_length, dpo_on_policy, seed 1, round 2: flag beta 0.1 -> 0.2
+  train_dpo min_length, dpo_on_policy, seed 2, round 2: flag beta 0.1 -> 0.2
+19 more because of them: generate_responses 2, evaluate_policy 4, score_responses 2, construct_pairs 2, \
+compute_reference_logps 2, summarize_run 2, summarize_experiment, plot_frontier, plot_margins, plot_rewards, \
+render_report
+""",
+    ),
+    "a loss, and a flag of what is below it": (
+        both(statement(f"scripts/{LOSS}"), option("stages.evaluate_policy.scoring_batch_size", 8)),
+        f"""\
+17 jobs are stale in their own right:
+  write_config: stages.evaluate_policy.scoring_batch_size unset -> 8
+  train_reward_model min_length, seed 1: code: {LOSS} changed
+  train_reward_model min_length, seed 2: code: {LOSS} changed
+  evaluate_policy, 10 jobs: flag scoring_batch_size unset -> 8
+  train_dpo min_length, dpo_on_policy, seed 1, round 1: code: {LOSS} changed
+  train_dpo min_length, dpo_on_policy, seed 2, round 1: code: {LOSS} changed
+  train_dpo min_length, dpo_on_policy, seed 1, round 2: code: {LOSS} changed
+  train_dpo min_length, dpo_on_policy, seed 2, round 2: code: {LOSS} changed
+23 more because of them: score_responses 4, construct_pairs 4, compute_reference_logps 4, generate_responses 2, \
+summarize_run 4, summarize_experiment, plot_frontier, plot_margins, plot_rewards, render_report
+""",
+    ),
+    "a run more": (
+        option("runs.dpo_offline", {"algorithm": "dpo", "source": "offline"}),
+        """\
+13 jobs are stale in their own right:
+  write_config: runs.dpo_offline added
+  construct_pairs, 2 jobs: new
+  compute_reference_logps, 2 jobs: new
+  train_dpo, 2 jobs: new
+  evaluate_policy, 2 jobs: new
+  summarize_run, 2 jobs: new
+  summarize_experiment: input added: results/miniature/min_length/dpo_offline/seed1/metrics.csv and 3 more
+  render_report: input added: results/miniature/min_length/dpo_offline/seed1/round1/evaluation.parquet and 3 more
+3 more because of them: plot_frontier, plot_margins, plot_rewards
+""",
+    ),
+    "the data file's content": (
+        edits.data(seed=1),
+        """\
+1 job is stale in its own right:
+  prepare_task min_length: input changed: instructions.jsonl
+65 more because of them: initialize_model 2, train_sft 2, generate_responses 8, score_responses 8, construct_pairs 12, \
+train_reward_model 2, evaluate_policy 10, train_pref_ft 4, compute_reference_logps 4, summarize_run 4, train_dpo 4, \
+summarize_experiment, plot_frontier, plot_margins, plot_rewards, render_report
+""",
+    ),
+    "what is gone and needed": (
+        both(deleted(f"{ROUND_1}/policy", "figures/rewards.svg"), statement("scripts/evaluate_policy.py")),
+        f"""\
+12 jobs are stale in their own right:
+  evaluate_policy, 10 jobs: code: evaluate_policy.py changed
+  train_dpo min_length, dpo_on_policy, seed 1, round 1: its output is missing: results/miniature/{ROUND_1}/policy
+  plot_rewards: its output is missing: results/miniature/figures/rewards.svg
+13 more because of them: summarize_run 4, generate_responses, score_responses, construct_pairs, \
+compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_margins, render_report
+""",
+    ),
+    "the order of runs, an import and a rule's command": (
+        both(
+            edits.runs_reversed,
+            code("scripts/plot_margins.py", "stage, style", "rewards, stage, style"),
+            code("workflow/rules/results.smk", "{params.command} --config", "{params.command}  --config"),
+        ),
+        """\
+3 jobs are stale in their own right:
+  summarize_experiment: the order of its inputs changed
+  plot_margins: code: plot_margins.py changed, preference/rewards.py added
+  render_report: the order of its inputs changed; its rule's command changed
+2 more because of them: plot_frontier, plot_rewards
+""",
+    ),
+    "a fresh clone without results": (
+        edits.emptied,
+        """\
+67 jobs are stale in their own right:
+  prepare_task min_length: new
+  write_config: new
+  initialize_model, 2 jobs: new
+  train_sft, 2 jobs: new
+  generate_responses, 8 jobs: new
+  score_responses, 8 jobs: new
+  construct_pairs, 12 jobs: new
+  train_reward_model, 2 jobs: new
+  evaluate_policy, 10 jobs: new
+  train_pref_ft, 4 jobs: new
+  compute_reference_logps, 4 jobs: new
+  summarize_run, 4 jobs: new
+  train_dpo, 4 jobs: new
+  summarize_experiment: new
+  plot_frontier: new
+  plot_margins: new
+  plot_rewards: new
+  render_report: new
+""",
+    ),
+}
+
+
+def asked(workflow: Workflow) -> subprocess.CompletedProcess:
+    command = [sys.executable, workflow.code / "workflow" / "why.py", *workflow.typed()]
+    return subprocess.run(
+        command, cwd=workflow.folder, env={**os.environ, **workflow.environment()}, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def answers(finished, tmp_path_factory):
+    """Every question's answer to come, as many at a time as there are cores."""
+    folder = tmp_path_factory.mktemp("questions")
+
+    def answer(name: str, edit) -> subprocess.CompletedProcess:
+        draft = edits.Draft(finished, folder / name)
+        edit(draft)
+        return asked(draft.workflow())
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {name: pool.submit(answer, name, edit) for name, (edit, _) in ASKED.items()}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_it_says_which_change_reruns_what(answers, name):
+    answer = answers[name].result()
+    assert answer.returncode == 0, answer.stderr
+    assert sorted_following(answer.stdout) == sorted_following(ASKED[name][1])
+
+
+def sorted_following(said: str) -> str:
+    """What was said, with the stages that follow in alphabetical order: their own is that of the graph's levels."""
+    *lines, last = said.splitlines()
+    number, _, stages = last.partition(" more because of them: ")
+    return "\n".join([*lines, number, *sorted(stages.split(", "))])
+
+
+def test_a_wrong_config_is_the_same_line_as_everywhere(tmp_path):
+    workflow = Workflow(tmp_path)
+    workflow.config["stages"]["train_dpo"]["betta"] = 0.1
+    answer = asked(workflow)
+    assert (answer.returncode, answer.stdout) == (1, "") and "Traceback" not in answer.stderr
+    assert answer.stderr.splitlines()[-1] == workflow.fail().splitlines()[-1]
+    assert "stages.train_dpo.betta: unknown key; did you mean beta?" in answer.stderr
