@@ -91,7 +91,8 @@ ALL = STALE["prepare_task"] | CONFIG
 # A module -> the stages that import it, or the first of a chain of them. The grain of modules is the grain of reruns.
 TRAININGS = ("train_sft", "train_reward_model", "train_dpo", "train_pref_ft")
 MODULES = {
-    "__init__": ("prepare_task",),  # and so all
+    "__init__": ("prepare_task", "write_config"),  # and so all
+    "artifacts": ("prepare_task", "write_config"),
     "checkpoints": TRAININGS,
     "fit": TRAININGS,
     "formats": ("prepare_task",),
@@ -102,16 +103,18 @@ MODULES = {
     "losses/likelihood": ("train_sft", "train_pref_ft"),
     "pairs": ("construct_pairs",),
     "policies": ("initialize_model",),
-    "provenance": ("prepare_task",),
+    "provenance": ("prepare_task", "write_config"),
     "records": ("prepare_task",),
     "report": ("render_report",),
     "reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
     "rewards": ("score_responses", "evaluate_policy"),
     "samplers": ("generate_responses", "evaluate_policy"),
-    "stage": ("prepare_task",),
+    "shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
+    "stage": ("prepare_task", "write_config"),
     "style": tuple(FIGURES),
     "summaries": ("summarize_run",),
     "tokens": ("initialize_model",),
+    "unfinished": TRAININGS,
 }
 NOT_RUN = {"inspect_artifact"}  # programs that no rule runs, and modules that only they import
 
