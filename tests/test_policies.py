@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from preference import policies, tokens
+from preference import policies, provenance, tokens
 from preference.stage import InputError
 
 
@@ -30,6 +30,14 @@ def test_a_saved_policy_comes_back_with_the_same_log_probabilities(tiny_policy, 
     again = policies.load_policy(str(tmp_path / "again"))
     assert torch.equal(policies.response_logps(model, batch), policies.response_logps(again, batch))
     assert {p.name for p in tmp_path.iterdir()} == {"again", "again.manifest.json"}
+
+
+def test_a_saved_tokenizer_does_not_depend_on_the_environment(tiny_policy, tmp_path, monkeypatch):
+    model = policies.load_policy(tiny_policy)
+    for name, offline in (("online", False), ("offline", True)):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+        policies.save(model, policies.load_tokenizer(tiny_policy), str(tmp_path / name), {})
+    assert provenance.contents(tmp_path / "online") == provenance.contents(tmp_path / "offline")
 
 
 def test_pickles_are_refused(folder):

@@ -27,7 +27,10 @@ def load_tokenizer(path: str):
     """The tokenizer of a model folder or hub id."""
     _check_folder(path, "tokenizer_config.json")
     try:
-        return AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        # What it would save of the process that loaded it: whether the hub could be reached then.
+        tokenizer.init_kwargs.pop("local_files_only", None)
+        return tokenizer
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
 
