@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-vllm vllm figure
+.PHONY: demo why test test-kills test-vllm vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -15,6 +15,9 @@ test: .venv/dev
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
 	.venv/bin/pytest
+
+test-kills: .venv/dev demo
+	.venv/bin/pytest -s -m kills tests/test_kills.py
 
 test-vllm: .venv/dev vllm
 	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
