@@ -156,6 +156,13 @@ def cloned(draft):
     draft.folder = shutil.copytree(draft.finished.folder, draft.notes / "clone", copy_function=shutil.copy)
 
 
+def forgotten(draft):
+    """The results copied without what the engine remembers of them, all with one time."""
+    shutil.rmtree(draft.folder / ".snakemake")
+    for file in (path for path in draft.folder.rglob("*") if path.is_file()):
+        os.utime(file, (0, 0))
+
+
 def emptied(draft):
     """A clone without results: the data file is all there is."""
     draft.folder = draft.notes / "empty"

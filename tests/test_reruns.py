@@ -6,6 +6,7 @@ grows when a rule is added is right to grow; a row that grows otherwise is a rer
 
 import os
 import queue
+import re
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import edits
@@ -293,6 +294,10 @@ ROWS = {
     "touch of everything": (edits.touched, NOTHING),
     "a fresh clone with the results copied in": (edits.cloned, NOTHING),
     "a fresh clone without results": (edits.emptied, ALL),
+    "DPO's beta where .snakemake/ was left behind: nothing is known of what was made, as `make why` says": (
+        both(edits.forgotten, option("stages.train_dpo.beta", 0.2)),
+        NOTHING,
+    ),
     "a policy's weights, gone": (deleted(POLICY), NOTHING),
     "a policy's weights, gone, where a stage that reads them is stale": (
         both(deleted(POLICY), statement(EVALUATE)),
@@ -348,7 +353,7 @@ def plans(request, finished, tmp_path_factory, state_before_plans):
         idle.put(planner)
 
     def plan(name: str, edit) -> set[str]:
-        draft = edits.Draft(finished, folder / name.replace("/", " "))
+        draft = edits.Draft(finished, folder / re.sub(r"\W+", "_", name))
         edit(draft)
         planner = idle.get()
         try:

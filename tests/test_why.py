@@ -94,6 +94,14 @@ compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_ma
 2 more because of them: plot_frontier, plot_rewards
 """,
     ),
+    "results without the engine's memory": (
+        edits.forgotten,
+        """\
+Nothing would rerun.
+The results of 67 jobs have no record of how they were made, so that no change of flags or code is noticed; \
+is .snakemake/ gone?
+""",
+    ),
     "a fresh clone without results": (
         edits.emptied,
         """\

@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
         except Exception as error:
             api.print_exception(error)
             return 1
-        print(report({job.message: causes(job, dag) for job in stale_jobs(dag)}))
+        stale = stale_jobs(dag)
+        print(report({job.message: causes(job, dag) for job in stale}) + unrecorded(set(dag.jobs) - set(stale), dag))
         return 0
 
 
@@ -68,11 +69,11 @@ def in_words(message: str) -> list:
 def causes(job, dag) -> list[str]:
     """Why a job is stale in its own right; empty where it only follows from others."""
     reason, memory = dag.reason(job), dag.workflow.persistence
-    if all(memory.metadata(file) is None for file in job.output):
-        return [NEW] if reason.missing_output else []
-    found = files("its output is missing", reason.missing_output) + files(
-        "its output is incomplete", reason.incomplete_output
-    )
+    recorded = any(memory.metadata(file) for file in job.output)
+    if reason.missing_output and not recorded:
+        return [NEW]
+    found = files("its output is missing", reason.missing_output)
+    found += files("its output is incomplete", reason.incomplete_output)
     found += files("input changed", reason.updated_input) + changed_inputs(job, memory) + changed_params(job, memory)
     found += ["its rule's command changed"] if any(memory.code_changed(job)) else []
     found += ["its software environment changed"] if any(memory.software_stack_changed(job)) else []
@@ -85,7 +86,8 @@ def files(what: str, paths) -> list[str]:
 
 
 def changed_inputs(job, memory) -> list[str]:
-    before, now = set(memory.input(job.output[0]) or []), set(map(str, job.input))
+    recorded, now = memory.input(job.output[0]), set(map(str, job.input))
+    before = now if recorded is None else set(recorded)
     return files("input added", now - before) + files("input removed", before - now)
 
 
@@ -109,6 +111,13 @@ def changed_params(job, memory) -> list[str]:
     found += [f"flag {value_of_change(*each)}" for each in flags]
     found += [value_of_change(*each) for each in differences(before.pop("config", before), now.pop("config", now))]
     return found or ([] if changed_inputs(job, memory) else ["the order of its inputs changed"])
+
+
+def unrecorded(jobs: set, dag) -> str:
+    """A warning where results are there and .snakemake/, which remembers how they were made, is not."""
+    number = sum(dag.reason(job).no_metadata for job in jobs)
+    lost = "have no record of how they were made, so that no change of flags or code is noticed; is .snakemake/ gone?"
+    return f"\nThe results of {number} jobs {lost}" if number else ""
 
 
 UNSET = object()
