@@ -26,6 +26,14 @@ def test_a_stages_keys_are_its_scripts_flags(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_needs_the_flags_that_have_no_default(stage):
+    fields = dataclasses.fields(importlib.import_module(stage).Flags)
+    settable = set(SCHEMA["$defs"][stage]["properties"])
+    without = {field.name for field in fields if field.default is dataclasses.MISSING}
+    assert set(SCHEMA["$defs"][stage].get("needs", [])) == without & settable
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_closed_choice_in_a_script_is_the_same_choice_in_the_schema(stage):
     for field in dataclasses.fields(importlib.import_module(stage).Flags):
         key = SCHEMA["$defs"][stage]["properties"].get(field.name, {})

@@ -1,8 +1,8 @@
 """Config files as text: what a YAML reader would pass over, said as one line before anything is read from them.
 
-The engine loads the files of `--configfile` before it reads the Snakefile, shows a traceback where one is missing and
-names neither file nor line where one is damaged; the profile calls `refuse` earlier still. A file can also say more than
-data: Python tags, and templates, which are code.
+Snakemake loads the files of `--configfile` before it reads the Snakefile, shows a traceback where one is missing and
+names neither file nor line where one is damaged; the profile calls `refuse` earlier still. A file can also hold more
+than data: Python tags, and templates, which are code.
 """
 
 import re
@@ -13,7 +13,7 @@ import yaml
 
 DEFAULT = "config/config.yaml"
 TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
-ENTRY = re.compile(r"[a-zA-Z_][\w-]*\w=.*", re.DOTALL)  # NAME=VALUE, as the engine wants it
+ENTRY = re.compile(r"[a-zA-Z_][\w-]*\w=.*", re.DOTALL)  # NAME=VALUE, as snakemake wants it
 
 
 def refuse(files: list, entries: list[str] | None = None) -> None:
@@ -83,7 +83,7 @@ def _said(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     reason = " ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
     hint = "; YAML indents with spaces, not with tabs" if "'\\t'" in reason else ""
-    return f"{_place(mark) + ': ' if mark else ''}not YAML: {reason or error}{hint}"
+    return f"{_place(mark) + ': ' if mark else ''}not YAML: {reason or str(error).splitlines()[0]}{hint}"
 
 
 def _place(mark: yaml.Mark) -> str:

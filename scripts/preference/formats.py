@@ -14,6 +14,8 @@ from pathlib import Path
 from preference.stage import InputError
 
 BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+PICKLES = (".pkl", ".pickle", ".pt", ".bin", ".joblib")
+PICKLE = "is a pickle, which can run code as it is read; write Parquet or JSON lines instead"
 HUB = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(@(?P<config>[\w.-]+))?(:(?P<split>[\w.-]+(\[[\d:%-]+\])?))?")
 EOS, USER, ASSISTANT = "<|endoftext|>", "<|prompter|>", "<|assistant|>"  # of the relabelled sets
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
@@ -39,6 +41,20 @@ def parse_hub(source: str) -> dict[str, str | None]:
     return match.groupdict()
 
 
+def check(source: str) -> None:
+    """Refuse what can be refused without reading: a path that leads to no data files, a source that is spelt wrong.
+
+    Raises:
+        InputError: the line names the source.
+    """
+    if is_local(source):
+        _files(source)
+    elif Path(source).suffix in PICKLES:
+        raise InputError(f"{source}: {PICKLE}")
+    else:
+        parse_hub(source)
+
+
 def load(source: str) -> tuple[dict[str, str], list[dict]]:
     """Load a hub data set, a file or a folder of files: its columns with the kind of their values, and its rows.
 
@@ -47,6 +63,7 @@ def load(source: str) -> tuple[dict[str, str], list[dict]]:
     Raises:
         InputError: there is no such data, it cannot be read, or it is empty; the line names the source.
     """
+    check(source)
     rows = _load_local(source) if is_local(source) else _load_hub(source)
     if not rows:
         raise InputError(f"{source}: has no rows")
@@ -79,8 +96,12 @@ def _load_local(source: str) -> list[dict]:
 
 def _files(source: str) -> list[Path]:
     path = Path(source)
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{source}: no such file or folder, it is a link to {os.readlink(path)}")
     if not path.exists():
         raise InputError(f"{source}: no such file or folder")
+    if path.is_file() and path.suffix in PICKLES:
+        raise InputError(f"{source}: {PICKLE}")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     files = [file for file in files if file.suffix in BUILDERS and not file.name.startswith(".")]
     suffixes = sorted({file.suffix for file in files})

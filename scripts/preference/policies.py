@@ -1,6 +1,5 @@
 """Models on disk: load and save them in Hugging Face format (safetensors only), and ask them for log-probabilities."""
 
-import json
 import os
 import re
 import shutil
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from preference import provenance, records, tokens
+from preference import model_folders, provenance, records, tokens
 from preference.stage import InputError, Progress
 
 transformers_logging.set_verbosity_error()
@@ -27,7 +26,7 @@ def device() -> torch.device:
 
 def load_tokenizer(path: str):
     """The tokenizer of a model folder or hub id."""
-    _check_folder(path, "tokenizer_config.json")
+    model_folders.check(path, model_folders.TOKENIZER)
     try:
         return AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
@@ -56,7 +55,7 @@ def new_reward_model(policy: str, pad_id: int):
 
 def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     """A model whose every weight is in the folder, but for those whose name the pattern `new` finds."""
-    _check_folder(path, "config.json")
+    model_folders.check(path, model_folders.CONFIG)
     try:
         model, loading = auto_class.from_pretrained(
             path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **kwargs
@@ -71,25 +70,6 @@ def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     return model.eval().to(device())
-
-
-def _check_folder(path: str, needed: str) -> None:
-    folder = Path(path)
-    if not folder.exists():
-        if path.startswith((".", "/")) or path.count("/") != 1:  # not a hub id of the form owner/name
-            raise InputError(f"{path}: no such model folder")
-        return
-    pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
-    if pickles and not list(folder.glob("*.safetensors")):
-        raise InputError(f"{path}: {pickles[0]} is a pickle, which can run code; convert it to safetensors")
-    if not (folder / needed).is_file():
-        raise InputError(f"{path}: not a model folder (no {needed})")
-    if needed == "config.json" and not list(folder.glob("*.safetensors")):
-        raise InputError(f"{path}: has no weights (*.safetensors)")
-    try:
-        json.loads((folder / needed).read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: {needed} is damaged") from None
 
 
 def save(model, tokenizer, output: str, made_by: dict) -> None:
