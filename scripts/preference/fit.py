@@ -18,7 +18,7 @@ from preference.stage import InputError, Progress, flag
 class Training:
     """The flags that every training stage shares."""
 
-    output: str = flag("model folder to write; <output>.manifest.json beside it")
+    output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
     log_output: str = flag("training.csv to write, a row per optimizer step")
     learning_rate: float = flag("peak learning rate of AdamW")
     epochs: int = flag("passes over the data (T)")

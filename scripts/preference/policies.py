@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from preference import model_folders, provenance, records, tokens
@@ -26,11 +25,26 @@ def device() -> torch.device:
 
 def load_tokenizer(path: str):
     """The tokenizer of a model folder or hub id."""
-    model_folders.check(path, model_folders.TOKENIZER)
+    model_folders.check(path, model_folders.CONFIG, model_folders.TOKENIZER)
+    load_config(path)
     try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:  # the files of a folder can be wrong in more ways than the library has exceptions for
+        raise _unloadable(path, "its tokenizer cannot be loaded", error) from None
+
+
+def load_config(path: str):
+    """The config of a model folder or hub id."""
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:
+        raise _unloadable(path, "not a model", error) from None
+
+
+def _unloadable(path: str, what: str, error: Exception) -> InputError:
+    if (name := model_folders.code_of_its_own(path)) and "custom code" in str(error):
+        return InputError(f"{path}: {name} asks for code of its own to be run (auto_map), which is never done")
+    return InputError(f"{path}: {what}: {model_folders.reason(error)}")
 
 
 def load_policy(path: str, dtype: str = "float32"):
@@ -58,14 +72,25 @@ def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     model_folders.check(path, model_folders.CONFIG)
     try:
         model, loading = auto_class.from_pretrained(
-            path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **kwargs
+            path,
+            dtype=DTYPES[dtype],
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            output_loading_info=True,
+            **kwargs,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be loaded as a {auto_class.__name__}: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        raise _unloadable(path, f"cannot be loaded as a {auto_class.__name__}", error) from None
+    for name, found, wanted in sorted(loading["mismatched_keys"]):
+        raise InputError(f"{path}: weight {name} is {list(found)}, and config.json makes it {list(wanted)}")
     # The library would fill a missing tensor with random numbers and go on.
     missing = sorted(name for name in loading["missing_keys"] if not re.search(new, name))
     if missing:
         raise InputError(f"{path}: the weights lack {len(missing)} tensors, such as {missing[0]}")
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise InputError(f"{path}: weight {name} is not finite")
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

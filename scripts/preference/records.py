@@ -127,7 +127,7 @@ def metadata(path: Path | str) -> dict:
 
 def _open(path: Path | str) -> pa.Table:
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'is a folder, not a file' if Path(path).is_dir() else 'no such file'}")
     try:
         return pq.read_table(path, page_checksum_verification=True, partitioning=None)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -154,7 +154,7 @@ def write_json(path: Path | str, content: dict) -> None:
 def read_json(path: Path | str) -> dict:
     """Read a JSON file that a stage wrote; a missing or damaged one is an InputError that names it."""
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'is a folder, not a file' if Path(path).is_dir() else 'no such file'}")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:

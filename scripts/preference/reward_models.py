@@ -12,6 +12,7 @@ def learned_rewards(model_path: str, rows: list[dict], batch_size: int, max_leng
     The text is encoded as it was in the reward model's training: prompt template, response, and EOS if it was finished.
     """
     tokenizer = policies.load_tokenizer(model_path)
+    tokens.check_tokenizer(tokenizer, model_path)
     model = policies.load_reward_model(model_path)
     sequences = [reward_sequence(tokenizer, row, max_length) for row in rows]
     return all_scores(model, sequences, tokenizer.pad_token_id, batch_size).tolist()

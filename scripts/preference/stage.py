@@ -7,20 +7,27 @@ while it runs (progress, warnings, the one-line error) goes to standard error.
 
 import argparse
 import dataclasses
+import math
 import shlex
 import sys
 import time
 import types
 import typing
 
+from preference import limits
+
 
 class InputError(Exception):
     """What the user did wrong: one line that names the file and the key, row or flag."""
 
 
-def flag(help: str, default=dataclasses.MISSING, choices: tuple | None = None):
-    """Declare one command-line option; without a default it must be given."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def flag(help: str, default=dataclasses.MISSING, choices: tuple | None = None, folder: str | None = None):
+    """Declare one command-line option; without a default it must be given.
+
+    Args:
+        folder: of an output that is a folder, what it holds: a "model", which is replaced as a whole, or "tables".
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "folder": folder})
 
 
 def run(main, flags_class) -> None:
@@ -28,6 +35,8 @@ def run(main, flags_class) -> None:
     flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
     print("$", shlex.join([sys.executable, *sys.argv]), flush=True)
     try:
+        if wrong := limits.problem(flags):
+            raise InputError(wrong)
         main(flags)
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
@@ -71,13 +80,23 @@ def _parser_of(kind):
         (kind,) = (k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is tuple:
         kind = typing.get_args(kind)[0]
-    return _boolean if kind is bool else kind
+    return {bool: _boolean, float: _finite}.get(kind, kind)
 
 
 def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
     return text == "true"
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return number
+
+
+_finite.__name__ = "float"  # argparse names the type that a text is no value of
 
 
 class Progress:
