@@ -1,14 +1,21 @@
 """Whatever is wrong with an input is one line that says what to do: no traceback, nothing written, nothing deleted."""
 
 import hashlib
+import importlib
+import json
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import snakemake_calls
 import yaml
-from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DELETE
+from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MODELS, SFT, lines
 from miniature import MINIATURE
+from transformers import AutoTokenizer
+
+from preference import records, stage, tokens
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -50,7 +57,12 @@ def furnish(folder: Path) -> None:
         ("damaged", "{", "model.safetensors"),
     ):
         (folder / name).mkdir()
-        for file, content in (("config.json", config), ("tokenizer_config.json", "{}"), (weights, "")):
+        for file, content in (
+            ("config.json", config),
+            ("tokenizer_config.json", "{}"),
+            ("tokenizer.json", '{"model": {}}'),
+            (weights, ""),
+        ):
             (folder / name / file).write_text(content)
     (folder / "empty").mkdir()
 
@@ -99,3 +111,196 @@ def test_a_call_as_it_is_typed_says_the_same(tmp_path, arguments):
     lines = {"none.yaml": "no such config file", "bad.yaml": "seeds: is empty"}
     assert code == 1 and said_below_the_profile(said, tmp_path) == [f"{arguments[1]}: {lines[arguments[1]]}"]
     assert snapshot(tmp_path) == before
+
+
+# Data sets, through the script that reads them, in this process.
+
+
+@pytest.fixture
+def stage_says(monkeypatch, capsys):
+    """What a stage says on the terminal as it fails: (exit code, its last words)."""
+
+    def play(script: str, flags: dict[str, str]) -> tuple[int, str]:
+        module = importlib.import_module(script)
+        typed = [word for name, value in flags.items() if value is not None for word in (f"--{name}", value)]
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *typed])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            stage.run(module.main, module.Flags)
+        said, code = capsys.readouterr().err, stopped.value.code
+        return (1, said + code) if isinstance(code, str) else (code, said.removesuffix("\n"))
+
+    return play
+
+
+def refused(folder: Path, played: tuple[int, str], script: str, line: str, before: dict, code: int = 1) -> None:
+    """One line, exactly this one, and a folder as it was; after … come a library's own words."""
+    found, wanted = played[1], f"{script}.py: {line}".replace("{here}", str(folder))
+    assert "\n" not in found and played[0] == code
+    assert found.startswith(wanted[:-1]) if wanted.endswith("…") else found == wanted
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_bad_data_is_one_line_and_nothing_is_written(tmp_path, stage_says, name):
+    role, file, content, others, line = DATA[name]
+    if content is None:
+        (tmp_path / file).mkdir()
+    else:
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / "sft.jsonl").write_bytes(lines(*SFT))
+    (tmp_path / "link.jsonl").symlink_to("nowhere")
+    (tmp_path / "mixed").mkdir()
+    for kind in ("json", "jsonl"):
+        (tmp_path / "mixed" / f"a.{kind}").write_text("[]")
+    before = snapshot(tmp_path)
+    flags = {"sft": f"{tmp_path}/sft.jsonl", "num_eval_prompts": "2", "seed": "0", "output": f"{tmp_path}/data"}
+    flags |= {role: f"{tmp_path}/{file}"} | {key: value.format(here=tmp_path) for key, value in others.items()}
+    refused(tmp_path, stage_says("prepare_task", flags), "prepare_task", line, before)
+
+
+# Model folders and flags, through the stages that read them.
+
+PROMPTS = [f"count to {number}" for number in range(4)]
+
+
+@pytest.fixture(scope="session")
+def tiny_reward_model(tiny_policy, tmp_path_factory):
+    """The folder of a reward model with the tiny policy's weights."""
+    from preference import policies
+
+    folder = tmp_path_factory.mktemp("models") / "reward_model"
+    model = policies.new_reward_model(tiny_policy, pad_id=1)
+    policies.save(model, policies.load_tokenizer(tiny_policy), str(folder), {"stage": "test"})
+    return str(folder)
+
+
+@pytest.fixture
+def here(tiny_policy, tmp_path):
+    """A folder with a policy and a small table of each kind."""
+    shutil.copytree(tiny_policy, tmp_path / "policy")
+    rows = [{"prompt_id": records.prompt_id(prompt), "prompt": prompt} for prompt in PROMPTS]
+    answer = {"sample_id": 0, "response": "one", "response_ids": [5, 0], "finish_reason": "stop", "num_tokens": 1}
+    tables = {
+        "sft": [row | {"response": "one two"} for row in rows],
+        "prompts": rows,
+        "pairs": [row | {"chosen": "one", "rejected": "two"} for row in rows],
+        "responses": [row | answer for row in rows],
+    }
+    for kind, content in tables.items():
+        records.write(tmp_path / f"{kind}.parquet", kind, content, {})
+    held_out = {"prompt_id": records.prompt_id("say hi"), "prompt": "say hi", "chosen": "hi", "rejected": "no"}
+    records.write(tmp_path / "eval_pairs.parquet", "pairs", [held_out], {})
+    return tmp_path
+
+
+TRAINING = {"learning_rate": "1e-3", "epochs": "1", "batch_size": "2", "micro_batch_size": "2", "max_length": "64"}
+TRAINING |= {"seed": "1", "output": "{here}/new", "log_output": "{here}/new.csv"}
+SAMPLING = {"engine": "transformers", "samples_per_prompt": "2", "temperature": "1", "top_p": "1", "seed": "1"}
+GOOD = {  # script: the flags of a call that works, the model's first
+    "train_sft": {"base_model": "{here}/policy", "data": "{here}/sft.parquet", **TRAINING},
+    "generate_responses": {
+        "policy": "{here}/policy",
+        "prompts": "{here}/prompts.parquet",
+        **SAMPLING,
+        "max_new_tokens": "8",
+        "round": "1",
+        "output": "{here}/new.parquet",
+    },
+    "compute_reference_logps": {
+        "reference": "{here}/policy",
+        "pairs": "{here}/pairs.parquet",
+        "max_length": "64",
+        "output": "{here}/new.parquet",
+    },
+    "train_pref_ft": {"policy": "{here}/policy", "pairs": "{here}/pairs.parquet", **TRAINING},
+    "train_reward_model": {
+        "policy": "{here}/policy",
+        "pairs": "{here}/pairs.parquet",
+        "eval_pairs": "{here}/eval_pairs.parquet",
+        **TRAINING,
+        "evaluation_output": "{here}/new.json",
+    },
+    "train_dpo": {"policy": "{here}/policy", "pairs": "{here}/pairs.parquet", "beta": "0.1", **TRAINING},
+    "score_responses": {
+        "reward_model": None,
+        "responses": "{here}/responses.parquet",
+        "gold_reward": "min_length",
+        "output": "{here}/new.parquet",
+    },
+    "construct_pairs": {"preferences": "{here}/pairs.parquet", "seed": "1", "output": "{here}/new.parquet"},
+    "prepare_task": {"sft": "{here}/sft.parquet", "num_eval_prompts": "1", "seed": "0", "output": "{here}/new"},
+}
+
+
+def flags_of(script: str, changes: dict, here: Path) -> dict[str, str]:
+    return {name: value and value.format(here=here) for name, value in (GOOD[script] | changes).items()}
+
+
+def break_model(folder: Path, how: str) -> None:
+    verb, name, *rest = how.split(" ", 2)
+    rest = rest[0] if rest else ""
+    if verb == "remove":
+        (folder / name).unlink()
+    elif verb == "rename":
+        (folder / name).rename(folder / rest)
+    elif verb == "write":
+        (folder / name).write_text(rest)
+    elif verb == "cut":
+        (folder / name).write_bytes((folder / name).read_bytes()[:5000])
+    elif verb == "set":
+        content = json.loads((folder / name).read_text()) | json.loads(rest)
+        (folder / name).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    else:
+        break_tensor(folder / "model.safetensors", verb, name, rest)
+
+
+def break_tensor(file: Path, verb: str, name: str, rest: str) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(file)
+    del tensors[name]
+    if verb == "fill":
+        size, value = rest.split()
+        tensors[name] = torch.full((int(size),), float(value))
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+READERS = ["train_sft", "generate_responses", "compute_reference_logps", "train_pref_ft", "train_reward_model"]
+READERS += ["score_responses"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_stage_refuses_a_bad_model_in_one_line_and_runs_none_of_its_code(
+    here, tiny_reward_model, stage_says, monkeypatch, name
+):
+    how, line = MODELS[name]
+    shutil.copytree(tiny_reward_model, here / "reward_model")
+    size = json.loads((here / "policy" / "config.json").read_text())["vocab_size"]
+    for model in ("policy", "reward_model"):
+        break_model(here / model, how)
+        (here / model / "modeling_x.py").write_text("open('pwned', 'w')\n")
+    monkeypatch.chdir(here)
+    before = snapshot(here)
+    for script in READERS:
+        if name == "no template" and script == "train_sft":
+            continue  # a base model need not have one: it gets ours
+        model = "reward_model" if script == "score_responses" else "policy"
+        changes = {"reward_model": f"{here}/reward_model"} if model == "reward_model" else {}
+        played = stage_says(script, flags_of(script, changes, here))
+        refused(here, played, script, f"{{here}}/{model}: {line.replace('{size}', str(size))}", before)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_bad_flag_is_one_line_and_nothing_is_written(here, stage_says, name):
+    script, changes, line, code = FLAGS[name]
+    tokenizer = AutoTokenizer.from_pretrained(here / "policy")
+    longest = {
+        "prompt_id": records.prompt_id(PROMPTS[0]),
+        "num_tokens": len(tokens.encode_prompt(tokenizer, PROMPTS[0])),
+    }
+    for key, value in longest.items():
+        line = line.replace(f"{{{key}}}", str(value))
+    before = snapshot(here)
+    refused(here, stage_says(script, flags_of(script, changes, here)), script, line, before, code)

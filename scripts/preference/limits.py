@@ -8,11 +8,12 @@ import itertools
 from pathlib import Path
 
 COUNTS = ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
-COUNTS += ("context_length", "epochs", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
+COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
 COUNTS += ("num_pairs", "num_examples")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
+    "epochs": (lambda value: 1 <= value <= 10**4, "from 1 to 10000"),
     "vocab_size": (lambda value: 260 <= value <= 10**9, "from 260 to 1000000000"),
     "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
     **dict.fromkeys(("round", "temperature", "weight_decay", "min_margin"), (lambda value: value >= 0, "at least 0")),
