@@ -201,6 +201,10 @@ CONFIGS = {
         {"tasks.min_length.data": "nowhere.parquet"},
         "tasks.min_length.data.sft: nowhere.parquet: no such file or folder",
     ),
+    "data with a wildcard": (
+        {"tasks.min_length.data": "./{task}.jsonl"},
+        "tasks.min_length.data.sft: ./{task}.jsonl: a brace begins a wildcard to Snakemake; rename it",
+    ),
     "data that is no source": ({"tasks.min_length.data": "alpaca"}, f"tasks.min_length.data.sft: alpaca: {FORMATS}"),
     "data in a folder without any": (
         {"tasks.min_length.data": "./empty"},

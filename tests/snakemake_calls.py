@@ -40,7 +40,7 @@ def _call(call: tuple[Path, list[str]]) -> tuple[int, str]:
     return code, said.read_text()
 
 
-def call(folder: Path, arguments: list[str]) -> tuple[int, str]:
+def call(folder: Path, arguments: list[str], environment: dict | None = None) -> tuple[int, str]:
     """(exit code, what it said) of one call, as it is typed."""
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", *arguments],
@@ -48,6 +48,11 @@ def call(folder: Path, arguments: list[str]) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=folder,
-        env={**os.environ, "XDG_CACHE_HOME": str(folder.parent / "cache"), "HF_HUB_OFFLINE": "1"},
+        env={
+            **os.environ,
+            "XDG_CACHE_HOME": str(folder.parent / "cache"),
+            "HF_HUB_OFFLINE": "1",
+            **(environment or {}),
+        },
     )
     return done.returncode, done.stdout

@@ -1,9 +1,11 @@
 """Whatever is wrong with an input is one line that says what to do: no traceback, nothing written, nothing deleted."""
 
+import ast
 import hashlib
 import importlib
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +13,8 @@ from pathlib import Path
 import pytest
 import snakemake_calls
 import yaml
-from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MODELS, SFT, lines
-from miniature import MINIATURE
+from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MODELS, PAIRS, SFT, lines
+from miniature import MINIATURE, ROOT
 from transformers import AutoTokenizer
 
 from preference import records, stage, tokens
@@ -304,3 +306,116 @@ def test_a_bad_flag_is_one_line_and_nothing_is_written(here, stage_says, name):
         line = line.replace(f"{{{key}}}", str(value))
     before = snapshot(here)
     refused(here, stage_says(script, flags_of(script, changes, here)), script, line, before, code)
+
+
+# Safe by default.
+
+SOURCES = sorted([*(ROOT / "scripts").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+NAMES = {"eval", "exec", "compile", "__import__"}
+CALLS_OF_OTHERS = {"torch.load", "numpy.load", "np.load", "pd.read_pickle", "os.system", "os.popen", "yaml.load"}
+CALLS_OF_OTHERS |= {"yaml.unsafe_load", "yaml.full_load", "yaml.load_all"}
+
+
+def dangers(source: str) -> list[str]:
+    """What a module does that could run the code of a file or of a value."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            found += [name for name in names if name.split(".")[0] in MODULES]
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            found += [called] if called in NAMES | CALLS_OF_OTHERS else []
+            found += [f"{k.arg}=" for k in node.keywords if k.arg in RISKY and ast.unparse(k.value) != RISKY[k.arg]]
+    return found
+
+
+RISKY = {"trust_remote_code": "False", "shell": "False", "allow_pickle": "False", "weights_only": "True"}
+
+
+@pytest.mark.parametrize(
+    "source, danger",
+    [
+        ("import pickle", "pickle"),
+        ("from pickle import loads", "pickle"),
+        ("eval('1')", "eval"),
+        ("torch.load(path)", "torch.load"),
+        ("yaml.load(text, Loader=yaml.Loader)", "yaml.load"),
+        ("os.system('ls')", "os.system"),
+        ("subprocess.run(x, shell=True)", "shell="),
+        ("AutoModel.from_pretrained(x, trust_remote_code=flags.trust)", "trust_remote_code="),
+    ],
+)
+def test_the_check_for_dangers_finds_them(source, danger):
+    assert dangers(source) == [danger]
+
+
+def test_the_check_for_dangers_lets_the_harmless_pass():
+    assert dangers("import ast\nmodel.eval()\nast.literal_eval('1')\nyaml.safe_load('')\nre.compile('x')") == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_module_can_run_the_code_of_a_file(path):
+    assert dangers(path.read_text(encoding="utf-8")) == []
+
+
+def test_models_are_loaded_without_their_code_wherever_they_are_loaded():
+    calls = [
+        node
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("from_pretrained")
+    ]
+    safe = [call for call in calls if "trust_remote_code=False" in ast.unparse(call)]
+    assert calls and safe == calls
+
+
+UNRULY = "a b; touch pwned 'c' \"d\" $(touch pwned) `touch pwned` & é"
+
+
+def test_paths_with_spaces_quotes_and_commands_are_paths_and_nothing_is_run(tmp_path, tiny_policy):
+    here = tmp_path / UNRULY
+    here.mkdir()
+    shutil.copytree(tiny_policy, here / "model")
+    (here / "sft.jsonl").write_bytes(lines(*SFT))
+    (here / "preferences.jsonl").write_bytes(lines(*PAIRS))
+    config = {
+        "tasks.min_length.data": {"sft": f"{here}/sft.jsonl", "preferences": f"{here}/preferences.jsonl"},
+        "tasks.min_length.base_model": f"{here}/model",
+        "stages.prepare_task": {"num_eval_prompts": 2, "seed": 0},
+    }
+    config |= {f"stages.{stage}.max_length": 96 for stage in SHORTENED}
+    (tmp_path / "good.yaml").write_bytes(config_text(config))
+    data = "results/miniature/min_length/data/sft.parquet"
+    code, said = snakemake_calls.call(tmp_path, [data, "--configfile", "good.yaml"])
+    assert code == 0 and len(records.read(tmp_path / data, "sft")) == 4, said
+    typed = (tmp_path / data).with_name("prepare_task.log").read_text().splitlines()[0]
+    words = shlex.split(typed.removeprefix("$ "))
+    assert words[words.index("--sft") + 1] == f"{here}/sft.jsonl"
+    assert not [path for path in tmp_path.rglob("*") if path.name == "pwned"]
+    planned = snakemake_calls.call(tmp_path, ["--configfile", "good.yaml", "--dry-run", "--printshellcmds"])
+    assert planned[0] == 0 and f"--base_model {shlex.quote(f'{here}/model')}" in planned[1]
+
+
+SHORTENED = (
+    "train_sft",
+    "train_reward_model",
+    "compute_reference_logps",
+    "train_dpo",
+    "train_pref_ft",
+    "evaluate_policy",
+)
+SECRETS = {"HF_TOKEN": "hf_sentinel", "WANDB_API_KEY": "wandb-sentinel", "AWS_SECRET_ACCESS_KEY": "aws-sentinel"}
+
+
+def test_secrets_of_the_environment_reach_no_artifact_log_or_report(tmp_path):
+    (tmp_path / "good.yaml").write_bytes(config_text({}))
+    targets = ["results/miniature/config.yaml", "results/miniature/min_length/seed1/base/model.manifest.json"]
+    arguments = [*targets, "--printshellcmds", "--verbose", "--configfile", "good.yaml"]
+    code, said = snakemake_calls.call(tmp_path, arguments, SECRETS)
+    assert code == 0, said
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(written) > 10
+    for secret in SECRETS.values():
+        assert secret not in said and not [path for path, held in written.items() if secret.encode() in held]

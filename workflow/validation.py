@@ -136,9 +136,11 @@ def _task_problems(name: str, task: dict) -> list[str]:
     return found
 
 
-def _refused(key: str, check, *arguments: str) -> list[str]:
+def _refused(key: str, check, path: str, *needed: str) -> list[str]:
+    if "{" in path or "}" in path:
+        return [f"{key}: {path}: a brace begins a wildcard to Snakemake; rename it"]
     try:
-        check(*arguments)
+        check(path, *needed)
     except InputError as error:
         return [f"{key}: {error}"]
     return []
