@@ -19,7 +19,7 @@ SPECIAL = {"eos": "<|endoftext|>", "pad": "<|padding|>", "user": "<|prompter|>",
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
     data: str = flag("sft.parquet: the text that the tokenizer learns from")
-    output: str = flag("model folder to write; <output>.manifest.json beside it")
+    output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
     vocab_size: int = flag("entries of the tokenizer, special tokens included")
     hidden_size: int = flag("width of the model")
     num_layers: int = flag("transformer blocks")

@@ -37,7 +37,7 @@ class Flags:
     num_eval_prompts: int | None = flag("rows of eval_prompts.parquet, at most", None)
     max_characters: int | None = flag("longest prompt + response; longer rows are dropped", None)
     seed: int = flag("seed of the order of rows and of which prompts are held out")
-    output: str = flag("folder to write the tables into")
+    output: str = flag("folder to write the tables into", folder="tables")
 
 
 @dataclasses.dataclass(frozen=True)

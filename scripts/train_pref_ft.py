@@ -20,6 +20,7 @@ class Flags(fit.Training):
 def main(flags: Flags) -> None:
     rows = records.read(flags.pairs, "pairs")
     tokenizer = policies.load_tokenizer(flags.policy)
+    tokens.check_tokenizer(tokenizer, flags.policy)
     model = policies.load_policy(flags.policy)
     policies.check_context(model, flags.policy, flags.max_length)
     chosen = [tokens.encode_pair(tokenizer, row, flags.max_length)[0] for row in rows]

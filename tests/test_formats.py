@@ -185,7 +185,7 @@ def test_parquet_json_and_folders_of_them_load_alike_and_leave_nothing_beside(tm
     [
         ("none.parquet", None, "no such file or folder"),
         ("junk.parquet", "junk", "cannot be read: Parquet file size is 4 bytes"),
-        ("junk.jsonl", "not json", "cannot be read: JSON parse error"),
+        ("junk.jsonl", "not json", "line 1: is not JSON at character 1: Expecting value"),
         ("empty.jsonl", "", "has no rows"),
         ("text.txt", "x", "is or holds no .parquet, .json or .jsonl file"),
     ],

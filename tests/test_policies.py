@@ -96,7 +96,7 @@ def test_a_weight_that_is_not_finite_is_never_written(tiny_policy, tmp_path):
 
 def test_a_tokenizer_that_cannot_be_read_is_refused(folder):
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "None"}))
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text('{"model": {}}')
     with pytest.raises(InputError, match="its tokenizer cannot be loaded"):
         policies.load_tokenizer(str(folder))
 

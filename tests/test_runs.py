@@ -1,6 +1,5 @@
 """What the config asks for, as pure functions of a dict."""
 
-import copy
 import shlex
 import sys
 from pathlib import Path
@@ -98,60 +97,3 @@ def test_the_shipped_configs_are_valid():
     for path in sorted((ROOT / "config").glob("*.yaml")):
         wrong = [p for p in validation.problems(yaml.safe_load(path.read_text())) if "no such file" not in p]
         assert wrong == [], path
-
-
-def set_in(config, path, value):
-    *parents, last = path.split(".")
-    for key in parents:
-        config = config[key]
-    if value is DELETE:
-        del config[last]
-    else:
-        config[last] = value
-
-
-DELETE = object()
-BROKEN = {
-    "stages.train_dpo.betta": (0.1, "stages.train_dpo.betta: unknown key; did you mean beta?"),
-    "stages.train_dop": ({}, "stages.train_dop: unknown key; did you mean train_dpo?"),
-    "experimnt": ("x", "experimnt: unknown key; did you mean experiment?"),
-    "seeds": (DELETE, "seeds: is missing"),
-    "stages.train_sft.learning_rate": ("5e-7", "'5e-7' is text to YAML; write a number with a dot"),
-    "stages.train_sft.epochs": (1.5, "stages.train_sft.epochs: 1.5 is not of type integer"),
-    "stages.train_sft.batch_size": (0, "stages.train_sft.batch_size: 0 is less than the minimum of 1"),
-    "stages.train_dpo.beta": (-0.1, "stages.train_dpo.beta: -0.1 is less than or equal to the minimum of 0"),
-    "stages.construct_pairs.pairing": ("best_vs_wrost", "did you mean best_vs_worst?"),
-    "runs.dpo_offline.algorithm": ("dpoo", "'dpoo' is not one of dpo, pref_ft; did you mean dpo?"),
-    "runs.dpo_offline.source": ("online", "runs.dpo_offline.source: 'online' is not one of offline, on_policy"),
-    "runs.dpo_offline.tasks": (["max_length"], "runs.dpo_offline.tasks: there is no task max_length"),
-    "runs.dpo_offline.train_pref_ft": ({"epochs": 2}, "its algorithm is dpo, so train_pref_ft never runs"),
-    "runs.dpo_offline.rounds": (0, "runs.dpo_offline.rounds: 0 is less than the minimum of 1"),
-    "runs.a; touch x": ({"algorithm": "dpo", "source": "offline"}, "'a; touch x' is not a name"),
-    "runs.../up": ({"algorithm": "dpo", "source": "offline"}, "is not a name"),
-    "runs.seed1": ({"algorithm": "dpo", "source": "offline"}, "runs.seed1: the name is taken"),
-    "runs.sft": ({"algorithm": "dpo", "source": "offline"}, "runs.sft: the name is taken"),
-    "experiment": ("../elsewhere", "experiment: '../elsewhere' is not a name"),
-    "tasks.min_length.gold_reward": ("shortest", "'shortest' is not one of min_length, max_length"),
-    "tasks.min_length.data": ("nowhere.parquet", "tasks.min_length.data.sft: no such file: nowhere.parquet"),
-    "tasks.tables": ({"data": "built_in", "base_model": "x", "gold_reward": "min_length"}, "name is taken"),
-    "stages.generate_responses.samples_per_prompt": (1, "samples_per_prompt is 1; a pair needs at least 2"),
-    "stages.train_reward_model": (DELETE, "stages.train_reward_model: is missing"),
-    "engine": ("vlm", "engine: 'vlm' is not one of auto, vllm, transformers; did you mean vllm?"),
-}
-
-
-@pytest.mark.parametrize("path", BROKEN)
-def test_a_broken_config_gives_the_line_that_names_the_key(config, path):
-    value, line = BROKEN[path]
-    broken = copy.deepcopy(config)
-    if path == "runs.../up":
-        broken["runs"]["../up"] = value
-    else:
-        set_in(broken, path, value)
-    found = validation.problems(broken)
-    assert any(line in problem for problem in found), found
-
-
-def test_a_task_that_nothing_can_label_is_refused(config):
-    del config["tasks"]["min_length"]["gold_reward"]
-    assert any("neither data.preferences nor gold_reward" in problem for problem in validation.problems(config))

@@ -2,12 +2,19 @@
 
 import dataclasses
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from preference import limits
+
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow"))
+
+import validation  # noqa: E402
+
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
 STAGES = sorted(set(SCHEMA["$defs"]["stages"]["properties"]))
 
@@ -23,6 +30,14 @@ def test_a_stages_keys_are_its_scripts_flags(stage):
     settable = {name for name in flags - FILES - DERIVED if not name.endswith("output")}
     keys = set(SCHEMA["$defs"][stage]["properties"]) - {"seed"}
     assert keys == settable
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_needs_the_flags_that_have_no_default(stage):
+    fields = dataclasses.fields(importlib.import_module(stage).Flags)
+    settable = set(SCHEMA["$defs"][stage]["properties"])
+    without = {field.name for field in fields if field.default is dataclasses.MISSING}
+    assert set(SCHEMA["$defs"][stage].get("needs", [])) == without & settable
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -44,3 +59,21 @@ def test_every_stage_can_be_set_for_a_task_and_those_of_a_round_for_a_run():
     assert set(STAGES) <= settable
     per_run = set(STAGES) - {"prepare_task", "initialize_model", "train_sft", "train_reward_model"}
     assert per_run <= set(SCHEMA["$defs"]["run"]["properties"])
+
+
+NUMBERS = [-1, 0, 1, 2, 259, 260, 10**4, 10**4 + 1, 10**9, 10**9 + 1, 2**32 - 1, 2**32]
+NUMBERS += [-0.5, 0.0, 1e-9, 0.4, 0.5, 0.9, 1.0, 1.1, 1e9]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_script_and_the_config_set_the_same_limits_to_a_number(stage):
+    for field in dataclasses.fields(importlib.import_module(stage).Flags):
+        part = SCHEMA["$defs"][stage]["properties"].get(field.name)
+        if part is None or "enum" in part or part.get("type") == "string":
+            continue
+        schema = validation.Validator({"$defs": SCHEMA["$defs"], **part})
+        holds, _ = limits.LIMITS[field.name]
+        whole = "int" in str(field.type)
+        for number in NUMBERS:
+            if not whole or isinstance(number, int):
+                assert schema.is_valid(number) == holds(number), (field.name, number)

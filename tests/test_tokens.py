@@ -68,7 +68,7 @@ def test_sampled_tokens_are_kept_as_they_were_drawn(tokenizer):
 
 def test_a_long_response_is_cut_and_a_prompt_that_leaves_no_room_is_an_error():
     assert tokens.cut([1, 2], [3, 4, 5], 4, "p") == ([1, 2], [3, 4])
-    with pytest.raises(InputError, match="prompt p: 4 tokens leave no room"):
+    with pytest.raises(InputError, match="--max_length 4: prompt p has 4 tokens, so no response would fit"):
         tokens.cut([1, 2, 3, 4], [5], 4, "p")
 
 

@@ -78,11 +78,6 @@ def test_two_processes_never_make_one_thing_and_the_line_says_who_does(tmp_path)
         assert len(list((tmp_path / "x.shards").iterdir())) == 1, "what another process makes stays"
 
 
-def test_no_work_can_be_cut_into_nothing(tmp_path):
-    with pytest.raises(InputError, match="--shard_size is 0; it must be at least 1"):
-        Shards(str(tmp_path / "x"), {}, 0)
-
-
 def test_what_a_killed_write_left_is_removed_by_the_next_one(tmp_path):
     (tmp_path / ".x.json.1.tmp").write_text("half")
     (tmp_path / ".x.json.2.tmp").mkdir()

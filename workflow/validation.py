@@ -1,23 +1,46 @@
 """What is wrong with a config, one line each, found before any job starts."""
 
 import difflib
+import math
 import os
+import re
+import sys
 from pathlib import Path
 
 import jsonschema
 import runs
 import yaml
 
-SCHEMA = Path(__file__).parent / "schemas" / "config.schema.yaml"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+from preference import formats, model_folders
+from preference.stage import InputError
+
+SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
+KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
+KINDS |= {"object": "a mapping of keys to values"}
+TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    # To jsonschema 2.0 is an integer, which no flag takes, and NaN a number that lies within any limits.
+    "integer",
+    lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+).redefine("number", lambda _, value: type(value) in (int, float) and math.isfinite(value))
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=TYPES)
 
 
 def problems(config: dict) -> list[str]:
     """Every problem as `key.path: what is wrong`; shape first, then what the parts say of each other."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    errors = Validator(SCHEMA).iter_errors(config)
     shape = [line for error in sorted(errors, key=lambda e: list(map(str, e.absolute_path))) for line in _lines(error)]
-    return list(dict.fromkeys(shape)) or _contradictions(config)
+    return list(dict.fromkeys(shape or _contradictions(config) or _stage_problems(config)))
+
+
+def said_of(problem: str, files: str, typed: dict) -> str:
+    """A problem with what says it: the config files, or `--config` where a key was typed on the command line."""
+    if re.split("[.:]", problem)[0] not in typed:
+        return f"{files}: {problem}"
+    hint = "; --config reads what lies below a key as text, so put it into a file" if "text to YAML" in problem else ""
+    return f"--config: {problem}{hint}"
 
 
 def unwritable(folder: str) -> str | None:
@@ -43,11 +66,11 @@ def _lines(error: jsonschema.ValidationError) -> list[str]:
     path = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
-        return [_join(path, key, _unknown(key, known)) for key in sorted(set(error.instance) - set(known))]
+        return [_join(path, key, _unknown(key, known)) for key in error.instance if key not in known]
     if error.validator == "oneOf" and isinstance(error.instance, dict):  # what is wrong with it as a mapping
         return [line for part in error.context if part.validator != "type" for line in _lines(part)]
     if error.validator == "oneOf":
-        return [f"{path}: {error.instance!r} is neither a source nor a mapping of roles to sources"]
+        return [f"{path}: {_shown(error.instance)} is neither a source nor a mapping of roles to sources"]
     if error.validator == "required":
         return [_join(path, key, "is missing") for key in error.validator_value if key not in error.instance]
     return [f"{path or 'the config'}: {_reason(error)}"]
@@ -64,27 +87,43 @@ def _unknown(key: str, known: list[str]) -> str:
 
 def _reason(error: jsonschema.ValidationError) -> str:
     value, want = error.instance, error.validator_value
+    shown = _shown(value)
     if error.validator == "enum":
         near = difflib.get_close_matches(str(value), list(map(str, want)), 1, 0.5)
-        return f"{value!r} is not one of {', '.join(map(str, want))}" + (f"; did you mean {near[0]}?" if near else "")
-    if error.validator in ("type", "anyOf", "oneOf") and isinstance(value, str) and _is_number(value):
-        return f"'{value}' is text to YAML; write a number with a dot and no quotes, such as {_as_yaml(float(value))}"
+        return f"{shown} is not one of {', '.join(map(str, want))}" + (f"; did you mean {near[0]}?" if near else "")
+    if "pattern" in error.schema:
+        return f"{shown} is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
     if error.validator == "type":
-        kinds = want if isinstance(want, list) else [want]
-        return f"{value!r} is not of type {' or '.join(kinds)}"
-    if error.validator == "pattern":
-        return f"{value!r} is not a name: use lower-case letters, digits and _, starting with a letter"
-    if error.validator == "propertyNames":
-        return f"{error.message.split(' does not')[0]} is not a name: use lower-case letters, digits and _"
-    return error.message
+        return _wrong_type(value, want, shown)
+    limits = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "below"}
+    if error.validator in limits:
+        return f"{shown} must be {limits[error.validator]} {want}"
+    reasons = {"minItems": "is empty", "minProperties": "is empty", "minLength": "is empty"}
+    return {**reasons, "uniqueItems": f"{shown} names one of its entries twice"}[error.validator]
+
+
+def _wrong_type(value, want: str, shown: str) -> str:
+    if want == "integer" and isinstance(value, float) and value.is_integer():
+        return f"{shown} is not a whole number; write {value:.0f}"
+    if want == "integer" and isinstance(value, str) and value.isdigit():
+        return f"{shown} is text to YAML; write {value}, without quotes"
+    if want == "number" and isinstance(value, str) and _is_number(value):
+        return f"{shown} is text to YAML; write a number with a dot and no quotes, such as {_as_yaml(float(value))}"
+    return f"{shown} is not {KINDS[want]}"
+
+
+def _shown(value) -> str:
+    if value is None:
+        return "nothing (null)"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _as_yaml(number: float) -> str:
@@ -93,33 +132,43 @@ def _as_yaml(number: float) -> str:
 
 
 def _contradictions(config: dict) -> list[str]:
-    found = [f"tasks.{name}: the name is taken by the results' own" for name in FOLDERS & set(config["tasks"])]
+    found = [f"tasks.{name}: the name is taken by the results' own" for name in config["tasks"] if name in FOLDERS]
     for name in config["runs"]:
         if name in FOLDERS or (name.startswith("seed") and name[4:].isdigit()):
             found.append(f"runs.{name}: the name is taken by the results' own")
     for name, task in config["tasks"].items():
-        found += _task_problems(config, name, task)
+        found += _task_problems(name, task)
     for name, run in config["runs"].items():
         found += _run_problems(config, name, run)
     return found
 
 
-def _task_problems(config: dict, name: str, task: dict) -> list[str]:
+def _task_problems(name: str, task: dict) -> list[str]:
     found, data = [], runs.data_of(task)
     for role, source in data.items():
-        if runs.is_file(source) and not Path(source).exists():
-            found.append(f"tasks.{name}.data.{role}: no such file: {source}")
+        if source != "built_in":
+            found += _refused(f"tasks.{name}.data.{role}", formats.check, source)
+    if task["base_model"] != "from_scratch":
+        files = (model_folders.CONFIG, model_folders.TOKENIZER)
+        found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
     if "preferences" not in data and "gold_reward" not in task:
         found.append(f"tasks.{name}: has neither data.preferences nor gold_reward, so no pair could be labelled")
-    needed = {"prepare_task", "train_sft", "train_reward_model", "generate_responses", "evaluate_policy"}
-    needed |= {"initialize_model"} if task["base_model"] == "from_scratch" else set()
-    needed |= {f"train_{run['algorithm']}" for run in config["runs"].values()}
-    return found + [f"stages.{stage}: is missing" for stage in sorted(needed - set(config["stages"]))]
+    return found
+
+
+def _refused(key: str, check, path: str, *needed: str) -> list[str]:
+    if "{" in path or "}" in path:
+        return [f"{key}: {path}: a brace begins a wildcard to Snakemake; rename it"]
+    try:
+        check(path, *needed)
+    except InputError as error:
+        return [f"{key}: {error}"]
+    return []
 
 
 def _run_problems(config: dict, name: str, run: dict) -> list[str]:
     found = []
-    for task in run.get("tasks", []):
+    for task in runs.tasks_of(config, name):
         if task not in config["tasks"]:
             found.append(f"runs.{name}.tasks: there is no task {task}; there are {', '.join(config['tasks'])}")
         elif run.get("reward") == "gold" and "gold_reward" not in config["tasks"][task]:
@@ -127,9 +176,78 @@ def _run_problems(config: dict, name: str, run: dict) -> list[str]:
     for stage in run:
         if stage.startswith("train_") and stage != f"train_{run['algorithm']}":
             found.append(f"runs.{name}.{stage}: its algorithm is {run['algorithm']}, so {stage} never runs")
-    if run["source"] == "on_policy":
-        samples = run.get("generate_responses", {}).get("samples_per_prompt")
-        samples = samples or config["stages"]["generate_responses"].get("samples_per_prompt", 2)
-        if samples < 2:
-            found.append(f"runs.{name}: samples_per_prompt is {samples}; a pair needs at least 2")
     return found
+
+
+def _stage_problems(config: dict) -> list[str]:
+    """What is wrong with the flags of the stages that will run, each problem under the key that says it."""
+    found = []
+    for stage, wildcards in _stages(config):
+        chosen = runs.options(config, stage, wildcards)
+        if missing := [key for key in SCHEMA["$defs"][stage].get("needs", []) if key not in chosen]:
+            some = [f".{key}" for key in missing] if config["stages"].get(stage) else [""]
+            found += [f"stages.{stage}{key}: is missing" for key in some]
+            continue
+        for key, reason in _faults(config, stage, wildcards, chosen):
+            found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {chosen[key]} {reason}")
+    return found
+
+
+def _stages(config: dict):
+    """(stage, wildcards) of one seed and one round: every stage that will run, with every set of flags it will have."""
+    for name, task in config["tasks"].items():
+        where = {"task": name, "seed": config["seeds"][0]}
+        made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
+        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy"):
+            yield stage, where
+        if "preferences" not in runs.data_of(task):
+            yield "generate_responses", where
+    for name, run in config["runs"].items():
+        sampling = ["generate_responses"] if run["source"] == "on_policy" else []
+        reference = ["compute_reference_logps"] if runs.ALGORITHMS[run["algorithm"]] == "reference_logps" else []
+        for task in runs.tasks_of(config, name):
+            for stage in (*sampling, *reference, f"train_{run['algorithm']}", "evaluate_policy"):
+                yield stage, {"task": task, "run": name, "seed": config["seeds"][0], "round": 1}
+
+
+def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
+    """(key, what is wrong with its value) of a stage's flags, which have the right shape."""
+    context = _context_length(config, wildcards["task"])
+    if stage == "initialize_model" and chosen["hidden_size"] % chosen["num_heads"]:
+        yield "hidden_size", f"is no multiple of num_heads, which is {chosen['num_heads']}"
+    if context and stage not in ("initialize_model", "score_responses") and chosen.get("max_length", 0) > context:
+        yield "max_length", f"is more than the {context} tokens that the base model reads"
+    if stage in runs.SAMPLING:
+        yield from _sampling_faults(stage, chosen, min(filter(None, (context, chosen.get("max_model_len"))), default=0))
+    if stage == "generate_responses" and "run" in wildcards:
+        prepared = runs.options(config, "prepare_task", wildcards).get("num_prompts", math.inf)
+        if chosen.get("num_prompts", 0) > prepared:
+            yield "num_prompts", f"is more than the prompts of the task, prepare_task.num_prompts {prepared}"
+
+
+def _sampling_faults(stage: str, chosen: dict, context: int):
+    samples = chosen["samples_per_prompt"]
+    if stage == "generate_responses" and samples < 2:
+        yield "samples_per_prompt", "is too few; a pair needs at least 2"
+    if chosen["temperature"] == 0 and samples > 1:
+        yield "temperature", f"is greedy, so that all {samples} samples of a prompt would be equal"
+    if context and chosen["max_new_tokens"] >= context:
+        yield "max_new_tokens", f"leaves no room for a prompt in the {context} tokens that the policy reads"
+
+
+def _context_length(config: dict, task: str) -> int | None:
+    """The longest sequence that a task's model reads, where that can be known without loading it."""
+    model = config["tasks"][task]["base_model"]
+    if model == "from_scratch":
+        return runs.options(config, "initialize_model", {"task": task, "seed": 0}).get("context_length")
+    return model_folders.context_length(model)
+
+
+def _said_by(config: dict, stage: str, key: str, wildcards: dict) -> str:
+    """The part of the config whose value of a flag counts: the run's, the task's, or that of `stages`."""
+    task, run = wildcards["task"], wildcards.get("run")
+    speaks = {f"runs.{run}": config["runs"][run]} if run else {}
+    if not run:
+        speaks = {f"tasks.{task}.preferences": config["tasks"][task].get("preferences", {})}
+    speaks |= {f"tasks.{task}": config["tasks"][task]}
+    return next((name for name, part in speaks.items() if key in part.get(stage, {})), "stages")

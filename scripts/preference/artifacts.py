@@ -102,7 +102,7 @@ def check(path: Path | str) -> None:
     """Raise an InputError where a sealed file is missing or is not the one that was written."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
     position, digest = _sealed(path)
     if position < 0:
         raise damaged(path, "is damaged, or no stage of this workflow wrote it (it has no seal)")

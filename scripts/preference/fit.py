@@ -18,7 +18,7 @@ from preference.stage import InputError, Progress, flag
 class Training:
     """The flags that every training stage shares."""
 
-    output: str = flag("model folder to write; <output>.manifest.json beside it")
+    output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
     log_output: str = flag("training.csv to write, a row per optimizer step")
     learning_rate: float = flag("peak learning rate of AdamW")
     epochs: int = flag("passes over the data (T)")
@@ -57,7 +57,6 @@ def train(
 
     `evaluate` is called on the trained model while a kill would still lose no more than one interval.
     """
-    check(flags)
     with Checkpoints(flags.output, made_by) as checkpoints:
         log = fit(model, lengths, loss, flags, checkpoints)
         evaluate()
@@ -65,13 +64,6 @@ def train(
         policies.save(model, tokenizer, flags.output, made_by)
         checkpoints.remove()
     return log
-
-
-def check(flags: Training) -> None:
-    """Refuse numbers that no training can have."""
-    for name in ("epochs", "batch_size", "micro_batch_size", "max_length", "checkpoint_steps"):
-        if getattr(flags, name) < 1:
-            raise InputError(f"--{name} is {getattr(flags, name)}; it must be at least 1")
 
 
 def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:

@@ -5,6 +5,7 @@ the bare text that a person wrote; templates are applied later, in one place (se
 turns becomes one prompt, the transcript "Human: ...\\n\\nAssistant: ...\\n\\nHuman: ...".
 """
 
+import json
 import math
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 from preference.stage import InputError
 
 BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+PICKLES = (".pkl", ".pickle", ".pt", ".bin", ".joblib")
+PICKLE = "is a pickle, which can run code as it is read; write Parquet or JSON lines instead"
 HUB = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(@(?P<config>[\w.-]+))?(:(?P<split>[\w.-]+(\[[\d:%-]+\])?))?")
 EOS, USER, ASSISTANT = "<|endoftext|>", "<|prompter|>", "<|assistant|>"  # of the relabelled sets
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
@@ -39,6 +42,20 @@ def parse_hub(source: str) -> dict[str, str | None]:
     return match.groupdict()
 
 
+def check(source: str) -> None:
+    """Refuse what can be refused without reading: a path that leads to no data files, a source that is spelt wrong.
+
+    Raises:
+        InputError: the line names the source.
+    """
+    if is_local(source):
+        _files(source)
+    elif Path(source).suffix in PICKLES:
+        raise InputError(f"{source}: {PICKLE}")
+    else:
+        parse_hub(source)
+
+
 def load(source: str) -> tuple[dict[str, str], list[dict]]:
     """Load a hub data set, a file or a folder of files: its columns with the kind of their values, and its rows.
 
@@ -47,6 +64,7 @@ def load(source: str) -> tuple[dict[str, str], list[dict]]:
     Raises:
         InputError: there is no such data, it cannot be read, or it is empty; the line names the source.
     """
+    check(source)
     rows = _load_local(source) if is_local(source) else _load_hub(source)
     if not rows:
         raise InputError(f"{source}: has no rows")
@@ -74,13 +92,63 @@ def _load_local(source: str) -> list[dict]:
         except StopIteration:  # an empty file of JSON lines
             return []
         except Exception as error:  # the readers have no exception in common
-            raise InputError(f"{source}: cannot be read: {_reason(error)}") from None
+            known = next(((file, fault) for file in files if (fault := FAULTS[file.suffix](file))), None)
+            place, reason = known or (source, f"cannot be read: {_reason(error)}")
+            raise InputError(f"{place}: {reason}") from None
+
+
+def _fault_of_lines(file: Path) -> str | None:
+    """What is wrong with a file of JSON lines, by its line; the reader counts the rows of a block."""
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line.decode("utf-8")) if line.strip() else {}
+        except ValueError as error:
+            return _said_of_json(error, number)
+        if not isinstance(row, dict):
+            return f"line {number}: is no mapping of columns to values"
+    return None
+
+
+def _fault_of_list(file: Path) -> str | None:
+    """What is wrong with a JSON file: a list of rows, or else JSON lines under another name."""
+    text = file.read_bytes()
+    try:
+        rows = json.loads(text.decode("utf-8"))
+    except ValueError as error:
+        return _said_of_json(error, 1) if text.lstrip().startswith(b"[") else _fault_of_lines(file)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return "is no list of mappings of columns to values"
+    return None if rows else "has no rows"
+
+
+def _said_of_json(error: ValueError, line: int) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"line {line}: is not UTF-8 text"
+    return f"line {line + error.lineno - 1}: is not JSON at character {error.colno}: {error.msg}"
+
+
+def _fault_of_parquet(file: Path) -> str | None:
+    import pyarrow.parquet
+
+    try:
+        names = pyarrow.parquet.read_schema(file).names
+    except (pyarrow.ArrowException, OSError):
+        return None  # damaged, which its reader says well
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return f"the column '{twice[0]}' comes twice" if twice else None
+
+
+FAULTS = {".parquet": _fault_of_parquet, ".json": _fault_of_list, ".jsonl": _fault_of_lines}
 
 
 def _files(source: str) -> list[Path]:
     path = Path(source)
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{source}: no such file or folder, it is a link to {os.readlink(path)}")
     if not path.exists():
         raise InputError(f"{source}: no such file or folder")
+    if path.is_file() and path.suffix in PICKLES:
+        raise InputError(f"{source}: {PICKLE}")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     files = [file for file in files if file.suffix in BUILDERS and not file.name.startswith(".")]
     suffixes = sorted({file.suffix for file in files})
@@ -139,6 +207,11 @@ def recognise(columns: dict[str, str], source: str) -> str:
     for name, (wanted, _) in FORMATS.items():
         if all(columns.get(column) in kinds for column, kinds in wanted.items()):
             return name
+    for name, (wanted, _) in FORMATS.items():
+        wrong = [column for column, kinds in wanted.items() if columns.get(column) not in kinds]
+        if wrong and wanted.keys() <= columns.keys():
+            found, kinds = columns[wrong[0]], " or ".join(wanted[wrong[0]])
+            raise InputError(f"{source}: column '{wrong[0]}' holds {found}, and format {name} has {kinds} there")
     found = ", ".join(f"{column} ({kind})" for column, kind in columns.items())
     known = "; ".join(f"{name} ({', '.join(wanted)})" for name, (wanted, _) in FORMATS.items())
     raise InputError(f"{source}: unknown format with the columns {found}; known are {known}")
@@ -288,6 +361,9 @@ def _split_messages(row: dict, column: str) -> tuple[str, str]:
     for message in before:
         if message["role"] not in SPEAKERS:
             raise InputError(f"column '{column}' has a message of {message['role']!r}, not of {', '.join(SPEAKERS)}")
+    speakers = [message["role"] for message in before if message["role"] != "system"]
+    if not speakers or speakers[0] != "user" or speakers[-1] != "user":
+        raise InputError(f"column '{column}' does not begin with a message of the user and end with an answer to one")
     turns = [f"\n\n{SPEAKERS[message['role']]}: {_text(message, 'content')}" for message in before]
     if len(before) == 1 and before[0]["role"] == "user":
         return _text(before[0], "content"), _text(last, "content")

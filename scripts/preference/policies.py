@@ -1,15 +1,13 @@
 """Models on disk: load and save them in Hugging Face format (safetensors only), and ask them for log-probabilities."""
 
-import json
 import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from preference import artifacts, tokens
+from preference import artifacts, model_folders, tokens
 from preference.stage import InputError
 
 transformers_logging.set_verbosity_error()
@@ -25,14 +23,35 @@ def device() -> torch.device:
 
 def load_tokenizer(path: str):
     """The tokenizer of a model folder or hub id."""
-    _check_folder(path, "tokenizer_config.json")
+    _check(path, model_folders.CONFIG, model_folders.TOKENIZER)
+    load_config(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        # What it would save of the process that loaded it: whether the hub could be reached then.
-        tokenizer.init_kwargs.pop("local_files_only", None)
-        return tokenizer
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: its tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:  # the files of a folder can be wrong in more ways than the library has exceptions for
+        raise _unloadable(path, "its tokenizer cannot be loaded", error) from None
+    # What it would save of the process that loaded it: whether the hub could be reached then.
+    tokenizer.init_kwargs.pop("local_files_only", None)
+    return tokenizer
+
+
+def _check(path: str, *needed: str) -> None:
+    """Refuse a folder of this workflow's own that was changed, then any that is no model."""
+    artifacts.check_model(path)
+    model_folders.check(path, *needed)
+
+
+def load_config(path: str):
+    """The config of a model folder or hub id."""
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:
+        raise _unloadable(path, "not a model", error) from None
+
+
+def _unloadable(path: str, what: str, error: Exception) -> InputError:
+    if (name := model_folders.code_of_its_own(path)) and "custom code" in str(error):
+        return InputError(f"{path}: {name} asks for code of its own to be run (auto_map), which is never done")
+    return InputError(f"{path}: {what}: {model_folders.reason(error)}")
 
 
 def load_policy(path: str, dtype: str = "float32"):
@@ -57,41 +76,32 @@ def new_reward_model(policy: str, pad_id: int):
 
 def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     """A model whose every weight is in the folder, but for those whose name the pattern `new` finds."""
-    _check_folder(path, "config.json")
+    _check(path, model_folders.CONFIG)
     try:
         model, loading = auto_class.from_pretrained(
-            path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **kwargs
+            path,
+            dtype=DTYPES[dtype],
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            output_loading_info=True,
+            **kwargs,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be loaded as a {auto_class.__name__}: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        raise _unloadable(path, f"cannot be loaded as a {auto_class.__name__}", error) from None
+    for name, found, wanted in sorted(loading["mismatched_keys"]):
+        raise InputError(f"{path}: weight {name} is {list(found)}, and config.json makes it {list(wanted)}")
     # The library would fill a missing tensor with random numbers and go on.
     missing = sorted(name for name in loading["missing_keys"] if not re.search(new, name))
     if missing:
         raise InputError(f"{path}: the weights lack {len(missing)} tensors, such as {missing[0]}")
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise InputError(f"{path}: weight {name} is not finite")
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     return model.eval().to(device())
-
-
-def _check_folder(path: str, needed: str) -> None:
-    folder = Path(path)
-    if not folder.exists():
-        if path.startswith((".", "/")) or path.count("/") != 1:  # not a hub id of the form owner/name
-            raise InputError(f"{path}: no such model folder")
-        return
-    artifacts.check_model(path)
-    pickles = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
-    if pickles and not list(folder.glob("*.safetensors")):
-        raise InputError(f"{path}: {pickles[0]} is a pickle, which can run code; convert it to safetensors")
-    if not (folder / needed).is_file():
-        raise InputError(f"{path}: not a model folder (no {needed})")
-    if needed == "config.json" and not list(folder.glob("*.safetensors")):
-        raise InputError(f"{path}: has no weights (*.safetensors)")
-    try:
-        json.loads((folder / needed).read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path}: {needed} is damaged") from None
 
 
 def save(model, tokenizer, output: str, made_by: dict) -> None:

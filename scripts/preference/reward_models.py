@@ -13,6 +13,7 @@ def learned_rewards(path: str, rows: list[dict], batch_size: int, max_length: in
     The text is encoded as it was in the reward model's training: prompt template, response, and EOS if it was finished.
     """
     tokenizer = policies.load_tokenizer(path)
+    tokens.check_tokenizer(tokenizer, path)
     model = policies.load_reward_model(path)
     sequences = [reward_sequence(tokenizer, row, max_length) for row in rows]
 

@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import torch
-from transformers import AutoConfig, GenerationConfig
+from transformers import GenerationConfig
 
 from preference import policies, tokens
 from preference.shards import Shards
@@ -124,10 +124,7 @@ def _check(flags: Flags, prompts: list[dict]) -> None:
 
 
 def _check_lengths(policy: str, prompts: list[dict], encoded: list[list[int]], flags: Flags) -> None:
-    try:
-        config = AutoConfig.from_pretrained(policy).get_text_config()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{policy}: not a model ({str(error).splitlines()[0]})") from None
+    config = policies.load_config(policy).get_text_config()
     known = (getattr(config, "max_position_embeddings", None), flags.max_model_len)
     context = min((length for length in known if length), default=None)
     for row, ids in zip(prompts, encoded, strict=True):

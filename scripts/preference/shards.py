@@ -17,8 +17,6 @@ class Shards(Unfinished):
     what = "shards"
 
     def __init__(self, output: str, made_by: dict, size: int):
-        if size < 1:
-            raise InputError(f"--shard_size is {size}; it must be at least 1")
         super().__init__(output, made_by)
         self.size = size
 

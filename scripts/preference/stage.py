@@ -8,6 +8,7 @@ while it runs (progress, warnings, the one-line error) goes to standard error.
 import argparse
 import dataclasses
 import errno
+import math
 import os
 import re
 import shlex
@@ -17,17 +18,28 @@ import time
 import types
 import typing
 
+from preference import limits
+
 
 class InputError(Exception):
     """What the user did wrong: one line that names the file and the key, row or flag."""
 
 
-def flag(help: str, default=dataclasses.MISSING, choices: tuple | None = None, runtime: bool = False):
+def flag(
+    help: str,
+    default=dataclasses.MISSING,
+    choices: tuple | None = None,
+    folder: str | None = None,
+    runtime: bool = False,
+):
     """Declare one command-line option; without a default it must be given.
 
-    One that is `runtime` steers how a stage runs and not what it makes, so it neither is recorded nor makes it stale.
+    Args:
+        folder: of an output that is a folder, what it holds: a "model", which is replaced as a whole, or "tables".
+        runtime: it steers how a stage runs and not what it makes, so it neither is recorded nor makes it stale.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "runtime": runtime})
+    metadata = {"help": help, "choices": choices, "folder": folder, "runtime": runtime}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def run(main, flags_class) -> None:
@@ -40,6 +52,8 @@ def run(main, flags_class) -> None:
     flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
     try:
         print("$", shlex.join([sys.executable, *sys.argv]), flush=True)
+        if wrong := limits.problem(flags):
+            raise InputError(wrong)
         main(flags)
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
@@ -100,13 +114,23 @@ def _parser_of(kind):
         (kind,) = (k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is tuple:
         kind = typing.get_args(kind)[0]
-    return _boolean if kind is bool else kind
+    return {bool: _boolean, float: _finite}.get(kind, kind)
 
 
 def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
     return text == "true"
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return number
+
+
+_finite.__name__ = "float"  # argparse names the type that a text is no value of
 
 
 class Progress:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 
+from preference import model_folders
 from preference.stage import InputError, Progress
 
 Sequence = tuple[list[int], list[int]]  # prompt ids, response ids
@@ -24,7 +25,8 @@ def check_tokenizer(tokenizer, path) -> None:
     """Refuse a tokenizer that cannot close or pad a response.
 
     Raises:
-        InputError: no EOS or pad token, pad is EOS (then EOS would be masked and never learnt), or no template.
+        InputError: no EOS or pad token, pad is EOS (then EOS would be masked and never learnt), an id without an
+            embedding, or no template that keeps the prompt.
     """
     if tokenizer.eos_token_id is None:
         raise InputError(f"{path}: the tokenizer has no EOS token (key eos_token), so no response could end")
@@ -34,20 +36,44 @@ def check_tokenizer(tokenizer, path) -> None:
         raise InputError(f"{path}: the tokenizer's pad token is its EOS token; name another one with --pad_token")
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template")
+    rows, largest = model_folders.vocab_size(path), max(tokenizer.get_vocab().values())
+    if rows is not None and largest >= rows:
+        raise InputError(
+            f"{path}: the tokenizer has ids up to {largest}, and the model's vocabulary has {rows} entries"
+        )
+    _check_template(tokenizer, path)
+
+
+def _check_template(tokenizer, path) -> None:
+    """Refuse a chat template that fails, or that forgets the prompt."""
+    probe = "Is this prompt kept?"
+    try:
+        rendered = _render(tokenizer, probe)
+    except Exception as error:  # a template is a program, and can fail in any way
+        reason = model_folders.reason(error)
+        raise InputError(f"{path}: the tokenizer's chat_template cannot be rendered: {reason}") from None
+    if probe not in rendered:
+        raise InputError(f"{path}: the tokenizer's chat_template leaves the prompt out")
+
+
+def _render(tokenizer, prompt: str) -> str:
+    turns = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
 
 def encode_prompt(tokenizer, prompt: str) -> list[int]:
     """Ids of the rendered prompt, up to where the response begins, with exactly one BOS where the tokenizer has one."""
-    turns = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    ids = tokenizer(text, add_special_tokens=False).input_ids
+    ids = tokenizer(_render(tokenizer, prompt), add_special_tokens=False).input_ids
     bos = tokenizer.bos_token_id
     if bos is None or bos == tokenizer.eos_token_id:
         return ids
     # A template may or may not write BOS itself; the tokenizer would add another one on top.
     if ids[0] != bos and tokenizer("").input_ids[:1] == [bos]:
         ids = [bos, *ids]
-    assert ids.count(bos) <= 1, f"{ids.count(bos)} BOS tokens in the prompt {prompt!r}"
+    if ids.count(bos) > 1:
+        raise InputError(
+            f"{ids.count(bos)} BOS tokens in the prompt {prompt[:80]!r}; does it, or the chat_template, hold one?"
+        )
     return ids
 
 
@@ -81,7 +107,7 @@ def cut(prompt: list[int], response: list[int], max_length: int, prompt_id: str)
     """
     if len(prompt) >= max_length:
         raise InputError(
-            f"prompt {prompt_id}: {len(prompt)} tokens leave no room for a response in {max_length} tokens"
+            f"--max_length {max_length}: prompt {prompt_id} has {len(prompt)} tokens, so no response would fit"
         )
     return prompt, response[: max_length - len(prompt)]
 

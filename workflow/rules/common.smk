@@ -1,9 +1,9 @@
 # What every file of rules uses: the tree of results, how a stage is called, and what each stage reads.
 found = validation.problems(config)
 if found:
-    source = ", ".join(map(str, workflow.configfiles)) or "config"
+    files = ", ".join(map(str, workflow.configfiles)) or "config"
     for problem in found:
-        print(f"{source}: {problem}", file=sys.stderr)
+        print(validation.said_of(problem, files, workflow.config_settings.config), file=sys.stderr)
     sys.exit(1)
 
 if problem := validation.unwritable(".") or validation.no_folder(runs.results(config)):

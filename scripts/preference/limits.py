@@ -1,0 +1,69 @@
+"""What flags may be: a word means one thing in every script, so its limits have one home, the same as the config's.
+
+Checked as a command line is read, before anything else is: the numbers, and that no output is in the way of an input.
+"""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+COUNTS = ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
+COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
+COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
+COUNTS += ("num_pairs", "num_examples", "shard_size")
+LIMITS = {  # name: (what holds, in words)
+    **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
+    "epochs": (lambda value: 1 <= value <= 10**4, "from 1 to 10000"),
+    "vocab_size": (lambda value: 260 <= value <= 10**9, "from 260 to 1000000000"),
+    "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
+    **dict.fromkeys(("round", "temperature", "weight_decay", "min_margin"), (lambda value: value >= 0, "at least 0")),
+    **dict.fromkeys(("learning_rate", "max_grad_norm", "beta"), (lambda value: value > 0, "more than 0")),
+    "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),
+    **dict.fromkeys(("top_p", "gpu_memory_utilization"), (lambda value: 0 < value <= 1, "more than 0 and at most 1")),
+}
+
+
+def problem(flags) -> str | None:
+    """What is wrong with a stage's flags, if anything: a number, or an output that would replace what it should not."""
+    return next(itertools.chain(_numbers(flags), _paths(flags)), None)
+
+
+def _numbers(flags):
+    for name, (holds, words) in LIMITS.items():
+        value = getattr(flags, name, None)
+        if value is not None and not holds(value):
+            yield f"--{name} {value}: must be {words}"
+
+
+def _paths(flags):
+    fields = dataclasses.fields(flags)
+    outputs = [field for field in fields if field.name.endswith("output")]
+    taken = {
+        path: field.name for field in fields if field not in outputs for path in _named(getattr(flags, field.name))
+    }
+    for field in outputs:
+        path, folder = Path(getattr(flags, field.name)), field.metadata.get("folder")
+        made = [path / f"{other.name}.parquet" for other in fields] if folder == "tables" else []
+        for file in (path, *made):
+            if (other := taken.setdefault(file.resolve(), field.name)) != field.name:
+                yield f"--{field.name} {path}: would replace --{other} {file}; name another place"
+        yield from _in_the_way(f"--{field.name} {path}", path, folder)
+
+
+def _named(value) -> list[Path]:
+    """The paths that a flag's value may name; one of several may have a label before it, LABEL=PATH."""
+    values = value if isinstance(value, tuple) else (value,)
+    return [Path(text.rpartition("=")[2]).resolve() for text in values if isinstance(text, str)]
+
+
+def _in_the_way(said: str, path: Path, folder: str | None):
+    if folder and path.is_file():
+        yield f"{said}: is a file; name a folder"
+    if not folder and path.is_dir():
+        yield f"{said}: is a folder; name a file"
+    if folder == "model" and path.is_dir() and any(path.iterdir()) and not (path / "config.json").is_file():
+        yield f"{said}: holds other files than a model's, which would be lost; name a new folder"
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        yield f"{said}: {above} is a file, not a folder"

@@ -1,0 +1,86 @@
+"""Model folders: what can be told of one without loading it. Standard library only: planning asks too."""
+
+import json
+from pathlib import Path
+
+from preference.stage import InputError
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # can run code as they are read
+CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+
+
+def check(path: str, *needed: str) -> None:
+    """Refuse a folder that is no model with safe weights; a hub id (owner/name) is taken as it is.
+
+    Args:
+        needed: the files to look at, CONFIG (which the weights belong to) or TOKENIZER.
+
+    Raises:
+        InputError: there is no such folder, or a file is missing, damaged or a pickle; the line names the folder.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        if path.startswith((".", "/", "~")) or path.count("/") != 1:
+            raise InputError(f"{path}: no such model folder")
+        return
+    if not folder.is_dir():
+        raise InputError(f"{path}: is a file, not a model folder")
+    weights = list(folder.glob("*.safetensors"))
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickles and not weights:
+        raise InputError(f"{path}: {pickles[0]} is a pickle, which can run code; convert it to safetensors")
+    for name in needed:
+        read(folder, name)
+    if TOKENIZER in needed and not any((folder / name).is_file() for name in VOCABULARIES):
+        raise InputError(f"{path}: its tokenizer has no vocabulary ({VOCABULARIES[0]})")
+    if TOKENIZER in needed and (folder / VOCABULARIES[0]).is_file() and "model" not in read(folder, VOCABULARIES[0]):
+        raise InputError(f"{path}: {VOCABULARIES[0]} is damaged")
+    if CONFIG in needed and not weights:
+        raise InputError(f"{path}: has no weights (*.safetensors)")
+
+
+def read(folder: Path, name: str) -> dict:
+    """A JSON file of a model folder."""
+    if not (folder / name).is_file():
+        raise InputError(f"{folder}: not a model folder (no {name})")
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{folder}: {name} is damaged")
+    return content
+
+
+def vocab_size(path: str) -> int | None:
+    """Rows of a local model's embedding matrix, where its config says so."""
+    return _number(path, "vocab_size")
+
+
+def reason(error: Exception) -> str:
+    """What a library says is wrong: its first line, with the next where that one only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def code_of_its_own(path: str) -> str | None:
+    """The file in which a model folder asks for code of its own to be run (key auto_map), if it does."""
+    if not Path(path).is_dir():
+        return None
+    files = [name for name in (CONFIG, TOKENIZER) if (Path(path) / name).is_file()]
+    return next((name for name in files if read(Path(path), name).get("auto_map")), None)
+
+
+def context_length(path: str) -> int | None:
+    """The longest sequence that a local model reads, where its config says so."""
+    return _number(path, "max_position_embeddings")
+
+
+def _number(path: str, key: str) -> int | None:
+    if not (Path(path) / CONFIG).is_file():
+        return None
+    config = read(Path(path), CONFIG)
+    nested = config.get("text_config")
+    value = config.get(key, nested.get(key) if isinstance(nested, dict) else None)
+    return value if isinstance(value, int) else None

@@ -1,0 +1,802 @@
+"""Bad inputs, each with the one line that it must give: configs, data sets, model folders and flags.
+
+A config is tests/miniature.yaml with some keys changed (a path of keys -> the new value, DELETE without it), or a text.
+In a line, {here} is the folder that the case is played in.
+"""
+
+import io
+import json
+
+import pyarrow
+import pyarrow.parquet
+
+DELETE = object()
+RUN = {"algorithm": "dpo", "source": "offline"}
+SHARED_NAMES = "the name is taken by the results' own"
+NO_NAME = "is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
+FORMATS = "neither a path (./folder, x.parquet, x.jsonl) nor a hub id owner/name@config:split"
+
+# case: (changes, what follows the name of the config file)
+CONFIGS = {
+    # Keys.
+    "unknown key at the top": ({"experimnt": "x"}, "experimnt: unknown key; did you mean experiment?"),
+    "unknown stage": ({"stages.train_dop": {}}, "stages.train_dop: unknown key; did you mean train_dpo?"),
+    "unknown flag": ({"stages.train_dpo.betta": 0.1}, "stages.train_dpo.betta: unknown key; did you mean beta?"),
+    "unknown key of a task": (
+        {"tasks.min_length.gold_rewrd": "min_length"},
+        "tasks.min_length.gold_rewrd: unknown key; did you mean gold_reward?",
+    ),
+    "unknown role": (
+        {"tasks.min_length.data": {"sft": "built_in", "promts": "built_in"}},
+        "tasks.min_length.data.promts: unknown key; did you mean prompts?",
+    ),
+    "unknown key of a run": (
+        {"runs.dpo_on_policy.round": 2},
+        "runs.dpo_on_policy.round: unknown key; did you mean rounds?",
+    ),
+    "key that nothing is like": (
+        {"stages.score_responses.zzz": 1},
+        "stages.score_responses.zzz: unknown key; known are batch_size, max_length",
+    ),
+    "key that is a number": (
+        {("stages", "score_responses", 1): 2},
+        "stages.score_responses.1: unknown key; known are batch_size, max_length",
+    ),
+    "missing key": ({"seeds": DELETE}, "seeds: is missing"),
+    "missing algorithm": ({"runs.dpo_on_policy.algorithm": DELETE}, "runs.dpo_on_policy.algorithm: is missing"),
+    "missing base model": ({"tasks.min_length.base_model": DELETE}, "tasks.min_length.base_model: is missing"),
+    "missing stage": ({"stages.train_reward_model": DELETE}, "stages.train_reward_model: is missing"),
+    "missing flag": ({"stages.train_dpo.beta": DELETE}, "stages.train_dpo.beta: is missing"),
+    "missing seed of the data": ({"stages.prepare_task.seed": DELETE}, "stages.prepare_task.seed: is missing"),
+    # Values.
+    "number as YAML's text": (
+        {"stages.train_sft.learning_rate": "5e-7"},
+        "stages.train_sft.learning_rate: '5e-7' is text to YAML; write a number with a dot and no quotes, such as "
+        "5.0e-07",
+    ),
+    "quoted whole number": ({"seeds": ["1"]}, "seeds.0: '1' is text to YAML; write 1, without quotes"),
+    "words for a number": ({"stages.train_dpo.beta": "small"}, "stages.train_dpo.beta: 'small' is not a finite number"),
+    "not a number": ({"stages.train_dpo.beta": float("nan")}, "stages.train_dpo.beta: nan is not a finite number"),
+    "infinite": (
+        {"stages.train_sft.learning_rate": float("inf")},
+        "stages.train_sft.learning_rate: inf is not a finite number",
+    ),
+    "half an epoch": ({"stages.train_sft.epochs": 1.5}, "stages.train_sft.epochs: 1.5 is not a whole number"),
+    "float for a count": (
+        {"stages.train_sft.epochs": 3.0},
+        "stages.train_sft.epochs: 3.0 is not a whole number; write 3",
+    ),
+    "yes for a count": ({"stages.train_sft.epochs": True}, "stages.train_sft.epochs: True is not a whole number"),
+    "no value": ({"stages.train_dpo.beta": None}, "stages.train_dpo.beta: nothing (null) is not a finite number"),
+    "no value for a stage": (
+        {"stages.train_dpo": None},
+        "stages.train_dpo: nothing (null) is not a mapping of keys to values",
+    ),
+    "zero": ({"stages.train_sft.batch_size": 0}, "stages.train_sft.batch_size: 0 must be at least 1"),
+    "negative": ({"stages.train_dpo.beta": -0.1}, "stages.train_dpo.beta: -0.1 must be more than 0"),
+    "negative margin": (
+        {"stages.construct_pairs.min_margin": -1},
+        "stages.construct_pairs.min_margin: -1 must be at least 0",
+    ),
+    "huge": ({"stages.train_sft.epochs": 10**12}, "stages.train_sft.epochs: 1000000000000 must be at most 10000"),
+    "too big a share": ({"stages.train_sft.warmup_ratio": 2}, "stages.train_sft.warmup_ratio: 2 must be at most 1"),
+    "no token at all": (
+        {"stages.generate_responses.top_p": 0},
+        "stages.generate_responses.top_p: 0 must be more than 0",
+    ),
+    "top_p over 1": ({"stages.evaluate_policy.top_p": 2}, "stages.evaluate_policy.top_p: 2 must be at most 1"),
+    "no rounds": ({"runs.dpo_on_policy.rounds": 0}, "runs.dpo_on_policy.rounds: 0 must be at least 1"),
+    "no seeds": ({"seeds": []}, "seeds: is empty"),
+    "a seed twice": ({"seeds": [1, 1]}, "seeds: [1, 1] names one of its entries twice"),
+    "seed with a fraction": ({"seeds": [1.5]}, "seeds.0: 1.5 is not a whole number"),
+    "negative seed": ({"seeds": [-1]}, "seeds.0: -1 must be at least 0"),
+    "seed that no generator takes": ({"seeds": [2**64]}, "seeds.0: 18446744073709551616 must be at most 4294967295"),
+    "one seed and no list": ({"seeds": 1}, "seeds: 1 is not a list"),
+    "no runs": ({"runs": {}}, "runs: is empty"),
+    "runs as a list": ({"runs": ["dpo"]}, "runs: ['dpo'] is not a mapping of keys to values"),
+    "wrong word": (
+        {"stages.construct_pairs.pairing": "best_vs_wrost"},
+        "stages.construct_pairs.pairing: 'best_vs_wrost' is not one of best_vs_worst, best_vs_random, random, "
+        "closest_above_margin; did you mean best_vs_worst?",
+    ),
+    "wrong algorithm": (
+        {"runs.dpo_on_policy.algorithm": "dpoo"},
+        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of dpo, pref_ft; did you mean dpo?",
+    ),
+    "wrong source": (
+        {"runs.dpo_on_policy.source": "web"},
+        "runs.dpo_on_policy.source: 'web' is not one of offline, on_policy",
+    ),
+    "wrong gold reward": (
+        {"tasks.min_length.gold_reward": "shortest"},
+        "tasks.min_length.gold_reward: 'shortest' is not one of min_length, max_length",
+    ),
+    "wrong engine": ({"engine": "vlm"}, "engine: 'vlm' is not one of auto, vllm, transformers; did you mean vllm?"),
+    "a value that goes on and on": (
+        {"engine": "x" * 999},
+        f"engine: '{'x' * 75} ... is not one of auto, vllm, transformers",
+    ),
+    # Names, which become folders and labels.
+    "name with a command": ({("runs", "a; touch x"): RUN}, f"runs: 'a; touch x' {NO_NAME}"),
+    "name with a substitution": ({("runs", "$(touch x)"): RUN}, f"runs: '$(touch x)' {NO_NAME}"),
+    "name that leads out": ({("runs", "../up"): RUN}, f"runs: '../up' {NO_NAME}"),
+    "name with a folder": ({("runs", "a/b"): RUN}, f"runs: 'a/b' {NO_NAME}"),
+    "name with a space": (
+        {("tasks", "A B"): {"data": "built_in", "base_model": "from_scratch"}},
+        f"tasks: 'A B' {NO_NAME}",
+    ),
+    "name of nothing": ({("runs", ""): RUN}, f"runs: '' {NO_NAME}"),
+    "name that ends with a line": ({("runs", "a\n"): RUN}, rf"runs: 'a\n' {NO_NAME}"),
+    "name too long for a folder": ({("runs", "a" * 300): RUN}, f"runs: '{'a' * 75} ... {NO_NAME}"),
+    "name that is a number": ({("runs", 1): RUN}, f"runs: 1 {NO_NAME}"),
+    "name of a seed's folder": ({"runs.seed1": RUN}, f"runs.seed1: {SHARED_NAMES}"),
+    "name of the SFT policy": ({"runs.sft": RUN}, f"runs.sft: {SHARED_NAMES}"),
+    "name of the tables": (
+        {"tasks.tables": {"data": "built_in", "base_model": "from_scratch", "gold_reward": "min_length"}},
+        f"tasks.tables: {SHARED_NAMES}",
+    ),
+    "experiment somewhere else": ({"experiment": "../elsewhere"}, f"experiment: '../elsewhere' {NO_NAME}"),
+    "experiment that YAML takes for no": ({"experiment": False}, f"experiment: False {NO_NAME}"),
+    # What the parts say of each other.
+    "task that is not there": (
+        {"runs.dpo_on_policy.tasks": ["max_length"]},
+        "runs.dpo_on_policy.tasks: there is no task max_length; there are min_length",
+    ),
+    "stage of another algorithm": (
+        {"runs.dpo_on_policy.train_pref_ft": {"epochs": 2}},
+        "runs.dpo_on_policy.train_pref_ft: its algorithm is dpo, so train_pref_ft never runs",
+    ),
+    "gold reward that the task lacks": (
+        {
+            "runs.dpo_on_policy.reward": "gold",
+            "tasks.min_length.gold_reward": DELETE,
+            "tasks.min_length.data": {"sft": "data.jsonl", "preferences": "data.jsonl"},
+        },
+        "runs.dpo_on_policy.reward: task min_length has no gold_reward",
+    ),
+    "nothing that could label": (
+        {"tasks.min_length.gold_reward": DELETE},
+        "tasks.min_length: has neither data.preferences nor gold_reward, so no pair could be labelled",
+    ),
+    "greedy pairs": (
+        {"stages.generate_responses.temperature": 0},
+        "stages.generate_responses.temperature: 0 is greedy, so that all 2 samples of a prompt would be equal",
+    ),
+    "greedy evaluation, several times": (
+        {"stages.evaluate_policy.temperature": 0.0, "stages.evaluate_policy.samples_per_prompt": 3},
+        "stages.evaluate_policy.temperature: 0.0 is greedy, so that all 3 samples of a prompt would be equal",
+    ),
+    "a pair of one": (
+        {"runs.dpo_on_policy.generate_responses": {"samples_per_prompt": 1}},
+        "runs.dpo_on_policy.generate_responses.samples_per_prompt: 1 is too few; a pair needs at least 2",
+    ),
+    "preferences of one": (
+        {"tasks.min_length.preferences": {"generate_responses": {"samples_per_prompt": 1}}},
+        "tasks.min_length.preferences.generate_responses.samples_per_prompt: 1 is too few; a pair needs at least 2",
+    ),
+    "more prompts a round than there are": (
+        {"tasks.min_length.generate_responses": {"num_prompts": 33}},
+        "tasks.min_length.generate_responses.num_prompts: 33 is more than the prompts of the task, "
+        "prepare_task.num_prompts 32",
+    ),
+    "heads that do not divide the width": (
+        {"stages.initialize_model.num_heads": 3},
+        "stages.initialize_model.hidden_size: 32 is no multiple of num_heads, which is 3",
+    ),
+    "sequences longer than the model reads": (
+        {"stages.train_dpo.max_length": 257},
+        "stages.train_dpo.max_length: 257 is more than the 256 tokens that the base model reads",
+    ),
+    "responses that leave no room for a prompt": (
+        {"stages.evaluate_policy.max_new_tokens": 256},
+        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the policy "
+        "reads",
+    ),
+    "max_length of a model in a folder": (
+        {"tasks.min_length.base_model": "model", "stages.train_sft.max_length": 4096},
+        "stages.train_sft.max_length: 4096 is more than the 512 tokens that the base model reads",
+    ),
+    # Files that it names.
+    "data that is not there": (
+        {"tasks.min_length.data": "nowhere.parquet"},
+        "tasks.min_length.data.sft: nowhere.parquet: no such file or folder",
+    ),
+    "data with a wildcard": (
+        {"tasks.min_length.data": "./{task}.jsonl"},
+        "tasks.min_length.data.sft: ./{task}.jsonl: a brace begins a wildcard to Snakemake; rename it",
+    ),
+    "data that is no source": ({"tasks.min_length.data": "alpaca"}, f"tasks.min_length.data.sft: alpaca: {FORMATS}"),
+    "data in a folder without any": (
+        {"tasks.min_length.data": "./empty"},
+        "tasks.min_length.data.sft: ./empty: is or holds no .parquet, .json or .jsonl file",
+    ),
+    "data that is a pickle": (
+        {"tasks.min_length.data": "./rows.pkl"},
+        "tasks.min_length.data.sft: ./rows.pkl: is a pickle, which can run code as it is read; write Parquet or JSON "
+        "lines instead",
+    ),
+    "data as a list": (
+        {"tasks.min_length.data": ["a.parquet"]},
+        "tasks.min_length.data: ['a.parquet'] is neither a source nor a mapping of roles to sources",
+    ),
+    "base model that is not there": (
+        {"tasks.min_length.base_model": "./nowhere"},
+        "tasks.min_length.base_model: ./nowhere: no such model folder",
+    ),
+    "base model that is a file": (
+        {"tasks.min_length.base_model": "data.jsonl"},
+        "tasks.min_length.base_model: data.jsonl: is a file, not a model folder",
+    ),
+    "base model that is no model": (
+        {"tasks.min_length.base_model": "empty"},
+        "tasks.min_length.base_model: empty: not a model folder (no config.json)",
+    ),
+    "base model of pickles": (
+        {"tasks.min_length.base_model": "pickled"},
+        "tasks.min_length.base_model: pickled: pytorch_model.bin is a pickle, which can run code; convert it to "
+        "safetensors",
+    ),
+    "base model with a damaged config": (
+        {"tasks.min_length.base_model": "damaged"},
+        "tasks.min_length.base_model: damaged: config.json is damaged",
+    ),
+}
+
+# case: (the file's bytes, what follows its name)
+CONFIG_TEXTS = {
+    "empty": (b"", "is empty; config/README.md explains the keys"),
+    "only a comment": (b"# later\n", "is empty; config/README.md explains the keys"),
+    "list at the top": (b"- a\n- b\n", "is no mapping of keys to values; config/README.md explains the keys"),
+    "tab": (
+        b"experiment: x\n\tseeds: [1]\n",
+        "line 2, column 1: not YAML: while scanning for the next token found character '\\t' that cannot start any "
+        "token; YAML indents with spaces, not with tabs",
+    ),
+    "unclosed bracket": (
+        b"seeds: [1, 2\ntasks: {}\n",
+        "line 2, column 6: not YAML: while parsing a flow sequence expected ',' or ']', but got ':'",
+    ),
+    "a block twice": (
+        b"experiment: x\nstages:\n  train_dpo: {beta: 0.1}\n  train_dpo: {beta: 0.2}\n",
+        "line 4, column 3: the key train_dpo is already in line 3; keep one of the two",
+    ),
+    "two documents": (
+        b"experiment: x\n---\nexperiment: y\n",
+        "line 2, column 1: not YAML: expected a single document in the stream but found another document",
+    ),
+    "not UTF-8": (b"experiment: \xff\n", "is not UTF-8 text (byte 0xff at 12); save it as UTF-8"),
+    "NUL": (b"experiment: \0\n", "not YAML: unacceptable character #x0000: special characters are not allowed"),
+    "Python tag": (
+        b'experiment: !!python/object/apply:os.system ["touch pwned"]\n',
+        "line 1, column 13: the tag !!python/object/apply:os.system; a config holds plain values only",
+    ),
+    "template": (
+        b"__use_yte__: true\nexperiment: \"?__import__('os').system('touch pwned')\"\n",
+        "__use_yte__: a config is data; templates, which can run code, are not read",
+    ),
+    "alias inside of itself": (b"seeds: &a [*a]\n", "line 1, column 8: an alias inside of what it refers to"),
+    "key that is a list": (b"? [a]\n: 1\n", "line 1, column 3: a key is a word, not a list or a mapping"),
+}
+
+# case: (arguments, the whole line)
+COMMAND_LINES = {
+    "no such file": (["--configfile", "none.yaml"], "none.yaml: no such config file"),
+    "a folder": (["--configfile", "empty"], "empty: is a folder; name a file"),
+    "one good, one missing": (["--configfile", "good.yaml", "none.yaml"], "none.yaml: no such config file"),
+    "wrong type typed": (["--configfile", "good.yaml", "--config", "seeds=3"], "--config: seeds: 3 is not a list"),
+    "name typed": (
+        ["--configfile", "good.yaml", "--config", "experiment=a b"],
+        f"--config: experiment: 'a b' {NO_NAME}",
+    ),
+    "unknown key typed": (
+        ["--configfile", "good.yaml", "--config", "engin=vllm"],
+        "--config: engin: unknown key; did you mean engine?",
+    ),
+    "number typed below a key": (
+        ["--configfile", "good.yaml", "--config", "stages={train_dpo: {beta: 0.2}}"],
+        "--config: stages.train_dpo.beta: '0.2' is text to YAML; write a number with a dot and no quotes, such as 0.2; "
+        "--config reads what lies below a key as text, so put it into a file",
+    ),
+    "no value typed": (
+        ["--configfile", "good.yaml", "--config", "seeds"],
+        "--config seeds: is not of the form NAME=VALUE",
+    ),
+    "no default config": ([], "config/config.yaml: no such config file"),
+}
+
+
+def lines(*rows: dict) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def parquet(columns: list[str], *rows: tuple) -> bytes:
+    table = pyarrow.table([pyarrow.array(list(values)) for values in zip(*rows, strict=True)], names=columns)
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file)
+    return file.getvalue()
+
+
+def chats(*chosen: tuple[str, str], rejected: tuple | None = None) -> bytes:
+    """A pair of conversations, each message as (role, content)."""
+    sides = {"chosen": chosen, "rejected": rejected or chosen}
+    return lines({side: [{"role": role, "content": text} for role, text in turns] for side, turns in sides.items()})
+
+
+SFT = [{"prompt": f"p{i}", "response": f"r{i}"} for i in range(6)]
+PAIRS = [{"prompt": f"p{i}", "chosen": f"good{i}", "rejected": f"bad{i}"} for i in range(6)]
+KNOWN = (
+    "alpaca_preferences (instruction, output_1, output_2, preference); alpaca_instructions (instruction, output); "
+    "relabelled (prompt, y_w, y_l); ultrafeedback (chosen, rejected); trl (prompt, chosen, rejected); "
+    "hh (chosen, rejected); sft (prompt, response); prompts (prompt)"
+)
+NO_TURN = "does not begin with a message of the user and end with an answer to one"
+
+# case: (role, name of the file, its bytes, other flags, the line after the script's name); a line that ends with … goes
+# on in a library's words. The other sources are good ones.
+DATA = {
+    "empty file": ("sft", "a.jsonl", b"", {}, "{here}/a.jsonl: has no rows"),
+    "empty Parquet": ("sft", "a.parquet", b"", {}, "{here}/a.parquet: cannot be read: Parquet file size is 0 bytes"),
+    "empty list": ("sft", "a.json", b"[]", {}, "{here}/a.json: has no rows"),
+    "empty folder": ("sft", "a", None, {"sft": "{here}/a"}, "{here}/a: is or holds no .parquet, .json or .jsonl file"),
+    "not there": ("sft", "a", None, {"sft": "{here}/no.jsonl"}, "{here}/no.jsonl: no such file or folder"),
+    "two kinds of files": (
+        "sft",
+        "a",
+        None,
+        {"sft": "{here}/mixed"},
+        "{here}/mixed: holds both .json and .jsonl",
+    ),
+    "link to nowhere": (
+        "sft",
+        "a",
+        None,
+        {"sft": "{here}/link.jsonl"},
+        "{here}/link.jsonl: no such file or folder, it is a link to nowhere",
+    ),
+    "named Parquet": (
+        "sft",
+        "a.parquet",
+        b"text " * 9,
+        {},
+        "{here}/a.parquet: cannot be read: Parquet magic bytes not…",
+    ),
+    "cut Parquet": (
+        "sft",
+        "a.parquet",
+        parquet(["prompt", "response"], *[(f"p{i}", "r") for i in range(9)])[:-9],
+        {},
+        "{here}/a.parquet: cannot be read: Parquet magic bytes not…",
+    ),
+    "pickle": (
+        "sft",
+        "a.pkl",
+        b"\x80\x04.",
+        {},
+        "{here}/a.pkl: is a pickle, which can run code as it is read; write Parquet or JSON lines instead",
+    ),
+    "CSV": ("sft", "a.csv", b"prompt,response\n", {}, "{here}/a.csv: is or holds no .parquet, .json or .jsonl file"),
+    "broken line": (
+        "sft",
+        "a.jsonl",
+        lines(*SFT) + b'{"prompt": "x",\n',
+        {},
+        "{here}/a.jsonl: line 7: is not JSON at character 16: Expecting property name enclosed in double quotes",
+    ),
+    "broken list": (
+        "sft",
+        "a.json",
+        b'[\n{"prompt": "p", "response": "r"},\noops]',
+        {},
+        "{here}/a.json: line 3: is not JSON at character 1: Expecting value",
+    ),
+    "number for a list": ("sft", "a.json", b"3", {}, "{here}/a.json: is no list of mappings of columns to values"),
+    "lists for rows": (
+        "sft",
+        "a.jsonl",
+        b"[1, 2]\n[3, 4]\n",
+        {},
+        "{here}/a.jsonl: line 1: is no mapping of columns to values",
+    ),
+    "not UTF-8": ("sft", "a.jsonl", b'{"prompt": "\xff"}\n', {}, "{here}/a.jsonl: line 1: is not UTF-8 text"),
+    "NUL": (
+        "sft",
+        "a.jsonl",
+        lines(*SFT) + b'{"prompt": "a\0b", "response": "r"}\n',
+        {},
+        "{here}/a.jsonl: line 7: is not JSON at character 14: Invalid control character at",
+    ),
+    "unknown columns": (
+        "sft",
+        "a.jsonl",
+        lines({"question": "q", "answer": "a"}),
+        {},
+        "{here}/a.jsonl: unknown format with the columns question (text), answer (text); known are " + KNOWN,
+    ),
+    "column twice": (
+        "sft",
+        "a.parquet",
+        parquet(["prompt", "response", "response"], ("p", "r", "s")),
+        {},
+        "{here}/a.parquet: the column 'response' comes twice",
+    ),
+    "no prompts": (
+        "sft",
+        "a.jsonl",
+        lines(*[{"prompt": None, "response": "r"}] * 3),
+        {},
+        "{here}/a.jsonl: column 'prompt' holds null, and format sft has text there",
+    ),
+    "blank prompts": (
+        "sft",
+        "a.jsonl",
+        lines(*[{"prompt": " ", "response": "r"}] * 3),
+        {},
+        "--sft {here}/a.jsonl: none of its 3 rows is left; dropped: 3 empty prompt",
+    ),
+    "prompts that are numbers": (
+        "sft",
+        "a.jsonl",
+        lines({"prompt": 1, "response": "r"}, {"prompt": 2, "response": "r"}),
+        {},
+        "{here}/a.jsonl: column 'prompt' holds int, and format sft has text there",
+    ),
+    "one prompt that is a number": (
+        "sft",
+        "a.jsonl",
+        lines(*SFT, {"prompt": 5, "response": "r"}),
+        {},
+        "{here}/a.jsonl: row 6: column 'prompt' is 5, not text",
+    ),
+    "prompts of bytes": (
+        "sft",
+        "a.parquet",
+        parquet(["prompt", "response"], (b"p", b"r")),
+        {},
+        "{here}/a.parquet: column 'prompt' holds bytes, and format sft has text there",
+    ),
+    "no responses": (
+        "sft",
+        "a.jsonl",
+        lines({"prompt": "p"}),
+        {},
+        "{here}/a.jsonl: holds no responses, so it cannot be --sft",
+    ),
+    "all too long": (
+        "sft",
+        "a.jsonl",
+        lines(*SFT),
+        {"max_characters": "3"},
+        "--sft {here}/a.jsonl: none of its 6 rows is left; dropped: 6 longer than max_characters",
+    ),
+    "all held out": (
+        "sft",
+        "a.jsonl",
+        lines(*SFT),
+        {"num_eval_prompts": "6"},
+        "--num_eval_prompts 6: --sft has only 6 prompts",
+    ),
+    "all held out elsewhere": (
+        "eval_prompts",
+        "a.jsonl",
+        lines(*SFT),
+        {},
+        "--eval_prompts {here}/a.jsonl: 6 of its prompts are also in --sft {here}/sft.jsonl, such as 'p0'",
+    ),
+    "equal responses": (
+        "preferences",
+        "a.jsonl",
+        lines(*[{"prompt": f"p{i}", "chosen": "c", "rejected": "c"} for i in range(4)]),
+        {},
+        "--preferences {here}/a.jsonl: none of its 4 rows is left; dropped: 4 identical chosen and rejected",
+    ),
+    "no pairs": (
+        "preferences",
+        "a.jsonl",
+        lines(*SFT),
+        {},
+        "{here}/a.jsonl: holds no pairs of a chosen and a rejected response",
+    ),
+    "NaN score": (
+        "preferences",
+        "a.parquet",
+        parquet(["prompt", "chosen", "rejected", "chosen_reward"], ("p", "c", "r", 1.0), ("q", "c", "r", float("nan"))),
+        {},
+        "{here}/a.parquet: row 1: column 'chosen_reward' is nan, not a finite number",
+    ),
+    "score in words": (
+        "preferences",
+        "a.jsonl",
+        lines(*[pair | {"chosen_reward": "high"} for pair in PAIRS]),
+        {},
+        "{here}/a.jsonl: row 0: column 'chosen_reward' is 'high', not a finite number",
+    ),
+    "label in words": (
+        "preferences",
+        "a.jsonl",
+        lines({"instruction": "q", "output_1": "a", "output_2": "b", "preference": "1"}),
+        {},
+        "{here}/a.jsonl: column 'preference' holds text, and format alpaca_preferences has int or float there",
+    ),
+    "one message for a list": (
+        "preferences",
+        "a.jsonl",
+        lines({"chosen": {"role": "user", "content": "q"}, "rejected": {"role": "user", "content": "q"}}),
+        {},
+        "{here}/a.jsonl: column 'chosen' holds dict, and format ultrafeedback has messages there",
+    ),
+    "messages in other words": (
+        "preferences",
+        "a.jsonl",
+        lines({side: [{"from": "human", "value": "q"}] for side in ("chosen", "rejected")}),
+        {},
+        "{here}/a.jsonl: row 0: column 'chosen' is not a list of messages (role, content)",
+    ),
+    "answer before the question": (
+        "preferences",
+        "a.jsonl",
+        chats(("assistant", "a"), ("user", "q"), ("assistant", "b")),
+        {},
+        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_TURN}",
+    ),
+    "answer to an answer": (
+        "preferences",
+        "a.jsonl",
+        chats(("user", "q"), ("assistant", "a"), ("assistant", "b")),
+        {},
+        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_TURN}",
+    ),
+    "different prompts": (
+        "preferences",
+        "a.jsonl",
+        chats(("user", "q"), ("assistant", "a"), rejected=(("user", "other"), ("assistant", "b"))),
+        {},
+        "{here}/a.jsonl: row 0: columns 'chosen' and 'rejected' have different prompts",
+    ),
+}
+
+# case: (how the folder of a good model is broken, the line after the folder's name)
+MODELS = {
+    "no config": ("remove config.json", "not a model folder (no config.json)"),
+    "damaged config": ("write config.json {", "config.json is damaged"),
+    "config that is a list": ("write config.json []", "config.json is damaged"),
+    "config of nothing": ("write config.json {}", "not a model: Unrecognized model in…"),
+    "unknown architecture": (
+        'set config.json {"model_type": "xmodel"}',
+        "not a model: The checkpoint you are trying to load has model type `xmodel`…",
+    ),
+    "width in words": (
+        'set config.json {"hidden_size": "wide"}',
+        "not a model: Validation error for field 'hidden_size':…",
+    ),
+    "code of its own": (
+        'set config.json {"model_type": "xmodel", "auto_map": {"AutoConfig": "modeling_x.X", '
+        '"AutoModelForCausalLM": "modeling_x.X", "AutoModelForSequenceClassification": "modeling_x.X"}}',
+        "config.json asks for code of its own to be run (auto_map), which is never done",
+    ),
+    "no weights": ("remove model.safetensors", "has no weights (*.safetensors)"),
+    "cut weights": ("cut model.safetensors", "cannot be loaded as a AutoModelFor…"),
+    "a pickle": (
+        "rename model.safetensors pytorch_model.bin",
+        "pytorch_model.bin is a pickle, which can run code; convert it to safetensors",
+    ),
+    "tensor missing": (
+        "drop gpt_neox.layers.1.mlp.dense_h_to_4h.weight",
+        "the weights lack 1 tensors, such as gpt_neox.layers.1.mlp.dense_h_to_4h.weight",
+    ),
+    "tensor of another shape": (
+        "fill gpt_neox.final_layer_norm.weight 7 1.0",
+        "weight gpt_neox.final_layer_norm.weight is [7], and config.json makes it [32]",
+    ),
+    "tensor of NaN": (
+        "fill gpt_neox.final_layer_norm.weight 32 nan",
+        "weight gpt_neox.final_layer_norm.weight is not finite",
+    ),
+    "no tokenizer": ("remove tokenizer_config.json", "not a model folder (no tokenizer_config.json)"),
+    "no vocabulary": ("remove tokenizer.json", "its tokenizer has no vocabulary (tokenizer.json)"),
+    "damaged vocabulary": ("write tokenizer.json {", "tokenizer.json is damaged"),
+    "no EOS": (
+        'set tokenizer_config.json {"eos_token": null}',
+        "the tokenizer has no EOS token (key eos_token), so no response could end",
+    ),
+    "no pad token": (
+        'set tokenizer_config.json {"pad_token": null}',
+        "the tokenizer has no pad token (key pad_token); name one with --pad_token",
+    ),
+    "pad token that is EOS": (
+        'set tokenizer_config.json {"pad_token": "<|endoftext|>"}',
+        "the tokenizer's pad token is its EOS token; name another one with --pad_token",
+    ),
+    "token without an embedding": (
+        'set tokenizer_config.json {"eos_token": "<|new|>"}',
+        "the tokenizer has ids up to {size}, and the model's vocabulary has {size} entries",
+    ),
+    "no template": ("remove chat_template.jinja", "the tokenizer has no chat_template"),
+    "malformed template": (
+        "write chat_template.jinja {% for m in messages %}{{ m.content }",
+        "the tokenizer's chat_template cannot be rendered: unexpected '}'",
+    ),
+    "template that raises": (
+        "write chat_template.jinja {{ raise_exception('only system messages') }}",
+        "the tokenizer's chat_template cannot be rendered: only system messages",
+    ),
+    "template that reaches out": (
+        "write chat_template.jinja {{ ''.__class__ }}",
+        "the tokenizer's chat_template cannot be rendered: access to attribute '__class__' of 'str' object is unsafe.",
+    ),
+    "template without the prompt": (
+        "write chat_template.jinja {% if add_generation_prompt %}<|assistant|>{% endif %}",
+        "the tokenizer's chat_template leaves the prompt out",
+    ),
+}
+
+# case: (script, flags of a good call that are changed, None where they are left out, the line, the exit code)
+LOST = "holds other files than a model's, which would be lost; name a new folder"
+HELP = "(see --help)"
+FLAGS = {
+    "unknown": ("train_dpo", {"bta": "1"}, f"unrecognized arguments: --bta 1 {HELP}", 2),
+    "missing": ("train_dpo", {"beta": None}, f"the following arguments are required: --beta {HELP}", 2),
+    "a word for a number": ("train_dpo", {"beta": "x"}, f"argument --beta: invalid float value: 'x' {HELP}", 2),
+    "a fraction for a count": (
+        "train_sft",
+        {"epochs": "1.5"},
+        f"argument --epochs: invalid int value: '1.5' {HELP}",
+        2,
+    ),
+    "not a number": ("train_dpo", {"beta": "nan"}, f"argument --beta: 'nan' is not a finite number {HELP}", 2),
+    "infinite": (
+        "train_sft",
+        {"learning_rate": "inf"},
+        f"argument --learning_rate: 'inf' is not a finite number {HELP}",
+        2,
+    ),
+    "no choice": (
+        "train_sft",
+        {"schedule": "step"},
+        f"argument --schedule: invalid choice: 'step' (choose from 'constant', 'linear', 'cosine') {HELP}",
+        2,
+    ),
+    "negative rate": ("train_sft", {"learning_rate": "-0.001"}, "--learning_rate -0.001: must be more than 0", 1),
+    "no epochs": ("train_sft", {"epochs": "0"}, "--epochs 0: must be from 1 to 10000", 1),
+    "no batch": ("train_dpo", {"batch_size": "0"}, "--batch_size 0: must be from 1 to 1000000000", 1),
+    "no beta": ("train_dpo", {"beta": "0"}, "--beta 0.0: must be more than 0", 1),
+    "too much smoothing": (
+        "train_dpo",
+        {"label_smoothing": "0.5"},
+        "--label_smoothing 0.5: must be at least 0 and less than 0.5",
+        1,
+    ),
+    "no token": ("generate_responses", {"top_p": "0"}, "--top_p 0.0: must be more than 0 and at most 1", 1),
+    "negative temperature": ("generate_responses", {"temperature": "-1"}, "--temperature -1.0: must be at least 0", 1),
+    "greedy twice": (
+        "generate_responses",
+        {"temperature": "0"},
+        "--temperature 0 is greedy, all samples of a prompt are equal: --samples_per_prompt must be 1",
+        1,
+    ),
+    "negative round": ("generate_responses", {"round": "-1"}, "--round -1: must be at least 0", 1),
+    "negative seed": ("train_sft", {"seed": "-1"}, "--seed -1: must be from 0 to 4294967295", 1),
+    "seed that no generator takes": (
+        "train_sft",
+        {"seed": str(2**64)},
+        f"--seed {2**64}: must be from 0 to 4294967295",
+        1,
+    ),
+    "more prompts than there are": (
+        "generate_responses",
+        {"num_prompts": "5"},
+        "--num_prompts 5: {here}/prompts.parquet has 4 prompts",
+        1,
+    ),
+    "responses that leave no room": (
+        "generate_responses",
+        {"max_new_tokens": "128"},
+        "{here}/prompts.parquet: prompt_id {prompt_id} has {num_tokens} tokens, more than the 0 that are left of 128 "
+        "after --max_new_tokens 128",
+        1,
+    ),
+    "sequences shorter than a prompt": (
+        "train_sft",
+        {"max_length": "3"},
+        "--max_length 3: prompt {prompt_id} has {num_tokens} tokens, so no response would fit",
+        1,
+    ),
+    "sequences longer than the model reads": (
+        "train_sft",
+        {"max_length": "4096"},
+        "--max_length 4096: {here}/policy reads at most 128 tokens",
+        1,
+    ),
+    "pad token that is none": (
+        "train_sft",
+        {"pad_token": "<|none|>"},
+        "--pad_token <|none|>: the tokenizer of {here}/policy has no such token",
+        1,
+    ),
+    "more pairs than there are": (
+        "construct_pairs",
+        {"num_pairs": "5"},
+        "--num_pairs 5: there are only 4 preferences",
+        1,
+    ),
+    "two sources of pairs": (
+        "construct_pairs",
+        {"rewards": "{here}/pairs.parquet"},
+        "--rewards, --preferences: give exactly one",
+        1,
+    ),
+    "nothing to score by": (
+        "score_responses",
+        {"gold_reward": None},
+        "--reward_model, --gold_reward: give at least one",
+        1,
+    ),
+    "a file that is not there": ("train_sft", {"data": "{here}/no.parquet"}, "{here}/no.parquet: no such file", 1),
+    "a folder for a file": ("train_sft", {"data": "{here}/policy"}, "{here}/policy: is a folder, not a file", 1),
+    "a file for a folder": (
+        "train_sft",
+        {"base_model": "{here}/sft.parquet"},
+        "{here}/sft.parquet: is a file, not a model folder",
+        1,
+    ),
+    "a table of another kind": (
+        "train_sft",
+        {"data": "{here}/pairs.parquet"},
+        "{here}/pairs.parquet: has no column 'response', so it is not a table of sft",
+        1,
+    ),
+    "a file for a table": (
+        "train_sft",
+        {"data": "{here}/policy/config.json"},
+        "{here}/policy/config.json: damaged or not Parquet (…",
+        1,
+    ),
+    "a folder to write a table to": (
+        "score_responses",
+        {"output": "{here}/policy"},
+        "--output {here}/policy: is a folder; name a file",
+        1,
+    ),
+    "a file to write a model to": (
+        "train_sft",
+        {"output": "{here}/pairs.parquet"},
+        "--output {here}/pairs.parquet: is a file; name a folder",
+        1,
+    ),
+    "a folder of other things to write a model to": (
+        "train_sft",
+        {"output": "{here}"},
+        f"--output {{here}}: {LOST}",
+        1,
+    ),
+    "a file for the folder to write into": (
+        "score_responses",
+        {"output": "{here}/pairs.parquet/rewards.parquet"},
+        "--output {here}/pairs.parquet/rewards.parquet: {here}/pairs.parquet is a file, not a folder",
+        1,
+    ),
+    "what is read is what is written": (
+        "construct_pairs",
+        {"output": "{here}/policy/../pairs.parquet"},
+        "--output {here}/policy/../pairs.parquet: would replace --preferences {here}/policy/../pairs.parquet; name "
+        "another place",
+        1,
+    ),
+    "a policy trained onto itself": (
+        "train_sft",
+        {"output": "{here}/policy"},
+        "--output {here}/policy: would replace --base_model {here}/policy; name another place",
+        1,
+    ),
+    "data prepared onto itself": (
+        "prepare_task",
+        {"sft": "{here}/sft.parquet", "output": "{here}"},
+        "--output {here}: would replace --sft {here}/sft.parquet; name another place",
+        1,
+    ),
+    "two outputs in one file": (
+        "train_sft",
+        {"log_output": "{here}/new"},
+        "--log_output {here}/new: would replace --output {here}/new; name another place",
+        1,
+    ),
+}

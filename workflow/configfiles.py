@@ -1,0 +1,90 @@
+"""Config files as text: what a YAML reader would pass over, said as one line before anything is read from them.
+
+Snakemake loads the files of `--configfile` before it reads the Snakefile, shows a traceback where one is missing and
+names neither file nor line where one is damaged; the profile calls `refuse` earlier still. A file can also hold more
+than data: Python tags, and templates, which are code.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+DEFAULT = "config/config.yaml"
+TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
+ENTRY = re.compile(r"[a-zA-Z_][\w-]*\w=.*", re.DOTALL)  # NAME=VALUE, as snakemake wants it
+
+
+def refuse(files: list, entries: list[str] | None = None) -> None:
+    """End the program with one line where a config file, or an entry of `--config`, cannot be taken as it is."""
+    found = [f"--config {entry}: is not of the form NAME=VALUE" for entry in entries or [] if not ENTRY.match(entry)]
+    found += [f"{path}: {problem}" for path in files if (problem := problem_of(Path(path)))]
+    if found:
+        sys.exit("\n".join(found))
+
+
+def problem_of(path: Path) -> str | None:
+    """What is wrong with a config file as a text, if anything."""
+    if not path.is_file():
+        return "is a folder; name a file" if path.is_dir() else "no such config file"
+    try:
+        text = path.read_bytes().decode("utf-8")
+        return _problem_in(text)
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} at {error.start}); save it as UTF-8"
+    except yaml.YAMLError as error:
+        return _said(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _problem_in(text: str) -> str | None:
+    top = yaml.compose(text, Loader=yaml.SafeLoader)
+    if top is None:
+        return "is empty; config/README.md explains the keys"
+    if not isinstance(top, yaml.MappingNode):
+        return "is no mapping of keys to values; config/README.md explains the keys"
+    if any(key.value == "__use_yte__" for key, _ in top.value):
+        return "__use_yte__: a config is data; templates, which can run code, are not read"
+    return next(_problems_below(top, set(), set()), None)
+
+
+def _problems_below(node: yaml.Node, above: set[int], seen: set[int]):
+    """Problems of a node and of those below it, each node once; `above` are the nodes that it lies in."""
+    if id(node) in above:
+        yield f"{_place(node.start_mark)}: an alias inside of what it refers to"
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if node.tag not in TAGS:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        yield f"{_place(node.start_mark)}: the tag {tag}; a config holds plain values only"
+    below = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        yield from _repeated(node)
+        below = [value for _, value in node.value]
+    for part in below:
+        yield from _problems_below(part, above | {id(node)}, seen)
+
+
+def _repeated(node: yaml.MappingNode):
+    """YAML keeps the last of two equal keys, so that a block pasted twice would silently lose the first."""
+    first = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            yield f"{_place(key.start_mark)}: a key is a word, not a list or a mapping"
+        elif (earlier := first.setdefault(key.value, key)) is not key:
+            line = earlier.start_mark.line + 1
+            yield f"{_place(key.start_mark)}: the key {key.value} is already in line {line}; keep one of the two"
+
+
+def _said(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    reason = " ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
+    hint = "; YAML indents with spaces, not with tabs" if "'\\t'" in reason else ""
+    return f"{_place(mark) + ': ' if mark else ''}not YAML: {reason or str(error).splitlines()[0]}{hint}"
+
+
+def _place(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
