@@ -31,10 +31,14 @@ def main(flags: Flags) -> None:
         look(flags)
     except InputError as error:
         raise InputError(terminal.visible(str(error))) from None  # it may quote the damaged file
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from None
 
 
 def look(flags: Flags) -> None:
     path = Path(flags.path)
+    if flags.num_rows < 0 or flags.max_characters < 1:
+        raise InputError("--num_rows, --max_characters: a number of rows, at least 0, and of characters, at least 1")
     if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
         raise InputError("--lineage, --diff, --html: give at most one")
     if flags.lineage:
@@ -67,8 +71,7 @@ def portrait(path: Path, kind: str, flags: Flags) -> tuple[list[str], list[str]]
     if kind in artifacts.TABLES:
         return samples.portrait(path, kind, flags.num_rows, flags.seed, flags.max_characters)
     if kind in ("model", "weights"):
-        lines, wrong = weights.portrait(path)
-        return weights.agreement(path, wrong) + lines, wrong
+        return weights.portrait(path)
     return PORTRAITS[kind](path), []
 
 

@@ -105,7 +105,7 @@ def made_by(path: Path | str) -> dict:
         else:
             manifest = manifest_of(path)
             found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    except (OSError, ValueError, pa.ArrowException):
+    except (OSError, ValueError, RecursionError, pa.ArrowException):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -204,7 +204,7 @@ function card(row) {
   const made = element("article");
   const isPair = data.texts.includes("chosen") && data.texts.includes("rejected");
   const texts = element("div", isPair ? "texts pair" : "texts");
-  const [chosen, rejected] = isPair ? compare(value("chosen", row), value("rejected", row)) : [];
+  const [chosen, rejected] = isPair ? compare(value("chosen", row) ?? "", value("rejected", row) ?? "") : [];
   for (const name of data.texts) {
     const part = texts.appendChild(element("section", name));
     const line = part.appendChild(element("div", "facts"));

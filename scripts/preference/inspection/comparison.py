@@ -130,10 +130,9 @@ def _metrics(path: Path) -> list[dict]:
 def made_differently(a: Path, b: Path) -> list[str]:
     """Where the metadata of two artifacts differ: stage, flags, code, inputs, versions, counts."""
     left, right = artifacts.made_by(a), artifacts.made_by(b)
-    if not left or not right:
-        return [
-            "metadata: " + (f"only {'A' if left else 'B'} says what made it" if left or right else "neither has any")
-        ]
+    if not left.get("stage") or not right.get("stage"):
+        says = [label for label, content in (("A", left), ("B", right)) if content.get("stage")]
+        return [f"only {says[0]} says what made it" if says else "neither says what made it"]
     lines = []
     for name in sorted((left.keys() | right.keys()) - {"inputs", "metrics", "files", "path"}):
         lines += _differences(name, left.get(name), right.get(name))

@@ -18,7 +18,7 @@ def read_json(path: Path) -> dict:
     """A JSON mapping; damage is an InputError that says where, and how to make the file anew."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}){artifacts.remake(path)}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no mapping, so no stage wrote it")

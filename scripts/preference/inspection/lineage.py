@@ -50,7 +50,7 @@ def trace(path: Path) -> Node:
 
 def _trace(path: Path, base: Path, seen: dict[Path, Node]) -> Node:
     content = artifacts.made_by(path)
-    node = seen[path.resolve()] = Node(path, content, len(seen) + 1, digest(path), code_changes(content))
+    node = seen[path.resolve()] = Node(_shown(path), content, len(seen) + 1, digest(path), code_changes(content))
     base = folder_of_run(path, content) or base
     for name, recorded, sha256 in artifacts.inputs(content):
         found = resolve(recorded, base)

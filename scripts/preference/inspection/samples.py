@@ -70,7 +70,7 @@ def check(table: pa.Table, kind: str, damaged: list[str]) -> list[str]:
         elif not field.nullable and column.null_count:
             found.append(f"column '{field.name}' has {terminal.counted(column.null_count, 'empty value')}")
         elif pa.types.is_floating(field.type) and (odd := _not_finite(column)):
-            found.append(f"column '{field.name}' has {terminal.counted(odd, 'value')} that is NaN or infinite")
+            found.append(f"column '{field.name}' is NaN or infinite in {terminal.counted(odd, 'row')}")
     return found + (["has no rows"] if table.num_rows == 0 and not damaged else [])
 
 
@@ -88,7 +88,7 @@ def schema(table: pa.Table) -> list[str]:
 def measures(table: pa.Table) -> dict[str, np.ndarray]:
     """What can be counted of each row: numeric columns, the margin of pairs, and how long each text is.
 
-    A text is counted in tokens (with EOS, as sampled) where the table has them, else in characters; the name says which.
+    A text is counted in tokens (with EOS, as sampled) where the table has them, else in characters, as the name says.
     """
     found = {}
     for field in table.schema:
@@ -161,7 +161,7 @@ def rows(table: pa.Table, titles: dict[int, str], most: int) -> list[str]:
             f"{name} {terminal.number(values[name][index])}" for name in values if np.isfinite(values[name][index])
         ]
         facts += [f"{name} {row[name]}" for name in row if name.endswith("finish_reason") and row[name] is not None]
-        lines += ["", terminal.visible(" · ".join(facts))]
+        lines += ["", terminal.one_line(" · ".join(facts), 1000)]
         for name in TEXTS:
             if row.get(name) is not None:
                 lines += [f"  {name}", *terminal.quoted(row[name], most)]

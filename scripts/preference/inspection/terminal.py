@@ -36,7 +36,7 @@ def _sign(match: re.Match) -> str:
 def show(lines: list[str]) -> None:
     """Print lines; the one way from here to the terminal, so that no caller can forget what `visible` is for."""
     for line in lines:
-        print(visible(line))
+        print(visible(line).replace("\n", "␊"))  # a line break in a file name or a flag is no line of ours
 
 
 def width() -> int:
@@ -63,8 +63,8 @@ def quoted(text: str, most: int, indent: str = "    ") -> list[str]:
 
 def number(value: float | None) -> str:
     """Four significant digits, whole numbers in full; a dash for what is not there."""
-    if value is None or math.isnan(value):
-        return "–"
+    if value is None or not math.isfinite(value):
+        return "–" if value is None or math.isnan(value) else str(value)
     return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.4g}"
 
 

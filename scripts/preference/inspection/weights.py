@@ -54,7 +54,7 @@ def header(path: Path) -> dict[str, Tensor]:
             entries = json.loads(file.read(length))
         entries.pop("__metadata__", None)
         found = {name: _tensor(path, entry, 8 + length) for name, entry in entries.items()}
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: damaged: its header cannot be read ({error})") from None
     size, promised = path.stat().st_size, max((tensor.end for tensor in found.values()), default=0)
     if promised > size:
@@ -112,13 +112,15 @@ def difference(some: Tensor, other: Tensor) -> float | str:
 def portrait(path: Path) -> tuple[list[str], list[str]]:
     """Everything that is shown of a model folder or a safetensors file, and what is wrong with it."""
     found, wrong = tensors(path)
-    lines = []
+    lines, notes = [], []
     if path.is_dir():
         config, config_wrong = _json(path / "config.json")
         lines += _architecture(config)
-        wrong += config_wrong + _files(path)
+        changes = _changes(path)
+        wrong += config_wrong + changes
         lines += [f"  {line}" for line in tokenizer(path)]
-    return [f"  {line}" for line in wrong] + _tensor_lines(found) + lines, wrong
+        notes = _notes(path, intact=not changes)
+    return [f"  {line}" for line in notes + wrong] + _tensor_lines(found) + lines, wrong
 
 
 def _json(path: Path) -> tuple[dict, list[str]]:
@@ -126,7 +128,7 @@ def _json(path: Path) -> tuple[dict, list[str]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}, [f"{path.name} is missing"]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return {}, [f"{path.name} is damaged ({error})"]
     return (content, []) if isinstance(content, dict) else ({}, [f"{path.name} holds no mapping"])
 
@@ -175,22 +177,27 @@ def _names(vocabulary) -> list[str]:
     return [str(name) for name in pairs]
 
 
-def _files(path: Path) -> list[str]:
-    """Which files are not those that the manifest speaks of."""
+def _notes(path: Path, intact: bool) -> list[str]:
+    """What a reader should know of a folder, though nothing is wrong with it."""
     pickles = [p.name for p in path.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".pkl")]
-    found = [f"{name} is a pickle, which can run code: never opened here" for name in sorted(pickles)]
+    notes = [f"{name} is a pickle, which can run code: never opened here" for name in sorted(pickles)]
+    recorded = artifacts.part(artifacts.made_by(path), "files")
     if not artifacts.manifest_of(path).is_file():
-        return [*found, "no manifest: nothing says whether the files are complete"]
+        notes.append("no manifest: nothing says whether the files are complete")
+    elif intact:
+        notes.append(f"all {len(recorded)} files match the manifest's digests")
+    return notes
+
+
+def _changes(path: Path) -> list[str]:
+    """Which files are not those that the manifest speaks of."""
+    manifest = artifacts.manifest_of(path)
+    if not manifest.is_file():
+        return []
     recorded, now = artifacts.part(artifacts.made_by(path), "files"), provenance.contents(path)
     if not recorded:
-        return [*found, f"{artifacts.manifest_of(path).name} names no files or is damaged"]
-    found += [f"{name} is missing: the manifest has it" for name in sorted(recorded.keys() - now.keys())]
+        return [f"{manifest.name} names no files or is damaged"]
+    found = [f"{name} is missing: the manifest has it" for name in sorted(recorded.keys() - now.keys())]
     found += [f"{name} is not in the manifest" for name in sorted(now.keys() - recorded.keys())]
     changed = [name for name in sorted(recorded.keys() & now.keys()) if recorded[name] != now[name]]
     return found + [f"{name} has changed since the manifest was written" for name in changed]
-
-
-def agreement(path: Path, wrong: list[str]) -> list[str]:
-    """Says that all is as it was written, where it is: silence would leave a reader guessing."""
-    recorded = artifacts.part(artifacts.made_by(path), "files")
-    return [f"  all {len(recorded)} files match the manifest's digests"] if path.is_dir() and not wrong else []
