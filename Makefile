@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-kills test-vllm vllm figure
+.PHONY: demo why test test-kills test-browser test-vllm vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -21,6 +21,11 @@ test-kills: .venv/dev demo
 
 test-vllm: .venv/dev vllm
 	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
+
+# Needs Chromium: apt-get install chromium, which root need not type.
+test-browser: .venv/dev
+	command -v chromium || test "$$(id -u)" != 0 || (apt-get update && apt-get install --yes chromium)
+	.venv/bin/pytest -m browser tests/test_browser.py
 
 vllm: .venv-vllm/installed
 

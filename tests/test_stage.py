@@ -50,13 +50,31 @@ def test_a_wrong_flag_gives_one_line_and_exit_2(capsys, argv, line):
     assert stopped.value.code == 2 and line in message and message.count("\n") == 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    path: str = flag("file to read", form="operand")
+    quiet: bool = flag("say nothing", False, form="switch")
+
+
+def test_an_operand_has_a_place_and_a_switch_no_value(capsys):
+    assert stage.parse(Reader, ["a"]) == Reader("a") and stage.parse(Reader, ["--quiet", "a"]) == Reader(
+        "a", quiet=True
+    )
+    with pytest.raises(SystemExit):
+        stage.parse(Reader, [])
+    assert "the following arguments are required: PATH" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_explains_itself_and_each_flag(capsys, script):
     module = importlib.import_module(script.stem)
     with pytest.raises(SystemExit) as stopped:
         stage.parse(module.Flags, ["--help"], module.__doc__)
     shown = capsys.readouterr().out
-    assert stopped.value.code == 0 and all(f"--{f.name}" in shown for f in dataclasses.fields(module.Flags))
+    names = [
+        f.name.upper() if f.metadata["form"] == "operand" else f"--{f.name}" for f in dataclasses.fields(module.Flags)
+    ]
+    assert stopped.value.code == 0 and all(name in shown for name in names)
     opening = shown.split("\n\n")[1]
     assert re.search(r"\w+\.(parquet|json|csv|html|yaml)|\w+/", opening), "it opens with what it makes from what"
 

@@ -29,16 +29,19 @@ def flag(
     help: str,
     default=dataclasses.MISSING,
     choices: tuple | None = None,
+    form: str = "option",
     folder: str | None = None,
     runtime: bool = False,
 ):
     """Declare one command-line option; without a default it must be given.
 
     Args:
+        form: an "operand" is known by its place and has no name; a "switch" takes no value, and is true where it is
+            given.
         folder: of an output that is a folder, what it holds: a "model", which is replaced as a whole, or "tables".
         runtime: it steers how a stage runs and not what it makes, so it neither is recorded nor makes it stale.
     """
-    metadata = {"help": help, "choices": choices, "folder": folder, "runtime": runtime}
+    metadata = {"help": help, "choices": choices, "form": form, "folder": folder, "runtime": runtime}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -81,7 +84,8 @@ def parse(flags_class, argv: list[str], description: str | None = None):
     parser = _OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = typing.get_type_hints(flags_class)
     for field in dataclasses.fields(flags_class):
-        parser.add_argument(f"--{field.name}", **_argument(field, kinds[field.name]))
+        name = field.name if field.metadata["form"] == "operand" else f"--{field.name}"
+        parser.add_argument(name, **_argument(field, kinds[field.name]))
     return flags_class(**vars(parser.parse_args(argv)))
 
 
@@ -94,11 +98,14 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def _argument(field: dataclasses.Field, kind) -> dict:
+    if field.metadata["form"] == "switch":
+        return {"action": "store_true", "help": field.metadata["help"].replace("%", "%%")}
     many = typing.get_origin(kind) is tuple
     required = field.default is dataclasses.MISSING
     help = field.metadata["help"] + ("" if required else f" (default: {field.default})")
     argument = {"type": _parser_of(kind), "choices": field.metadata["choices"], "help": help.replace("%", "%%")}
-    argument |= {"required": True} if required else {"default": field.default}
+    if field.metadata["form"] == "option":
+        argument |= {"required": True} if required else {"default": field.default}
     if many:
         argument |= {"nargs": "+", "action": _StoreTuple}
     return argument | {"metavar": None if argument["choices"] else field.name.upper()}

@@ -1,0 +1,120 @@
+"""Look inside an artifact: any *.parquet, evaluation.json, metrics.csv, policy/, log or figure -> text, or page.html.
+
+It says what the file is, what made it and what it holds, with distributions and rows; --lineage says where it comes
+from and what has changed since; --diff compares it with another of its kind; --html makes a page that searches, sorts
+and filters its rows. Nothing but that page is ever written, and nothing is executed or unpickled.
+"""
+
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+
+from preference import stage
+from preference.artifacts import atomic
+from preference.inspection import artifacts, comparison, documents, lineage, samples, terminal, transcripts, weights
+from preference.stage import InputError, flag
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    path: str = flag("table, evaluation, manifest, log, figure or model folder to look into", form="operand")
+    lineage: bool = flag("print the tree of stages that made it, and what has changed since", False, form="switch")
+    diff: str | None = flag("another artifact of the same kind, to compare with", None)
+    html: str | None = flag("page.html to write: its rows, to search, sort and filter in a browser", None)
+    num_rows: int = flag("rows to show at random; 0 shows none, and no extreme ones either", 3)
+    seed: int = flag("seed of the rows shown at random", 0)
+    max_characters: int = flag("characters of a text to show", 600)
+
+
+def main(flags: Flags) -> None:
+    try:
+        look(flags)
+    except InputError as error:
+        raise InputError(terminal.visible(str(error))) from None  # it may quote the damaged file
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from None
+
+
+def look(flags: Flags) -> None:
+    path = Path(flags.path)
+    if flags.num_rows < 0 or flags.max_characters < 1:
+        raise InputError("--num_rows, --max_characters: a number of rows, at least 0, and of characters, at least 1")
+    if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
+        raise InputError("--lineage, --diff, --html: give at most one")
+    if flags.lineage:
+        show_lineage(path)
+    elif flags.diff is not None:
+        show_difference(path, Path(flags.diff))
+    elif flags.html is not None:
+        write_page(path, Path(flags.html))
+    else:
+        show(path, flags)
+
+
+def show(path: Path, flags: Flags) -> None:
+    """What the artifact is and holds; of a damaged one, what can be known, and then the error."""
+    kind = artifacts.kind(path)
+    terminal.show(artifacts.heading(path, kind))
+    lines, wrong = portrait(path, kind, flags)
+    terminal.show(lines)
+    complain([f"{path}: {line}" for line in wrong])
+
+
+def complain(wrong: list[str]) -> None:
+    """Damage ends the program with an error, after everything that could be shown."""
+    if wrong:
+        raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more, see above)" if wrong[1:] else ""))
+
+
+def portrait(path: Path, kind: str, flags: Flags) -> tuple[list[str], list[str]]:
+    """(lines to print, what is wrong with the artifact)."""
+    if kind in artifacts.TABLES:
+        return samples.portrait(path, kind, flags.num_rows, flags.seed, flags.max_characters)
+    if kind in ("model", "weights"):
+        return weights.portrait(path)
+    return PORTRAITS[kind](path), []
+
+
+PORTRAITS = {
+    "metrics": documents.metrics,
+    "manifest": documents.manifest,
+    "json": lambda path: documents.mapping(documents.read_json(path)),
+    "training": documents.training,
+    "table": documents.table,
+    "benchmark": documents.benchmark,
+    "log": transcripts.portrait,
+    "figure": documents.figure,
+    "page": documents.page,
+    "text": documents.text,
+}
+
+
+def show_lineage(path: Path) -> None:
+    artifacts.kind(path)
+    tree = lineage.trace(path)
+    terminal.show([*lineage.render(tree), "", lineage.verdict(tree)])
+
+
+def show_difference(a: Path, b: Path) -> None:
+    lines, wrong = comparison.portrait(a, b)
+    terminal.show(lines)
+    complain(wrong)
+
+
+def write_page(path: Path, output: Path) -> None:
+    from preference.inspection import browser  # a tenth of a second, for its templates
+
+    if output.suffix != ".html":
+        raise InputError(f"--html {output}: give a name that ends in .html, so that no artifact is written over")
+    page = browser.render(path, artifacts.kind(path))
+    with atomic(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    terminal.show([f"{output}: {terminal.size(len(page.encode()))}, opens in any browser, offline"])
+
+
+if __name__ == "__main__":
+    # `| head` closes the pipe early, and a terminal's encoding may lack the blocks: neither is worth a traceback
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.stdout.reconfigure(errors="replace")
+    stage.run(main, Flags)

@@ -1,0 +1,198 @@
+"""What a path is: its kind, what files of that kind hold, what made it, and what its metadata say of rows."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from preference import records
+from preference.inspection import terminal
+from preference.stage import InputError
+
+HOLDS = {
+    "sft": "prompts and the answers that supervised fine-tuning teaches, a row per prompt",
+    "prompts": "prompts to sample responses to, a row per prompt",
+    "eval_prompts": "held-out prompts, with the data's own answers where it has them; training never sees them",
+    "responses": "what a policy answered, a row per sample, with the tokens as drawn",
+    "rewards": "responses with their training reward, and the gold reward where the task has one",
+    "pairs": "a chosen and a rejected response to each prompt",
+    "reference_logps": "pairs with the reference policy's log-probability of both responses",
+    "evaluation": "answers to held-out prompts with rewards, log-probabilities, KL to the reference, and wins",
+    "foreign": "a Parquet table of no kind that the workflow knows",
+    "metrics": "the metrics of an evaluation: means with bootstrap 95 % intervals over prompts",
+    "model": "weights, configuration and tokenizer of a model",
+    "manifest": "what made a file or folder, and the digest of each file in it",
+    "weights": "tensors by name",
+    "training": "the log of a training, a row per optimizer step",
+    "table": "a table as text",
+    "log": "every attempt to make an artifact, each begun by its command",
+    "benchmark": "what an attempt took: seconds, memory in MB, load",
+    "json": "a JSON file",
+    "figure": "a figure",
+    "page": "a page for the browser, which needs nothing else",
+    "text": "text",
+}
+TABLES = (*records.SCHEMAS, "foreign")
+_SUFFIXES = {
+    ".parquet": "foreign",
+    ".manifest.json": "manifest",
+    ".benchmark.tsv": "benchmark",
+    ".log": "log",
+    ".json": "json",
+    ".safetensors": "weights",
+    ".csv": "table",
+    ".tsv": "table",
+    ".svg": "figure",
+    ".png": "figure",
+    ".html": "page",
+    ".txt": "text",
+    ".yaml": "text",
+    ".md": "text",
+    ".jinja": "text",
+}
+
+
+def kind(path: Path) -> str:
+    """The kind of an artifact, a key of HOLDS.
+
+    Raises:
+        InputError: there is nothing of that name, or it is of no kind that is known.
+    """
+    if path.is_dir():
+        if (path / "config.json").is_file() or list(path.glob("*.safetensors")) or manifest_of(path).is_file():
+            return "model"
+        raise InputError(f"{path}: a folder, but not a model (no config.json); give one of its files")
+    if not path.is_file():
+        gone = " (its manifest is there: the folder was deleted)" if manifest_of(path).is_file() else ""
+        raise InputError(f"{path}: no such file or folder{gone}")
+    found = next((known for suffix, known in _SUFFIXES.items() if path.name.endswith(suffix)), None)
+    if found is None:
+        raise InputError(f"{path}: of no kind that can be shown ({', '.join(_SUFFIXES)}, or a model folder)")
+    finer = {"foreign": _table_kind, "json": _json_kind, "table": _csv_kind}.get(found)
+    return finer(path) if finer else found
+
+
+def _table_kind(path: Path) -> str:
+    """What the metadata say, else the richest kind whose columns are all there, else (damaged) what the name says."""
+    named = made_by(path).get("kind")
+    if named in records.SCHEMAS:
+        return named
+    names = set(footer_names(path))
+    fitting = [kind for kind, schema in records.SCHEMAS.items() if set(schema.names) <= names]
+    if fitting:
+        return max(fitting, key=lambda kind: len(records.SCHEMAS[kind]))
+    return path.stem if path.stem in records.SCHEMAS and not names else "foreign"
+
+
+def _json_kind(path: Path) -> str:
+    return "metrics" if isinstance(made_by(path).get("metrics"), dict) or path.name == "evaluation.json" else "json"
+
+
+def _csv_kind(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return "training" if {"step", "loss"} <= set(file.readline().strip().split(",")) else "table"
+
+
+def made_by(path: Path | str) -> dict:
+    """What made an artifact: the stage, flags, code, inputs, versions and counts; {} where nothing says so."""
+    path = Path(path)
+    try:
+        if path.suffix == ".parquet":
+            found = json.loads((pq.read_schema(path).metadata or {}).get(b"prefdag", b"{}"))
+        elif path.suffix == ".json" and path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            manifest = manifest_of(path)
+            found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    except (OSError, ValueError, RecursionError, pa.ArrowException):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def manifest_of(path: Path) -> Path:
+    """The manifest beside a file or folder."""
+    return path.with_name(path.name + ".manifest.json")
+
+
+def footer_names(path: Path) -> list[str]:
+    """The columns of a Parquet file; [] where its footer is damaged."""
+    try:
+        return pq.read_schema(path).names
+    except (OSError, ValueError, pa.ArrowException):
+        return []
+
+
+def part(content: dict, key: str) -> dict:
+    """A mapping inside metadata; {} where it is absent or of another type: a foreign file may say anything."""
+    value = content.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def heading(path: Path, kind: str) -> list[str]:
+    """What the artifact is, what made it, from how many rows, and where its log is."""
+    content = made_by(path)
+    stage = f"made by {content['stage']}" if content.get("stage") else "nothing says what made it"
+    lines = [f"{path}: {kind}, {stage}, {terminal.size(_bytes(path))}", f"  holds {HOLDS[kind]}"]
+    lines += _row_counts(content)
+    if given := flags(content):
+        lines += folded("flags", given)
+    lines += [f"  from {name}: {path_} ({sha[:8]})" for name, path_, sha in inputs(content)]
+    log = log_of(path)
+    return lines + ([f"  log: {log}"] if log.is_file() and log != path else [])
+
+
+def log_of(path: Path) -> Path:
+    """Where the log of an artifact lies, if it has one of its own: pairs.parquet has pairs.log, policy/ policy.log."""
+    name = path.name.removesuffix(".manifest.json")
+    return path.with_name((Path(name).stem if name == path.name and not path.is_dir() else name) + ".log")
+
+
+def folded(name: str, words: list[str]) -> list[str]:
+    """Words after a name, on as many lines as they need; a word is never split."""
+    lines, indent = [f"  {name}:"], " " * (len(name) + 4)
+    for word in (terminal.one_line(word, 200) for word in words):
+        if len(lines[-1]) + 1 + len(word) > terminal.width() and lines[-1].strip():
+            lines.append(indent[:-1])
+        lines[-1] += " " + word
+    return lines
+
+
+def flags(content: dict) -> list[str]:
+    """The flags that an artifact was made with, but for those that were not given or say where to write."""
+    given = part(content, "flags").items()
+    return [f"{name}={value}" for name, value in given if value is not None and not name.endswith("output")]
+
+
+def inputs(content: dict) -> list[tuple[str, str, str]]:
+    """(name, path, sha256) of each recorded input; an input of several files comes once per file."""
+    found = []
+    for name, given in part(content, "inputs").items():
+        for one in given if isinstance(given, list) else [given]:
+            if isinstance(one, dict):
+                found.append((name, str(one.get("path", "")), str(one.get("sha256", ""))))
+    return found
+
+
+def _row_counts(content: dict) -> list[str]:
+    named = (("rows_in", "in"), ("rows_out", "out"))
+    counts = [f"{content[key]} rows {word}" for key, word in named if key in content]
+    dropped = [f"{count} {reason}" for reason, count in sorted(part(content, "dropped").items())]
+    if "dropped" in content:
+        counts.append("dropped: " + (", ".join(dropped) or "none"))
+    return ["  " + ", ".join(counts)] if counts else []
+
+
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def remake(path: Path) -> str:
+    """The command that makes an artifact anew, from the log beside it, as an ending for an error; '' without a log."""
+    log = log_of(path)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    commands = [line[2:] for line in lines if line.startswith("$ ")]
+    return (
+        f"; its log's last command remakes it: {commands[-1]}" if commands else "; delete it and run the workflow again"
+    )

@@ -1,0 +1,90 @@
+"""One offline page that searches, sorts and filters the rows of a table: responses, or pairs side by side.
+
+What a model wrote is untrusted. It enters the page as JSON in which no `<` is left, so that no text can end the
+element that holds it; the page's script writes it as text, never as markup; and the page's policy allows exactly its
+own script and style, by their digests, and nothing from the network.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+from markupsafe import Markup
+
+from preference.inspection import artifacts, samples
+from preference.stage import InputError
+
+HERE = Path(__file__).parent
+TEXTS = ("prompt", "response", "chosen", "rejected")
+
+
+def render(path: Path, kind: str) -> str:
+    """The page of a table.
+
+    Raises:
+        InputError: the artifact has no rows with texts, or is damaged.
+    """
+    if kind not in artifacts.TABLES:
+        raise InputError(f"{path}: a page can be made of a table of responses or pairs, not of {kind}")
+    table, damaged = samples.load(path)
+    if damaged:
+        raise InputError(f"{path}: {damaged[0]}{artifacts.remake(path)}")
+    texts = [name for name in TEXTS if name in table.schema.names and pa.types.is_string(table.schema.field(name).type)]
+    if not texts:
+        raise InputError(f"{path}: has none of the columns {', '.join(TEXTS)}, so there is nothing to read")
+    style, script = (_source(HERE / f"browser.{suffix}") for suffix in ("css", "js"))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_source(HERE / "browser.html")).render(
+        title=path.name,
+        policy=f"default-src 'none'; script-src {_allowed(script)}; style-src {_allowed(style)};"
+        " base-uri 'none'; form-action 'none'",
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(embedded(content(path, kind, table, texts))),
+    )
+
+
+def content(path: Path, kind: str, table: pa.Table, texts: list[str]) -> dict:
+    """What the page's script reads: columns by name, and which of them are texts, numbers and labels."""
+    measured = {name: _numbers(values) for name, values in samples.measures(table).items()}
+    strings = [field.name for field in table.schema if pa.types.is_string(field.type) and field.name not in texts]
+    columns = {name: table.column(name).to_pylist() for name in (*texts, *strings)}
+    if "sample_id" in table.schema.names:
+        columns["sample_id"] = table.column("sample_id").to_pylist()
+    made_by = artifacts.made_by(path)
+    return {
+        "path": str(path),
+        "kind": kind,
+        "facts": [f"made by {made_by['stage']}" if made_by.get("stage") else "", *artifacts.flags(made_by)],
+        "rows": table.num_rows,
+        "columns": columns | measured,
+        "texts": texts,
+        "numbers": [name for name, values in measured.items() if any(value is not None for value in values)],
+        "labels": [name for name in strings if name.endswith("finish_reason")],
+    }
+
+
+def _numbers(values: np.ndarray) -> list[float | int | None]:
+    """JSON has no NaN; whole numbers are shorter without '.0'."""
+    return [None if not math.isfinite(v) else int(v) if v == int(v) else v for v in values.tolist()]
+
+
+def embedded(content: dict) -> str:
+    """JSON that can stand inside a script element whatever is in it: `<`, `>` and `&` only as escapes."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _allowed(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,247 @@
+"""Two artifacts of one kind: which rows, metrics or tensors differ, and what differs in how they were made.
+
+Rows meet by prompt_id and sample_id, never by their place in the file.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from preference import provenance
+from preference.inspection import artifacts, documents, samples, terminal, weights
+from preference.stage import InputError
+
+KEYS = ("prompt_id", "sample_id")
+CSV_KEYS = ("task", "run", "seed", "round", "step", "metric")
+TEXTS = ("response", "chosen", "rejected")
+CHANGES = ("reward", "gold_reward", "chosen_reward", "rejected_reward", "margin", "num_tokens", "logps", "kl")
+CHANGES += ("mean", "loss")
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows of two tables by key: those of one only, those that are equal, those that differ as (key, A's, B's)."""
+
+    only_a: list[tuple]
+    only_b: list[tuple]
+    equal: int
+    differing: list[tuple[tuple, dict, dict]]
+
+
+def compare(a: list[dict], b: list[dict], keys: tuple[str, ...]) -> Comparison:
+    """Join rows by key; several rows of one key first meet their equals, the rest in the order of their contents."""
+    groups_a, groups_b = _grouped(a, keys), _grouped(b, keys)
+    only_a, only_b, equal, differing = [], [], 0, []
+    for key in dict.fromkeys([*groups_a, *groups_b]):
+        left, right, same = _without_equals(groups_a.get(key, []), groups_b.get(key, []))
+        equal += same
+        differing += [(key, *pair) for pair in zip(left, right, strict=False)]
+        only_a += [key] * (len(left) - len(right))
+        only_b += [key] * (len(right) - len(left))
+    return Comparison(only_a, only_b, equal, differing)
+
+
+def _grouped(rows: list[dict], keys: tuple[str, ...]) -> dict[tuple, list[dict]]:
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def _without_equals(left: list[dict], right: list[dict]) -> tuple[list[dict], list[dict], int]:
+    if len(left) == len(right) == 1:
+        return (left, right, 0) if differing(left[0], right[0]) else ([], [], 1)
+    left, right = sorted(left, key=repr), sorted(right, key=repr)
+    in_a, in_b = Counter(map(repr, left)), Counter(map(repr, right))
+    same = (in_a & in_b).total()
+    return _left_over(left, in_a - in_b), _left_over(right, in_b - in_a), same
+
+
+def _left_over(rows: list[dict], counts: Counter) -> list[dict]:
+    by_text = {repr(row): row for row in rows}
+    return [by_text[text] for text in sorted(counts.elements())]
+
+
+def differing(a: dict, b: dict) -> list[str]:
+    """The columns in which two rows differ; a column that only one of them has differs, NaN equals NaN."""
+    return [
+        name for name in dict.fromkeys([*a, *b]) if not _equal(a.get(name), b.get(name)) or (name in a) != (name in b)
+    ]
+
+
+def _equal(a, b) -> bool:
+    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
+
+
+def change(name: str, a: dict, b: dict) -> float | None:
+    """How much larger a number is in B; None where it is not in both. The margin is that of a pair's rewards."""
+    values = [_margin(row) if name == "margin" and name not in row else row.get(name) for row in (a, b)]
+    both = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return values[1] - values[0] if both and math.isfinite(values[1] - values[0]) else None
+
+
+def _margin(row: dict) -> float | None:
+    values = row.get("chosen_reward"), row.get("rejected_reward")
+    return None if None in values else values[0] - values[1]
+
+
+def portrait(a: Path, b: Path) -> tuple[list[str], list[str]]:
+    """How B differs from A, and what is wrong with either.
+
+    Raises:
+        InputError: they are of different kinds.
+    """
+    kind, other = artifacts.kind(a), artifacts.kind(b)
+    if kind != other:
+        raise InputError(f"{a} is {kind}, {b} is {other}: only artifacts of one kind can be compared")
+    lines, wrong = [f"A {a}", f"B {b}", f"both: {kind}, {artifacts.HOLDS[kind]}", *made_differently(a, b)], []
+    if provenance.digest(a) == provenance.digest(b) and kind != "model":
+        return [*lines, "", "their contents are equal, byte by byte"], wrong
+    if kind in artifacts.TABLES:
+        (rows_a, wrong_a), (rows_b, wrong_b) = (_table(path) for path in (a, b))
+        keys = tuple(key for key in KEYS if all(key in rows[0] for rows in (rows_a, rows_b) if rows))
+        return [*lines, *rows(rows_a, rows_b, keys)], wrong_a + wrong_b
+    if kind in ("model", "weights"):
+        found, wrong = models(a, b)
+        return lines + found, wrong
+    if kind in ("table", "training", "metrics"):
+        rows_a, rows_b = (_metrics(path) if kind == "metrics" else _csv(path) for path in (a, b))
+        keys = tuple(key for key in CSV_KEYS if rows_a and rows_b and key in rows_a[0] and key in rows_b[0])
+        return [*lines, *rows(rows_a, rows_b, keys)], wrong
+    return [*lines, "", f"their contents differ ({a.stat().st_size:,} and {b.stat().st_size:,} bytes)"], wrong
+
+
+def _table(path: Path) -> tuple[list[dict], list[str]]:
+    table, damaged = samples.load(path)
+    return table.to_pylist(), [f"{path}: {line}" for line in damaged]
+
+
+def _csv(path: Path) -> list[dict]:
+    return documents.read_table(path).to_dict("records")
+
+
+def _metrics(path: Path) -> list[dict]:
+    content = artifacts.part(documents.read_json(path), "metrics")
+    return [{"metric": name, **cells} for name, cells in content.items() if isinstance(cells, dict)]
+
+
+def made_differently(a: Path, b: Path) -> list[str]:
+    """Where the metadata of two artifacts differ: stage, flags, code, inputs, versions, counts."""
+    left, right = artifacts.made_by(a), artifacts.made_by(b)
+    if not left.get("stage") or not right.get("stage"):
+        says = [label for label, content in (("A", left), ("B", right)) if content.get("stage")]
+        return [f"only {says[0]} says what made it" if says else "neither says what made it"]
+    lines = []
+    for name in sorted((left.keys() | right.keys()) - {"inputs", "metrics", "files", "path"}):
+        lines += _differences(name, left.get(name), right.get(name))
+    (shas_a, paths_a), (shas_b, paths_b) = (_inputs(content) for content in (left, right))
+    for name in sorted(name for name in shas_a.keys() | shas_b.keys() if shas_a.get(name) != shas_b.get(name)):
+        lines.append(f"  input {name}: {paths_a.get(name, 'not read')} → {paths_b.get(name, 'not read')}")
+    return ["made with the same flags, code and inputs"] if not lines else ["made differently (A → B):", *lines]
+
+
+def _differences(name: str, a, b) -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key) and not key.endswith("output"))
+        if name == "code":
+            return [f"  code of {key}" for key in keys]
+        return [f"  {name} {key}: {_shown(a.get(key))} → {_shown(b.get(key))}" for key in keys]
+    return [] if a == b else [f"  {name}: {_shown(a)} → {_shown(b)}"]
+
+
+def _shown(value) -> str:
+    return "none" if value is None else terminal.one_line(str(value), 200)
+
+
+def _inputs(content: dict) -> tuple[dict[str, list[str]], dict[str, str]]:
+    shas: dict[str, list[str]] = {}
+    paths: dict[str, str] = {}
+    for name, path, sha256 in artifacts.inputs(content):
+        shas.setdefault(name, []).append(sha256)
+        paths[name] = f"{paths[name]}, {path}" if name in paths else f"{path} ({sha256[:8]})"
+    return shas, paths
+
+
+def rows(a: list[dict], b: list[dict], keys: tuple[str, ...]) -> list[str]:
+    """The comparison of two tables' rows: counts, counts per column, the largest changes, examples."""
+    found = compare(a, b, keys)
+    pairs = found.differing
+    lines = ["", f"rows by {', '.join(keys) or 'their contents'}: {len(a):,} in A, {len(b):,} in B"]
+    only = f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B"
+    lines.append(f"  {found.equal:,} equal, {len(pairs):,} differing, {only}")
+    counts = Counter(name for _, left, right in pairs for name in differing(left, right))
+    if counts:
+        lines += ["", *terminal.aligned([["column", "rows that differ"], *([n, f"{c:,}"] for n, c in counts.items())])]
+    lines += _largest_changes(pairs, keys)
+    # a text that differs says more than a number that does
+    pairs = sorted(pairs, key=lambda pair: not set(TEXTS) & set(differing(*pair[1:])))
+    for key, left, right in pairs[:EXAMPLES]:
+        lines += ["", f"example {_key(keys, key)}", *_example(left, right)]
+    for label, only in (("A", found.only_a), ("B", found.only_b)):
+        if only:
+            lines += ["", f"only in {label}: " + "; ".join(_key(keys, key) for key in only[:EXAMPLES])]
+    return lines
+
+
+def _key(keys: tuple[str, ...], key: tuple) -> str:
+    return terminal.one_line(" ".join(f"{name} {value}" for name, value in zip(keys, key, strict=True)), 200)
+
+
+def _largest_changes(pairs: list[tuple[tuple, dict, dict]], keys: tuple[str, ...]) -> list[str]:
+    table = [["largest change of", "A", "B", "B - A", "row"]]
+    for name in CHANGES:
+        changes = [(abs(d), key, a, b) for key, a, b in pairs if (d := change(name, a, b))]
+        if changes:
+            _, key, a, b = max(changes, key=lambda found: found[0])
+            values = [_margin(row) if name == "margin" and name not in row else row[name] for row in (a, b)]
+            table.append([name, *map(terminal.number, (*values, values[1] - values[0])), _key(keys, key)])
+    return ["", *terminal.aligned(table)] if len(table) > 1 else []
+
+
+def _example(a: dict, b: dict) -> list[str]:
+    lines = []
+    for name in differing(a, b):
+        values = a.get(name), b.get(name)
+        if not any(isinstance(value, str) for value in values):
+            lines.append(f"  {name}: {' → '.join(map(_short, values))}")
+            continue
+        for label, value in zip("AB", values, strict=True):
+            lines += [f"  {name} in {label}", *terminal.quoted("nothing" if value is None else str(value), 300)]
+    return lines
+
+
+def _short(value) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return terminal.number(value) if number else terminal.one_line(str(value))
+
+
+def models(a: Path, b: Path) -> tuple[list[str], list[str]]:
+    """Which files and tensors differ, and by how much at most."""
+    (left, wrong_a), (right, wrong_b) = weights.tensors(a), weights.tensors(b)
+    lines = _files(a, b) if a.is_dir() else []
+    gaps = {name: weights.difference(left[name], right[name]) for name in left if name in right}
+    far = {name: gap for name, gap in gaps.items() if gap != 0}
+    lines += ["", f"tensors: {len(gaps) - len(far):,} equal, {len(far):,} differing"]
+    for label, names in (("A", left.keys() - right.keys()), ("B", right.keys() - left.keys())):
+        lines += [f"  only in {label}: {name}" for name in sorted(names)]
+    words = [[name, gap] for name, gap in far.items() if isinstance(gap, str)]
+    ranked = sorted(((name, gap) for name, gap in far.items() if isinstance(gap, float)), key=lambda found: -found[1])
+    shown = words + [[name, f"{gap:.3g}"] for name, gap in ranked[:20]]
+    if shown:
+        lines += terminal.aligned([["tensor", "largest absolute difference"], *shown])
+    return lines + (
+        [f"  and {len(ranked) - 20:,} more that differ less"] if len(ranked) > 20 else []
+    ), wrong_a + wrong_b
+
+
+def _files(a: Path, b: Path) -> list[str]:
+    left, right = provenance.contents(a), provenance.contents(b)
+    lines = ["", f"files: {sum(left[name] == right.get(name) for name in left):,} equal"]
+    for name in sorted(left.keys() | right.keys()):
+        if left.get(name) != right.get(name):
+            lines.append(
+                f"  {name} " + ("differs" if name in left and name in right else f"only in {'AB'[name in right]}")
+            )
+    return lines

@@ -1,0 +1,182 @@
+"""A Parquet table as lines of text: schema, distributions, a few rows drawn at random, and the most extreme ones."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from preference import records
+from preference.inspection import artifacts, terminal
+from preference.stage import InputError
+
+EXTREMES = {  # column: what its highest and its lowest row are called; None where that end says nothing
+    "reward": ("highest reward", "lowest reward"),
+    "gold_reward": ("highest gold reward", "lowest gold reward"),
+    "margin": ("largest margin", "smallest margin"),
+    "kl": ("farthest from the reference", None),
+}
+LENGTHS = ("num_tokens", "chosen_tokens", "chosen_characters", "response_characters", "prompt_characters")
+TEXTS = ("prompt", "response", "chosen", "rejected")
+
+
+def load(path: Path) -> tuple[pa.Table, list[str]]:
+    """Every column that can be read, and what is damaged, a line each.
+
+    Raises:
+        InputError: nothing can be read: the footer, which says where the columns are, is gone.
+    """
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: {_damage(path, error)}{artifacts.remake(path)}") from None
+    columns, damaged = {}, []
+    for field in file.schema_arrow:
+        try:
+            columns[field.name] = file.read(columns=[field.name]).column(0)
+        except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+            damaged.append(f"column '{field.name}' is damaged: {terminal.one_line(str(error), 90)}")
+    return pa.table(columns), damaged
+
+
+def _damage(path: Path, error: Exception) -> str:
+    """What is wrong with a file that does not open, in the user's words where the bytes tell."""
+    with path.open("rb") as file:
+        begins = file.read(4)
+        file.seek(max(0, path.stat().st_size - 4))
+        ends = file.read(4)
+    if not begins:
+        return "damaged: the file is empty"
+    if begins != b"PAR1":
+        return "not Parquet: it does not begin as a Parquet file does"
+    if ends != b"PAR1":
+        return f"damaged: cut off after {path.stat().st_size:,} bytes, so the footer with schema and counts is gone"
+    return f"damaged: its footer cannot be read ({terminal.one_line(str(error), 80)})"
+
+
+def check(table: pa.Table, kind: str, damaged: list[str]) -> list[str]:
+    """How a table departs from the schema of its kind: columns missing, of another type, with forbidden values."""
+    found = list(damaged)
+    for field in records.SCHEMAS.get(kind, ()):
+        if field.name not in table.schema.names:
+            if not any(f"'{field.name}'" in line for line in damaged):
+                found.append(f"has no column '{field.name}'")
+            continue
+        column = table.column(field.name)
+        if column.type != field.type:
+            found.append(f"column '{field.name}' is {column.type}, not {field.type}")
+        elif not field.nullable and column.null_count:
+            found.append(f"column '{field.name}' has {terminal.counted(column.null_count, 'empty value')}")
+        elif pa.types.is_floating(field.type) and (odd := _not_finite(column)):
+            found.append(f"column '{field.name}' is NaN or infinite in {terminal.counted(odd, 'row')}")
+    return found + (["has no rows"] if table.num_rows == 0 and not damaged else [])
+
+
+def _not_finite(column: pa.ChunkedArray) -> int:
+    return len(column) - column.null_count - (pc.sum(pc.is_finite(column)).as_py() or 0)
+
+
+def schema(table: pa.Table) -> list[str]:
+    """Columns, their types, and how many of their values are empty."""
+    rows = [["column", "type", "empty"]]
+    rows += [[field.name, str(field.type), f"{table.column(field.name).null_count:,}"] for field in table.schema]
+    return [f"{table.num_rows:,} rows, {terminal.counted(len(table.schema), 'column')}", *terminal.aligned(rows)]
+
+
+def measures(table: pa.Table) -> dict[str, np.ndarray]:
+    """What can be counted of each row: numeric columns, the margin of pairs, and how long each text is.
+
+    A text is counted in tokens (with EOS, as sampled) where the table has them, else in characters, as the name says.
+    """
+    found = {}
+    for field in table.schema:
+        if pa.types.is_floating(field.type) or (pa.types.is_integer(field.type) and field.name != "sample_id"):
+            found[field.name] = _floats(table.column(field.name))
+    if {"chosen_reward", "rejected_reward"} <= found.keys():
+        found["margin"] = found["chosen_reward"] - found["rejected_reward"]
+    for name in TEXTS:
+        tokens = f"{name}_tokens"
+        if tokens in table.schema.names and table.column(tokens).null_count < table.num_rows:
+            found[tokens] = _floats(pc.list_value_length(table.column(tokens)))
+        elif name in table.schema.names and "num_tokens" not in found:
+            found[f"{name}_characters"] = _floats(pc.utf8_length(table.column(name)))
+    return found
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.float64()).to_numpy()
+
+
+def distributions(table: pa.Table) -> list[str]:
+    """A histogram per measure, and the shares of each finish reason."""
+    lines = []
+    for name, values in measures(table).items():
+        if np.isfinite(values).any():
+            lines += ["", *terminal.histogram(name, values)]
+    for name in table.schema.names:
+        if name.endswith("finish_reason"):
+            lines += ["", *_shares(name, table.column(name))]
+    return lines
+
+
+def _shares(name: str, column: pa.ChunkedArray) -> list[str]:
+    counts = {str(pair["values"]): pair["counts"] for pair in column.value_counts().to_pylist()}
+    rows = [
+        [value, f"{count:,}", f"{100 * count / len(column):.1f} %", "█" * round(40 * count / len(column))]
+        for value, count in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+    return [f"{name}   n {len(column):,}", *terminal.aligned([["value", "rows", "share", ""], *rows])]
+
+
+def drawn(count: int, total: int, seed: int) -> list[int]:
+    """Indices of rows drawn at random, in file order."""
+    return sorted(random.Random(seed).sample(range(total), min(count, total)))
+
+
+def extremes(table: pa.Table) -> dict[int, list[str]]:
+    """Row index -> what it is the most extreme of; of several rows alike, the first."""
+    found: dict[int, list[str]] = {}
+    known = {name: values for name, values in measures(table).items() if np.isfinite(values).any()}
+    for name, (highest, lowest) in EXTREMES.items():
+        if name in known and highest:
+            found.setdefault(int(np.nanargmax(known[name])), []).append(highest)
+        if name in known and lowest:
+            found.setdefault(int(np.nanargmin(known[name])), []).append(lowest)
+    if length := next((name for name in LENGTHS if name in known), None):
+        longest = "longest" + ("" if length == "num_tokens" else f" {length.split('_')[0]}")
+        found.setdefault(int(np.nanargmax(known[length])), []).append(longest)
+    return found
+
+
+def rows(table: pa.Table, titles: dict[int, str], most: int) -> list[str]:
+    """Rows in full: their numbers on one line, then each text behind a bar, at most `most` characters of it."""
+    lines = []
+    values = measures(table)
+    for index, title in titles.items():
+        row = table.slice(index, 1).to_pylist()[0]
+        facts = [title, f"row {index:,}"] + [f"{key} {row[key]}" for key in ("prompt_id", "sample_id") if key in row]
+        facts += [
+            f"{name} {terminal.number(values[name][index])}" for name in values if np.isfinite(values[name][index])
+        ]
+        facts += [f"{name} {row[name]}" for name in row if name.endswith("finish_reason") and row[name] is not None]
+        lines += ["", terminal.one_line(" · ".join(facts), 1000)]
+        for name in TEXTS:
+            if row.get(name) is not None:
+                lines += [f"  {name}", *terminal.quoted(row[name], most)]
+    return lines
+
+
+def portrait(path: Path, kind: str, num_rows: int, seed: int, most: int) -> tuple[list[str], list[str]]:
+    """Everything that is shown of a table, and what is wrong with it."""
+    table, damaged = load(path)
+    wrong = check(table, kind, damaged)
+    lines = [*[f"  {line}" for line in wrong], *schema(table)]
+    if table.num_rows == 0:
+        return lines, wrong
+    titles = {index: "at random" for index in drawn(num_rows, table.num_rows, seed)}
+    lines += distributions(table) + rows(table, titles, most)
+    if num_rows:
+        lines += rows(table, {index: ", ".join(names) for index, names in extremes(table).items()}, most)
+    return lines, wrong

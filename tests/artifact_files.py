@@ -1,0 +1,90 @@
+"""Artifacts on disk for the tests that look into them: a small chain of stages with true digests and fingerprints."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from preference import provenance, records
+from preference.artifacts import write_json
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[31m </script><script>document.title='pwned'</script> \u202e end"
+TEXTS = ["short", "a longer answer", HOSTILE, "the longest answer of all of them, by far"]
+
+
+def rewards(changed: dict | None = None) -> list[dict]:
+    """Two samples to each of two prompts, with rewards 0, 1, 2, 3 and 1, 2, 3, 4 tokens."""
+    rows = []
+    for i, text in enumerate(TEXTS):
+        prompt = f"prompt {i // 2} \x1b[2J"
+        row = {"prompt_id": records.prompt_id(prompt), "sample_id": i % 2, "prompt": prompt, "response": text}
+        row |= {"response_ids": list(range(i + 2)), "finish_reason": "length" if i == 3 else "stop"}
+        rows.append(
+            {**row, "num_tokens": i + 1, "reward": float(i), "gold_reward": -float(i), **(changed or {}).get(i, {})}
+        )
+    return rows
+
+
+def pairs() -> list[dict]:
+    rows = rewards()
+    return [
+        {
+            "prompt_id": low["prompt_id"],
+            "prompt": low["prompt"],
+            "chosen": high["response"],
+            "rejected": low["response"],
+            "chosen_reward": high["reward"],
+            "rejected_reward": low["reward"],
+            "chosen_finish_reason": high["finish_reason"],
+            "rejected_finish_reason": low["finish_reason"],
+            "chosen_tokens": high["response_ids"],
+            "rejected_tokens": None,
+        }
+        for low, high in (rows[:2], rows[2:])
+    ]
+
+
+def made_by(stage: str, inputs: dict | None = None, **facts) -> dict:
+    """Metadata as a stage writes them."""
+    read = {name: {"path": str(path), "sha256": provenance.digest(path)} for name, path in (inputs or {}).items()}
+    code = provenance.fingerprint(f"{stage}.py")
+    return {"stage": stage, "flags": {"seed": 1}, "code": code, "inputs": read, "versions": {"numpy": "2"}, **facts}
+
+
+def write_rows(path: Path, kind: str, rows: list[dict], *given, **facts) -> Path:
+    records.write(path, kind, rows, made_by(*given, **facts))
+    return path
+
+
+def write_model(folder: Path, weight=1.0, inputs: dict | None = None, stage: str = "train_sft") -> Path:
+    """A folder with two tensors, a tokenizer of three entries and a manifest."""
+    folder.mkdir(parents=True)
+    tensors = {"a.weight": np.full((4, 3), weight, np.float32), "b.bias": np.zeros(5, np.float16)}
+    save_file(tensors, folder / "model.safetensors")
+    config = {"architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "hidden_size": 32, "dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer = {"model": {"vocab": {"a": 0, "b": 1}}, "added_tokens": [{"id": 2, "content": "<|endoftext|>"}]}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>", "pad_token": None}))
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    manifest = {"kind": "model", **made_by(stage, inputs), "files": provenance.contents(folder)}
+    write_json(folder.with_name(folder.name + ".manifest.json"), manifest)
+    return folder
+
+
+def chain(folder: Path) -> dict[str, Path]:
+    """data -> policy -> responses -> rewards -> pairs, and the prompts that two of them read."""
+    sft = [{"prompt_id": row["prompt_id"], "prompt": row["prompt"], "response": "yes"} for row in rewards()[::2]]
+    bare = [{key: row[key] for key in row if "reward" not in key} for row in rewards()]
+    made = {"sft": write_rows(folder / "data" / "sft.parquet", "sft", sft, "prepare_task")}
+    prompts = [{key: row[key] for key in ("prompt_id", "prompt")} for row in sft]
+    made["prompts"] = write_rows(folder / "data" / "prompts.parquet", "prompts", prompts, "prepare_task")
+    made["policy"] = write_model(folder / "sft" / "policy", inputs={"data": made["sft"], "prompts": made["prompts"]})
+    read = {"policy": made["policy"], "prompts": made["prompts"]}
+    made["responses"] = write_rows(folder / "responses.parquet", "responses", bare, "generate_responses", read)
+    read = {"responses": made["responses"]}
+    made["rewards"] = write_rows(folder / "rewards.parquet", "rewards", rewards(), "score_responses", read)
+    read, facts = {"rewards": made["rewards"]}, {"rows_in": 4, "rows_out": 2, "dropped": {"ties": 3}}
+    made["pairs"] = write_rows(folder / "pairs.parquet", "pairs", pairs(), "construct_pairs", read, **facts)
+    return made

@@ -1,0 +1,227 @@
+"""The page in a real browser: a policy that writes attacks changes nothing in it, and 10,000 rows stay few in it."""
+
+import random
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+import generate_responses
+import initialize_model
+import inspect_artifact
+import train_sft
+from preference import records
+
+pytestmark = pytest.mark.browser
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PAYLOADS = {
+    "script": """<script>document.title='pwned'</script><img src=x onerror="document.title='pwned'">""",
+    "break out": """</script><script>document.title='pwned'</script>""",
+    "comment": """<!--<script>--><svg onload=document.title='pwned'>""",
+    "link": """<a href="javascript:document.title='pwned'">x</a>{{7*7}}${7*7}""",
+    "escape": "\x1b]0;pwned\x07\x1b[31m \u202e&lt;b&gt; \\u003cb\\u003e",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def chromium():
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    assert found, "Chromium is not installed: apt-get install chromium"
+    return found
+
+
+class Page(HTMLParser):
+    """A page's elements, the text of each article, of what is marked as different, and of the elements with an id."""
+
+    def __init__(self, dom: str):
+        super().__init__()
+        self.elements, self.attributes, self.articles, self.ids, self.open = [], [], [], {}, []
+        self.marked = {"ins": [], "del": []}
+        self.feed(dom)
+        self.count, self.timings = self.ids.get("count", ""), self.ids.get("timings", "")
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.elements.append(tag)
+        self.attributes += attrs
+        if tag == "article":
+            self.articles.append("")
+        if tag not in ("meta", "link", "img", "input", "br"):
+            self.open.append((tag, attrs.get("id")))
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, text):
+        tags = [tag for tag, _ in self.open]
+        if "article" in tags:
+            self.articles[-1] += text
+        if tags and tags[-1] in self.marked:
+            self.marked[tags[-1]].append(text)
+        for tag, name in self.open:
+            self.ids[name or tag] = self.ids.get(name or tag, "") + text
+
+
+def browse(chromium: str, page: Path, /, **state) -> Page:
+    """The page as it is after its script has run."""
+    address = page.resolve().as_uri() + ("#" + urlencode(state) if state else "")
+    profile = page.with_suffix(".profile")
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    command += ["--dump-dom", "--virtual-time-budget=5000", address]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    return Page(ended.stdout)
+
+
+def make_page(table: Path) -> Path:
+    page = table.with_suffix(".html")
+    inspect_artifact.main(inspect_artifact.Flags(str(table), html=str(page)))
+    return page
+
+
+# ---- a policy that attacks
+
+
+@pytest.fixture(scope="module")
+def attacks(tmp_path_factory) -> list[dict]:
+    """What a policy really answers, after it was trained until it answers each prompt with an attack."""
+    folder = tmp_path_factory.mktemp("attacks")
+    rows = [{"prompt_id": records.prompt_id(p), "prompt": p, "response": text} for p, text in PAYLOADS.items()]
+    records.write(folder / "sft.parquet", "sft", rows, {"stage": "prepare_task"})
+    records.write(folder / "prompts.parquet", "prompts", [{k: r[k] for k in ("prompt_id", "prompt")} for r in rows], {})
+    base, policy, data = str(folder / "base"), str(folder / "policy"), str(folder / "sft.parquet")
+    shape = {"vocab_size": 500, "hidden_size": 64, "num_layers": 2, "num_heads": 2, "context_length": 128}
+    initialize_model.main(initialize_model.Flags(data=data, output=base, seed=0, **shape))
+    training = {
+        "learning_rate": 5e-3,
+        "epochs": 80,
+        "batch_size": 5,
+        "micro_batch_size": 5,
+        "max_length": 128,
+        "seed": 0,
+    }
+    files = {"data": data, "base_model": base, "output": policy, "log_output": str(folder / "training.csv")}
+    train_sft.main(train_sft.Flags(**files, **training))
+    sampling = {"samples_per_prompt": 1, "temperature": 0.0, "top_p": 1.0, "max_new_tokens": 100, "seed": 0}
+    files = {"policy": policy, "prompts": str(folder / "prompts.parquet"), "output": str(folder / "responses.parquet")}
+    generate_responses.main(generate_responses.Flags(**files, engine="transformers", round=1, **sampling))
+    found = records.read(folder / "responses.parquet", "responses")
+    assert [row["response"] for row in found] == list(PAYLOADS.values()), "the policy has learnt its attacks"
+    return found, folder / "responses.parquet"
+
+
+def check_harmless(page: Page, name: str) -> None:
+    assert page.ids["title"] == name, "the title is untouched"
+    assert not {"img", "svg"} & set(page.elements) and page.elements.count("script") == 2
+    assert not [attribute for attribute in page.attributes if attribute.startswith("on")]
+
+
+def signs(text: str) -> str:
+    """The text as the page shows it."""
+    return text.replace("\x1b", "ESC").replace("\x07", "BEL").replace("\u202e", "U+202E")
+
+
+def test_attacks_of_a_policy_are_text_in_the_page_of_its_responses(chromium, attacks):
+    page = browse(chromium, make_page(attacks[1]))
+    check_harmless(page, "responses.parquet")
+    for text, article in zip(PAYLOADS.values(), page.articles, strict=True):
+        assert signs(text) in article
+
+
+def test_attacks_are_text_in_pairs_too_where_their_differences_are_marked(chromium, attacks, tmp_path):
+    responses = [row["response"] for row in attacks[0]]
+    rows = [
+        {"prompt_id": str(i), "prompt": chosen, "chosen": chosen, "rejected": rejected}
+        for i, (chosen, rejected) in enumerate(zip(responses, responses[1:] + responses[:1], strict=True))
+    ]
+    records.write(tmp_path / "pairs.parquet", "pairs", rows, {"stage": responses[0], "flags": {"x": responses[1]}})
+    for state in ({}, {"q": "<script>"}, {"q": responses[0], "sort": responses[1], "by": responses[2]}):
+        page = browse(chromium, make_page(tmp_path / "pairs.parquet"), **state)
+        check_harmless(page, "pairs.parquet")
+        assert ("mark" in page.elements) == ("q" in state) and "ins" in page.elements and "del" in page.elements
+        assert all(any(signs(text) in article for article in page.articles) for text in responses[:2])
+
+
+def test_even_a_script_that_did_get_into_the_page_would_not_run(chromium, attacks):
+    page = make_page(attacks[1])
+    broken = page.read_text().replace('<main id="rows">', PAYLOADS["script"] + '<main id="rows">')
+    page.write_text(broken)
+    found = browse(chromium, page)
+    assert "img" in found.elements and found.elements.count("script") == 3
+    assert found.ids["title"] == "responses.parquet" and found.articles
+
+
+# ---- many rows
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> tuple[list[dict], Path]:
+    """10,000 pairs of about 150 words, a few of which hold a word to search for."""
+    rng, rows = random.Random(0), []
+    words = [f"{a}{b}" for a in ("ba", "de", "lo", "mi", "su") for b in ("ran", "tel", "vis", "kon", "zum", "pad")]
+    for i in range(10_000):
+        chosen = rng.choices(words, k=rng.randint(50, 250))
+        rejected = [rng.choice(words) if rng.random() < 0.2 else word for word in chosen]
+        if i % 97 == 5:
+            chosen[3] = "Needle"
+        row = {
+            "prompt_id": f"{i:016x}",
+            "prompt": f"prompt {i}",
+            "chosen": " ".join(chosen),
+            "rejected": " ".join(rejected),
+        }
+        row |= {"chosen_reward": rng.gauss(1, 1), "rejected_reward": rng.gauss(0, 1) if i % 10 else None}
+        reasons = {f"{side}_finish_reason": rng.choice(records.FINISH_REASONS) for side in ("chosen", "rejected")}
+        rows.append(row | reasons | {"chosen_tokens": None, "rejected_tokens": None})
+    table = tmp_path_factory.mktemp("many") / "pairs.parquet"
+    records.write(table, "pairs", rows, {"stage": "construct_pairs"})
+    return rows, make_page(table)
+
+
+def margin(row: dict) -> float | None:
+    return None if row["rejected_reward"] is None else row["chosen_reward"] - row["rejected_reward"]
+
+
+STATES = {
+    "as they are": ({}, lambda row: True, None, False),
+    "the third page": ({"page": 3}, lambda row: True, None, False),
+    "a search": ({"q": "needle"}, lambda row: "Needle" in row["chosen"], None, False),
+    "an id": ({"q": "00000000000003e8"}, lambda row: row["prompt_id"] == "00000000000003e8", None, False),
+    "largest margins": ({"sort": "margin", "order": "down"}, lambda row: True, margin, True),
+    "smallest reward": ({"sort": "chosen_reward"}, lambda row: True, lambda row: row["chosen_reward"], False),
+    "cut and in a range": (
+        {"chosen_finish_reason": "length", "by": "margin", "min": "-0.5", "max": "0.5", "sort": "margin"},
+        lambda row: row["chosen_finish_reason"] == "length" and margin(row) is not None and abs(margin(row)) <= 0.5,
+        margin,
+        False,
+    ),
+    "nothing": ({"q": "in no row"}, lambda row: False, None, False),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_search_sort_and_filter_follow_the_fragment_and_few_rows_are_in_the_page(chromium, many, capsys, name):
+    rows, path = many
+    state, wanted, key, down = STATES[name]
+    found = [row for row in rows if wanted(row)]
+    if key:
+        known = [row for row in found if key(row) is not None]
+        found = sorted(known, key=key, reverse=down) + [row for row in found if key(row) is None]
+    page = browse(chromium, path, **state)
+    first = 25 * (state.get("page", 1) - 1)
+    expected = [row["prompt_id"] for row in found[first : first + 25]]
+    assert [article[:16] for article in page.articles] == expected
+    assert f"{len(found):,} rows" in page.count and len(page.articles) <= 25 and len(page.elements) < 6000
+    with capsys.disabled():
+        print(f"\n  {name}: {page.timings}")
+
+
+def test_the_differences_of_a_pair_are_marked_and_the_rest_is_not(chromium, tmp_path):
+    row = {"prompt_id": "a", "prompt": "p", "chosen": "the quick brown fox", "rejected": "the slow brown dog"}
+    records.write(tmp_path / "pairs.parquet", "pairs", [row], {})
+    page = browse(chromium, make_page(tmp_path / "pairs.parquet"))
+    assert page.marked == {"ins": ["quick", "fox"], "del": ["slow", "dog"]}

@@ -1,0 +1,270 @@
+"""Looking inside: every kind of artifact is shown, nothing of a model's text reaches the terminal or the page raw."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib.figure
+import pytest
+from artifact_files import HOSTILE, chain, made_by, pairs, rewards, write_rows
+
+import inspect_artifact
+from preference import provenance, records, stage
+from preference.artifacts import write_json
+from preference.inspection import artifacts
+from preference.stage import InputError
+
+ROOT = Path(__file__).parents[1]
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
+VALUES = {"string": "text \x1b[2J", "int32": 3, "double": 0.5, "list<item: int32>": [1, 2]}
+
+
+def look(capsys, path, *flags) -> str:
+    inspect_artifact.main(stage.parse(inspect_artifact.Flags, [str(path), *map(str, flags)]))
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return chain(tmp_path)
+
+
+@pytest.mark.parametrize("kind", records.SCHEMAS)
+def test_every_kind_of_table_is_shown(tmp_path, capsys, kind):
+    rows = [{field.name: VALUES[str(field.type)] for field in records.SCHEMAS[kind]} for _ in range(7)]
+    records.write(
+        tmp_path / "any.parquet", kind, rows, made_by("prepare_task", rows_in=9, rows_out=7, dropped={"ties": 2})
+    )
+    shown = look(capsys, tmp_path / "any.parquet")
+    assert f"any.parquet: {kind}, made by prepare_task" in shown and artifacts.HOLDS[kind] in shown
+    assert (
+        "9 rows in, 7 rows out, dropped: 2 ties" in shown and f"7 rows, {len(records.SCHEMAS[kind])} columns" in shown
+    )
+    assert shown.count("at random") == 3 and "│ text ␛[2J" in shown and not RAW.search(shown)
+
+
+def test_a_table_without_metadata_is_known_by_its_columns(made, capsys):
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(made["pairs"]).replace_schema_metadata(None)
+    pq.write_table(table, "other.parquet")
+    assert "other.parquet: pairs, nothing says what made it" in look(capsys, "other.parquet")
+    pq.write_table(table.select(["chosen_reward"]), "foreign.parquet")
+    assert "chosen_reward   n 2 · mean 2" in look(capsys, "foreign.parquet")
+
+
+def write_others(folder: Path) -> dict[str, str]:
+    """Every artifact that is no table, and what must be said of it."""
+    (folder / "training.csv").write_text("step,loss\n1,2.0\n2,1.0\n")
+    (folder / "metrics.csv").write_text("run,round,mean\ndpo,1,2.0\n")
+    (folder / "pairs.log").write_text("$ python a.py\nok\n$ python a.py --seed 2\n\x1b[31mdone\n")
+    (folder / "pairs.benchmark.tsv").write_text("s\th:m:s\tmax_rss\n9.16\t0:00:09\t463.63\n")
+    (folder / "final.txt").write_text("a line\n")
+    (folder / "report.html").write_text("<title>t \x1b[2J</title><h1>What came out</h1>")
+    (folder / "config.yaml").write_text("a: 1\n")
+    write_json(folder / "evaluation.json", {"stage": "evaluate_policy", "metrics": {"reward": {"mean": 1.5}}})
+    for suffix in ("svg", "png"):
+        matplotlib.figure.Figure(figsize=(3, 2), dpi=100).savefig(folder / f"figure.{suffix}")
+    return {
+        "training.csv": "loss   first 2 · last 1",
+        "metrics.csv": "run: dpo",
+        "pairs.log": "python a.py --seed 2",
+        "pairs.benchmark.tsv": "9.16",
+        "final.txt": "│ a line",
+        "report.html": "h1: What came out",
+        "config.yaml": "│ a: 1",
+        "evaluation.json": "made by evaluate_policy",
+        "figure.svg": "216pt × 144pt",
+        "figure.png": "300 × 200 pixels",
+        "sft/policy": "17 parameters in 2 tensors",
+        "sft/policy.manifest.json": "model by train_sft",
+        "sft/policy/model.safetensors": "a.weight",
+    }
+
+
+def test_every_other_artifact_is_shown_and_nothing_is_written(made, capsys, tmp_path):
+    wanted = write_others(tmp_path)
+    before = provenance.contents(tmp_path)
+    for name, said in wanted.items():
+        shown = look(capsys, name)
+        assert said in shown and shown.startswith(f"{name}: ") and not RAW.search(shown)
+    look(capsys, made["pairs"], "--lineage"), look(capsys, "metrics.csv", "--diff", "metrics.csv")
+    assert provenance.contents(tmp_path) == before
+
+
+def test_counts_and_distributions_are_those_of_the_rows(made, capsys):
+    shown = look(capsys, made["rewards"])
+    assert "reward   n 4 · mean 1.5 · median 1.5 · 5 % 0.15 · 95 % 2.85" in shown
+    assert "num_tokens   n 4 · mean 2.5" in shown
+    assert "highest reward, lowest gold reward, longest · row 3" in shown
+    assert "margin   n 2 · mean 1 " in look(capsys, made["pairs"])
+    assert "2 rows out, dropped: 3 ties" in look(capsys, made["pairs"])
+
+
+def test_rows_can_be_chosen_and_cut(made, capsys):
+    assert "at random" not in look(capsys, made["rewards"], "--num_rows", 0)
+    assert "characters more" in look(capsys, made["rewards"], "--max_characters", 4)
+
+
+def test_nothing_of_a_models_text_reaches_the_terminal_raw(made, capsys):
+    shown = look(capsys, made["rewards"], "--num_rows", 9) + look(capsys, made["pairs"], "--num_rows", 9)
+    write_rows(Path("b.parquet"), "rewards", rewards({2: {"response": HOSTILE + "!"}}), "score_responses")
+    shown += look(capsys, made["rewards"], "--diff", "b.parquet")
+    assert not RAW.search(shown) and shown.count("␛]0;pwned␇␛[31m") >= 4 and "⟨U+202E⟩" in shown
+
+
+def test_lineage_ends_in_a_verdict(made, capsys):
+    assert look(capsys, made["pairs"], "--lineage").splitlines()[-1] == "6 artifacts: nothing has changed since"
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made, capsys):
+    damaged(made["policy"] / "model.safetensors")
+    with pytest.raises(InputError, match="model.safetensors: damaged"):
+        look(capsys, made["policy"])
+    shown = capsys.readouterr().out
+    assert "GPTNeoXForCausalLM" in shown and "model.safetensors has changed since the manifest was written" in shown
+    damaged(made["rewards"])
+    with pytest.raises(InputError, match="rewards.parquet: damaged: cut off after"):
+        look(capsys, made["rewards"])
+    assert "rewards.parquet: rewards, nothing says what made it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["none.parquet"], "none.parquet: no such file or folder"),
+        (["data"], "data: a folder, but not a model"),
+        (["unknown.xyz"], "of no kind that can be shown"),
+        (["pairs.parquet", "--diff", "none"], "none: no such file"),
+        (["pairs.parquet", "--diff", "rewards.parquet"], "only artifacts of one kind"),
+        (["pairs.parquet", "--lineage", "--html", "a.html"], "give at most one"),
+        (["pairs.parquet", "--html", "rewards.parquet"], "a name that ends in .html"),
+        (["sft/policy", "--html", "a.html"], "not of model"),
+        (["pairs.parquet", "--num_rows", "-1"], "at least 0"),
+        (["none\x1b[2J"], r"none␛\[2J: no such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(made, capsys, flags, said):
+    Path("unknown.xyz").write_text("")
+    with pytest.raises(InputError, match=said) as stopped:
+        look(capsys, *flags)
+    assert "\n" not in str(stopped.value) and not RAW.search(str(stopped.value))
+
+
+def test_as_it_is_typed_it_starts_fast_and_survives_a_closed_pipe(made):
+    script = shlex.quote(str(ROOT / "scripts" / "inspect_artifact.py"))
+    command = f"{sys.executable} {script} pairs.parquet | head -1"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert ended.stderr == "" and ended.stdout.startswith("$ ")
+
+
+def test_no_stage_depends_on_the_inspection():
+    scripts = {path.name for path in (ROOT / "scripts").glob("*.py")} - {"inspect_artifact.py"}
+    assert not [s for s in scripts if any("inspection/" in file for file in provenance.fingerprint(s))]
+
+
+def test_readmes_commands_work(made, capsys, tmp_path):
+    section = (ROOT / "README.md").read_text().split("## Look inside")[1].split("\n## ")[0]
+    typed = [shlex.split(line, comments=True) for line in section.splitlines() if line.startswith("python scripts/")]
+    assert len(typed) >= 4
+    for words in typed:
+        path = Path(words[2])
+        chain(tmp_path / path.parent) if not path.parent.exists() else None
+        if "--diff" in words:
+            other = Path(words[words.index("--diff") + 1])
+            chain(tmp_path / other.parent) if not other.parent.exists() else None
+        assert look(capsys, *words[2:])
+
+
+# ---- the page, without a browser
+
+
+class Elements(HTMLParser):
+    """Tags in order, and the text of each script and style."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags, self.texts, self.policy = [], {}, ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.current = f"{tag} {attrs.get('type', '')}".strip()
+        if attrs.get("http-equiv") == "Content-Security-Policy":
+            self.policy = attrs["content"]
+
+    def handle_data(self, text):
+        if self.tags[-1:] and self.tags[-1] in ("script", "style"):
+            self.texts.setdefault(self.current, "")
+            self.texts[self.current] += text
+
+    def handle_endtag(self, tag):
+        self.tags.append("/" + tag)
+
+
+@pytest.fixture
+def page(made, capsys) -> str:
+    look(capsys, made["pairs"], "--html", "page.html")
+    return Path("page.html").read_text()
+
+
+def test_the_page_holds_no_markup_of_the_data(page):
+    elements = Elements(page)
+    assert elements.tags.count("script") == 2 and "img" not in elements.tags
+    assert "<script>document" not in page and "\\u003cscript\\u003edocument" in page
+    assert "<" not in elements.texts["script application/json"]
+
+
+def test_the_pages_data_are_the_rows(page):
+    data = json.loads(Elements(page).texts["script application/json"])
+    assert data["columns"]["chosen"] == [row["chosen"] for row in pairs()] and data["rows"] == 2
+    assert data["columns"]["margin"] == [1, 1] and "margin" in data["numbers"]
+    assert data["labels"] == ["chosen_finish_reason", "rejected_finish_reason"]
+
+
+def test_the_pages_policy_allows_its_own_script_and_style_and_nothing_else(page):
+    elements = Elements(page)
+    digests = {
+        tag: base64.b64encode(hashlib.sha256(elements.texts[tag].encode()).digest()).decode()
+        for tag in ("script", "style")
+    }
+    assert elements.policy == (
+        f"default-src 'none'; script-src 'sha256-{digests['script']}'; style-src 'sha256-{digests['style']}';"
+        " base-uri 'none'; form-action 'none'"
+    )
+    assert not re.search(r'\b(src|href)="|@import|url\(|https?://', page)
+
+
+def test_the_pages_script_never_makes_markup_from_a_string():
+    script = (ROOT / "scripts" / "preference" / "inspection" / "browser.js").read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|setAttribute", script)
+
+
+def test_equal_tables_give_equal_pages(page, made, capsys):
+    look(capsys, made["pairs"], "--html", "again.html")
+    assert Path("again.html").read_text() == page
+
+
+def test_numbers_that_json_has_not_are_empty_in_the_page(made, capsys):
+    rows = [{**row, "chosen_reward": None} for row in pairs()]
+    records.write("odd.parquet", "pairs", rows, {})
+    look(capsys, "odd.parquet", "--html", "odd.html")
+    data = json.loads(Elements(Path("odd.html").read_text()).texts["script application/json"])
+    assert data["columns"]["margin"] == [None, None] and "margin" not in data["numbers"]
+
+
+def test_flags_are_frozen():
+    assert dataclasses.fields(inspect_artifact.Flags)[0].metadata["form"] == "operand"
