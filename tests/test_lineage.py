@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from artifact_files import chain, made_by, pairs, rewards, write_model, write_rows
@@ -83,9 +84,9 @@ def test_paths_are_relative_to_the_folder_of_the_run_wherever_one_looks_from(tmp
     elsewhere.mkdir()
     run.mkdir()
     monkeypatch.chdir(run)
-    write_rows(run / "results" / "rewards.parquet", "rewards", rewards(), "score_responses")
-    content = made_by("construct_pairs", {"rewards": "results/rewards.parquet"}, path="results/pairs.parquet")
-    records.write(run / "results" / "pairs.parquet", "pairs", pairs(), content)
+    write_rows(Path("results/rewards.parquet"), "rewards", rewards(), "score_responses")
+    content = made_by("construct_pairs", {"rewards": "results/rewards.parquet"})
+    records.write("results/pairs.parquet", "pairs", pairs(), content)
     for folder in (run, run / "results", elsewhere):
         monkeypatch.chdir(folder)
         assert "2 artifacts: nothing has changed" in verdict(run / "results" / "pairs.parquet")
