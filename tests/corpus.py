@@ -36,11 +36,11 @@ CONFIGS = {
     ),
     "key that nothing is like": (
         {"stages.score_responses.zzz": 1},
-        "stages.score_responses.zzz: unknown key; known are batch_size, max_length",
+        "stages.score_responses.zzz: unknown key; known are batch_size, max_length, shard_size",
     ),
     "key that is a number": (
         {("stages", "score_responses", 1): 2},
-        "stages.score_responses.1: unknown key; known are batch_size, max_length",
+        "stages.score_responses.1: unknown key; known are batch_size, max_length, shard_size",
     ),
     "missing key": ({"seeds": DELETE}, "seeds: is missing"),
     "missing algorithm": ({"runs.dpo_on_policy.algorithm": DELETE}, "runs.dpo_on_policy.algorithm: is missing"),

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import miniature
 import pytest
 import snakemake_calls
 import yaml
@@ -51,6 +52,7 @@ def config_text(changes: dict) -> bytes:
 def furnish(folder: Path) -> None:
     """What the configs of the corpus may name: data, and folders that a model could be in."""
     (folder / "good.yaml").write_bytes(config_text({}))
+    miniature.write_data(folder)
     (folder / "data.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
     (folder / "rows.pkl").write_bytes(b"\x80\x04.")
     for name, config, weights in (

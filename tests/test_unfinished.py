@@ -43,6 +43,12 @@ def test_finished_parts_are_not_made_again(tmp_path, finished, capsys):
     assert (f"squares: {3 * finished} of 10 responses were finished before" in said) == (finished > 0)
 
 
+def test_work_that_fails_before_anything_is_finished_leaves_nothing(tmp_path):
+    with pytest.raises(InputError), Shards(str(tmp_path / "x"), {}, 3):
+        raise InputError("the prompts are too long")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_numbers_come_back_to_the_last_bit(tmp_path):
     numbers = [0.1 + 0.2, 1e-300, -7.3e22, 1 / 3]
     for work in (lambda part, progress: part, None):

@@ -34,6 +34,9 @@ class Unfinished:
         return self
 
     def __exit__(self, *_):
+        if self.folder.is_dir() and os.listdir(self.folder) == ["lock"]:  # nothing was finished: no trace of it
+            shutil.rmtree(self.folder)
+            self._leave()
         self._lock.close()
 
     def remove(self) -> None:
@@ -43,6 +46,9 @@ class Unfinished:
             if lock := _locked(other):
                 shutil.rmtree(other)
                 lock.close()
+        self._leave()
+
+    def _leave(self) -> None:
         if not os.listdir(self.root):
             self.root.rmdir()
 
