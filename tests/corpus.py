@@ -620,7 +620,7 @@ MODELS = {
         "the tokenizer's chat_template cannot be rendered: only system messages",
     ),
     "template that reaches out": (
-        "write chat_template.jinja {{ ''.__class__ }}",
+        "write chat_template.jinja {{ ''.__class__.__mro__ }}",
         "the tokenizer's chat_template cannot be rendered: access to attribute '__class__' of 'str' object is unsafe.",
     ),
     "template without the prompt": (
