@@ -36,11 +36,11 @@ CONFIGS = {
     ),
     "key that nothing is like": (
         {"stages.score_responses.zzz": 1},
-        "stages.score_responses.zzz: unknown key; known are batch_size, max_length, shard_size",
+        "stages.score_responses.zzz: unknown key; known are batch_size, shard_size, max_length",
     ),
     "key that is a number": (
         {("stages", "score_responses", 1): 2},
-        "stages.score_responses.1: unknown key; known are batch_size, max_length, shard_size",
+        "stages.score_responses.1: unknown key; known are batch_size, shard_size, max_length",
     ),
     "missing key": ({"seeds": DELETE}, "seeds: is missing"),
     "missing algorithm": ({"runs.dpo_on_policy.algorithm": DELETE}, "runs.dpo_on_policy.algorithm: is missing"),
@@ -747,7 +747,8 @@ FLAGS = {
     "a file for a table": (
         "train_sft",
         {"data": "{here}/policy/config.json"},
-        "{here}/policy/config.json: damaged or not Parquet (…",
+        "{here}/policy/config.json: is damaged, or no stage of this workflow wrote it (it has no seal); "
+        "delete it and run the workflow again",
         1,
     ),
     "a folder to write a table to": (

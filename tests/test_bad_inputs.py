@@ -413,6 +413,7 @@ SECRETS = {"HF_TOKEN": "hf_sentinel", "WANDB_API_KEY": "wandb-sentinel", "AWS_SE
 
 def test_secrets_of_the_environment_reach_no_artifact_log_or_report(tmp_path):
     (tmp_path / "good.yaml").write_bytes(config_text({}))
+    miniature.write_data(tmp_path)
     targets = ["results/miniature/config.yaml", "results/miniature/min_length/seed1/base/model.manifest.json"]
     arguments = [*targets, "--printshellcmds", "--verbose", "--configfile", "good.yaml"]
     code, said = snakemake_calls.call(tmp_path, arguments, SECRETS)
