@@ -59,11 +59,11 @@ class Workflow:
         assert process.returncode != 0, said[-6000:]
         return said
 
-    def plan(self, planner=None) -> set[str]:
+    def plan(self, calls=None) -> set[str]:
         """What would rerun, in the words of the rules' messages: `train_dpo min_length, run, seed 1, round 1`."""
-        if planner is None:
+        if calls is None:
             return jobs(self.call("--dry-run"))
-        status, said = planner.call(self.typed("--dry-run"), self.folder, self.environment())
+        status, said = calls.call(self.typed("--dry-run"), self.folder, self.environment())
         assert status == 0, said[-6000:]
         return jobs(said)
 

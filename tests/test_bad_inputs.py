@@ -7,13 +7,14 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import miniature
 import pytest
-import snakemake_calls
 import yaml
+from calls import Calls
 from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MODELS, PAIRS, SFT, lines
 from miniature import MINIATURE, ROOT
 from transformers import AutoTokenizer
@@ -71,6 +72,7 @@ def furnish(folder: Path) -> None:
     (folder / "empty").mkdir()
 
 
+START, OFFLINE = ["-s", str(ROOT / "Snakefile")], {"HF_HUB_OFFLINE": "1"}
 CALLS = {f"{name} (keys)": (config_text(changes), None, line) for name, (changes, line) in CONFIGS.items()}
 CALLS |= {f"{name} (text)": (text, None, line) for name, (text, line) in CONFIG_TEXTS.items()}
 CALLS |= {f"{name} (typed)": (None, arguments, line) for name, (arguments, line) in COMMAND_LINES.items()}
@@ -88,7 +90,9 @@ def calls(tmp_path_factory):
             (folders[name] / "bad.yaml").write_bytes(text)
             typed[name] = ["--configfile", "bad.yaml"]
     before = {name: snapshot(folder) for name, folder in folders.items()}
-    done = snakemake_calls.call_all([(folders[name], typed[name]) for name in CALLS])
+    with Calls() as calls:
+        waiting = [calls.submit(calls.call, [*START, *typed[name]], folders[name], OFFLINE) for name in CALLS]
+        done = [each.result() for each in waiting]
     return {name: (*played, folders[name], before[name]) for name, played in zip(CALLS, done, strict=True)}
 
 
@@ -106,12 +110,25 @@ def said_below_the_profile(said: str, folder: Path) -> list[str]:
     return rest
 
 
+def call(folder: Path, arguments: list[str], environment: dict | None = None) -> tuple[int, str]:
+    """(exit code, what it said) of one call, as it is typed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *START, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **OFFLINE, "XDG_CACHE_HOME": str(folder.parent / "cache"), **(environment or {})},
+    )
+    return done.returncode, done.stdout
+
+
 @pytest.mark.parametrize("arguments", [["--configfile", "none.yaml"], ["--configfile", "bad.yaml"]], ids=" ".join)
 def test_a_call_as_it_is_typed_says_the_same(tmp_path, arguments):
     furnish(tmp_path)
     (tmp_path / "bad.yaml").write_bytes(config_text({"seeds": []}))
     before = snapshot(tmp_path)
-    code, said = snakemake_calls.call(tmp_path, arguments)
+    code, said = call(tmp_path, arguments)
     lines = {"none.yaml": "no such config file", "bad.yaml": "seeds: is empty"}
     assert code == 1 and said_below_the_profile(said, tmp_path) == [f"{arguments[1]}: {lines[arguments[1]]}"]
     assert snapshot(tmp_path) == before
@@ -390,13 +407,13 @@ def test_paths_with_spaces_quotes_and_commands_are_paths_and_nothing_is_run(tmp_
     config |= {f"stages.{stage}.max_length": 96 for stage in SHORTENED}
     (tmp_path / "good.yaml").write_bytes(config_text(config))
     data = "results/miniature/min_length/data/sft.parquet"
-    code, said = snakemake_calls.call(tmp_path, [data, "--configfile", "good.yaml"])
+    code, said = call(tmp_path, [data, "--configfile", "good.yaml"])
     assert code == 0 and len(records.read(tmp_path / data, "sft")) == 4, said
     typed = (tmp_path / data).with_name("prepare_task.log").read_text().splitlines()[0]
     words = shlex.split(typed.removeprefix("$ "))
     assert words[words.index("--sft") + 1] == f"{here}/sft.jsonl"
     assert not [path for path in tmp_path.rglob("*") if path.name == "pwned"]
-    planned = snakemake_calls.call(tmp_path, ["--configfile", "good.yaml", "--dry-run", "--printshellcmds"])
+    planned = call(tmp_path, ["--configfile", "good.yaml", "--dry-run", "--printshellcmds"])
     assert planned[0] == 0 and f"--base_model {shlex.quote(f'{here}/model')}" in planned[1]
 
 
@@ -416,7 +433,7 @@ def test_secrets_of_the_environment_reach_no_artifact_log_or_report(tmp_path):
     miniature.write_data(tmp_path)
     targets = ["results/miniature/config.yaml", "results/miniature/min_length/seed1/base/model.manifest.json"]
     arguments = [*targets, "--printshellcmds", "--verbose", "--configfile", "good.yaml"]
-    code, said = snakemake_calls.call(tmp_path, arguments, SECRETS)
+    code, said = call(tmp_path, arguments, SECRETS)
     assert code == 0, said
     written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert len(written) > 10

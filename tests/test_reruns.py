@@ -4,16 +4,14 @@ The table is written by hand in the words of the rules' messages and compared wi
 grows when a rule is added is right to grow; a row that grows otherwise is a rerun that somebody has to wait for.
 """
 
-import os
-import queue
 import re
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 
 import edits
 import pytest
+from calls import Calls
 from edits import accepted, both, code, comments, deleted, option, statement, swapped
 from miniature import ROOT
-from planner import Planner
 
 from preference import provenance
 
@@ -349,25 +347,15 @@ def state_before_plans(finished):
 def plans(request, finished, tmp_path_factory, state_before_plans):
     """Row -> its plan to come. Only the rows that are asked for are planned, as many at a time as there are cores."""
     folder = tmp_path_factory.mktemp("edits")
-    planners = [Planner() for _ in range(os.cpu_count())]
-    idle = queue.SimpleQueue()
-    for planner in planners:
-        idle.put(planner)
 
     def plan(name: str, edit) -> set[str]:
         draft = edits.Draft(finished, folder / re.sub(r"\W+", "_", name))
         edit(draft)
-        planner = idle.get()
-        try:
-            return draft.workflow().plan(planner)
-        finally:
-            idle.put(planner)
+        return draft.workflow().plan(calls)
 
     asked = [item.callspec.params["row"] for item in request.session.items if "row" in item.fixturenames]
-    with ThreadPoolExecutor(len(planners)) as pool:
-        yield {row: pool.submit(plan, row, ROWS[row][0]) for row in asked}
-    for planner in planners:
-        planner.close()
+    with Calls() as calls:
+        yield {row: calls.submit(plan, row, ROWS[row][0]) for row in asked}
 
 
 @pytest.mark.parametrize("row", ROWS)
