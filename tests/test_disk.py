@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import yaml
-from miniature import MINIATURE, ROOT
+from miniature import MINIATURE, ROOT, write_data
 
 TARGET = "results/miniature/min_length/seed1/sft/policy.manifest.json"
 
@@ -16,6 +16,7 @@ def in_a_mount(folder, script: str) -> str:
     config = yaml.safe_load(MINIATURE.read_text())
     config["stages"]["train_sft"] |= {"checkpoint_steps": 16, "epochs": 2}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(config))
+    write_data(folder)
     (folder / "results").mkdir()
     run = f'{sys.executable} -m snakemake -s {ROOT}/Snakefile "$@" --configfile {folder}/experiment.yaml'
     own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--user", "--map-root-user"]
@@ -58,7 +59,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_line_before_any_job(tmp_path)
         run --dry-run --quiet; echo @@@@@
         umount results; rmdir results; touch results
         run; echo @@@@@; rm results
-        mkdir none; mount -t tmpfs -o ro none none; cd none
+        mkdir none; mount -t tmpfs none none; cp instructions.jsonl none; mount -o remount,ro none; cd none
         run
         """,
     )

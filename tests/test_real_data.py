@@ -3,7 +3,7 @@
 import pytest
 from miniature import ROOT, Workflow
 
-from preference import records
+from preference import artifacts, records
 
 DATA = ROOT.parent / "shared" / "data"
 
@@ -58,7 +58,7 @@ def test_training_and_held_out_prompts_never_meet(finished):
 
 
 def test_the_reward_model_is_judged_on_held_out_preferences(finished):
-    content = records.read_json(finished / "seed1" / "reward_model" / "evaluation.json")
+    content = artifacts.read_json(finished / "seed1" / "reward_model" / "evaluation.json")
     found = content["metrics"]["accuracy"]
     assert content["num_pairs"] > 100 and 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
     assert 10 < found["n"] < content["num_pairs"], "intervals are over prompts, and a prompt has several pairs"
@@ -66,7 +66,7 @@ def test_the_reward_model_is_judged_on_held_out_preferences(finished):
 
 def test_both_runs_end_with_rewards_of_that_model_and_no_gold(finished):
     for run in ("dpo_offline", "dpo_on_policy"):
-        metrics = records.read_json(finished / run / "seed1" / "round1" / "evaluation.json")["metrics"]
+        metrics = artifacts.read_json(finished / run / "seed1" / "round1" / "evaluation.json")["metrics"]
         assert "gold_reward" not in metrics and metrics["reward"]["n"] == 16 and "perplexity" in metrics
 
 

@@ -84,7 +84,7 @@ compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_ma
         both(
             edits.runs_reversed,
             code("scripts/plot_margins.py", "stage, style", "rewards, stage, style"),
-            code("workflow/rules/results.smk", "{params.command} --config", "{params.command}  --config"),
+            code("workflow/rules/results.smk", "{params.command} --config {input", "{params.command}  --config {input"),
         ),
         """\
 3 jobs are stale in their own right:
