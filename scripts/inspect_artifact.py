@@ -58,6 +58,8 @@ def show(path: Path, flags: Flags) -> None:
     terminal.show(artifacts.heading(path, kind))
     lines, wrong = portrait(path, kind, flags)
     terminal.show(lines)
+    if (broken := artifacts.broken(path, kind)) and not wrong:
+        wrong = [broken]
     complain([f"{path}: {line}" for line in wrong])
 
 

@@ -61,6 +61,19 @@ def test_a_table_without_metadata_is_known_by_its_columns(made, capsys):
     assert "chosen_reward   n 2 · mean 2" in look(capsys, "foreign.parquet")
 
 
+def test_an_artifact_that_a_stage_would_refuse_is_shown_and_then_refused(made, capsys, tmp_path):
+    whole = made["pairs"].read_bytes()
+    moved = tmp_path / "elsewhere" / "pairs.parquet"
+    moved.parent.mkdir()
+    moved.write_bytes(whole)
+    for path, line in ((moved, "is another artifact: it was made as"), (made["pairs"], "is damaged")):
+        if path == made["pairs"]:
+            path.write_bytes(whole.replace(b'"stage": "construct_pairs"', b'"stage": "construct_pearl"'))
+        with pytest.raises(InputError, match=line):
+            look(capsys, path)
+        assert "2 rows" in capsys.readouterr().out
+
+
 def write_others(folder: Path) -> dict[str, str]:
     """Every artifact that is no table, and what must be said of it."""
     (folder / "training.csv").write_text("step,loss\n1,2.0\n2,1.0\n")

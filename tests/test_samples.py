@@ -80,7 +80,7 @@ def test_a_file_that_does_not_open_says_how_it_is_damaged(tmp_path, damage, said
     whole = path.read_bytes()
     footer = whole[:-8] + b"\xff\xff\xff\x7f" + whole[-4:]
     path.write_bytes({"truncated": whole[:900], "emptied": b"", "foreign": b"a,b\n1,2\n" * 9, "footer": footer}[damage])
-    (tmp_path / "rewards.log").write_text("$ python scripts/score_responses.py --seed 1\n")
+    (tmp_path / "rewards.log").write_text(f"$ python scripts/score_responses.py --output {path}\n")
     with pytest.raises(InputError, match=said) as stopped:
         samples.load(path)
-    assert "remakes it: python scripts/score_responses.py --seed 1" in str(stopped.value)
+    assert f"make it again with: python scripts/score_responses.py --output {path}" in str(stopped.value)

@@ -90,7 +90,7 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
     made_by = json.dumps({"kind": kind, **made_by, "path": str(path)}, sort_keys=True)
     table = table.replace_schema_metadata({"prefdag": made_by, "prefdag.seal": artifacts.UNSEALED})
     with artifacts.atomic(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)  # which column is damaged can be told then
         artifacts.seal(temporary)
 
 

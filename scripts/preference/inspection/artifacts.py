@@ -6,7 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from preference import artifacts as sealed
 from preference import records
+from preference.artifacts import manifest_of
 from preference.inspection import terminal
 from preference.stage import InputError
 
@@ -110,9 +112,17 @@ def made_by(path: Path | str) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def manifest_of(path: Path) -> Path:
-    """The manifest beside a file or folder."""
-    return path.with_name(path.name + ".manifest.json")
+def broken(path: Path, kind: str) -> str | None:
+    """Why a stage would refuse an artifact as a whole: it is not what was written, or it was made for another place."""
+    try:
+        if kind not in ("model", "manifest") and manifest_of(path).is_file():
+            sealed.check_manifest(path)
+        elif kind in (*records.SCHEMAS, "metrics", "manifest") and made_by(path):  # else another program's
+            sealed.check(path)
+            sealed.check_place(path, made_by(path))
+    except InputError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
 
 
 def footer_names(path: Path) -> list[str]:
@@ -189,10 +199,6 @@ def _bytes(path: Path) -> int:
 
 
 def remake(path: Path) -> str:
-    """The command that makes an artifact anew, from the log beside it, as an ending for an error; '' without a log."""
-    log = log_of(path)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    commands = [line[2:] for line in lines if line.startswith("$ ")]
-    return (
-        f"; its log's last command remakes it: {commands[-1]}" if commands else "; delete it and run the workflow again"
-    )
+    """The command that makes an artifact again, as an ending for an error."""
+    command = sealed.remake(path)
+    return f"; make it again with: {command}" if command else "; delete it and run the workflow again"
