@@ -1,8 +1,14 @@
 """The training loop: order, accumulation, resuming, and what it refuses."""
 
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import OPTConfig, OPTForCausalLM
 
 from preference import fit, policies, provenance, tokens
 from preference.losses.likelihood import sft_loss
@@ -31,7 +37,7 @@ def flags(tmp_path, **changes):
 def run(path, policy, changes=None, stop_after=None):
     """Train a few steps; with stop_after, fail there as a kill would."""
     options = flags(path, **(changes or {}))
-    model = policies.load_policy(policy)
+    model = policies.load_policy(str(policy))
     calls = 0
 
     def loss(micro, step):
@@ -42,7 +48,7 @@ def run(path, policy, changes=None, stop_after=None):
         logprobs, mask = policies.response_logprobs(model, tokens.batch([ROWS[i] for i in micro], 1))
         return sft_loss(logprobs, mask) * mask.sum() / sum(len(ROWS[i][1]) for i in step), {"rows": len(micro)}
 
-    tokenizer = policies.load_tokenizer(policy)
+    tokenizer = policies.load_tokenizer(str(policy))
     lengths = [len(prompt) + len(response) for prompt, response in ROWS]
     log = fit.train(model, tokenizer, lengths, loss, options, {"what": "test"})
     return log, load_file(path / "policy" / "model.safetensors")
@@ -77,8 +83,6 @@ def test_a_killed_training_resumes_and_ends_byte_for_byte_as_if_it_had_not_been(
 
 
 def test_a_finished_model_is_whole_and_its_manifest_says_so(tmp_path, tiny_policy):
-    import json
-
     run(tmp_path, tiny_policy)
     manifest = json.loads((tmp_path / "policy.manifest.json").read_text())
     assert manifest["files"] == provenance.contents(tmp_path / "policy") and "model.safetensors" in manifest["files"]
@@ -112,3 +116,25 @@ def test_a_diverged_training_stops_with_the_step_and_writes_nothing(tmp_path, ti
     with pytest.raises(InputError, match=r"step \d+: the loss is .*lower --learning_rate"):
         run(tmp_path, tiny_policy, {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0.0})
     assert not (tmp_path / "policy").exists() and not (tmp_path / "policy.manifest.json").exists()
+
+
+@pytest.fixture(scope="module")
+def tiny_opt(tiny_policy, tmp_path_factory):
+    """An untrained OPT, whose dropout is a function and not a module, and which drops whole layers."""
+    folder = str(tmp_path_factory.mktemp("models") / "opt")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "ffn_dim": 64, "word_embed_proj_dim": 32, "max_position_embeddings": 128}
+    model = OPTForCausalLM(OPTConfig(vocab_size=300, num_hidden_layers=2, num_attention_heads=2, **sizes))
+    policies.save(model, policies.load_tokenizer(tiny_policy), folder, {})
+    return folder
+
+
+@pytest.mark.parametrize("model", ["tiny_policy", "tiny_opt"])
+def test_dropout_of_every_kind_is_off_so_nothing_depends_on_when_training_was_killed(tmp_path, model, request):
+    """The reference has none, and a ratio of two networks under different masks is no ratio of their probabilities."""
+    dropping = Path(shutil.copytree(request.getfixturevalue(model), tmp_path / "dropping"))
+    config = json.loads((dropping / "config.json").read_text())
+    kinds = ("hidden_dropout", "attention_dropout", "dropout", "activation_dropout", "layerdrop", "classifier_dropout")
+    (dropping / "config.json").write_text(json.dumps(config | dict.fromkeys(kinds, 0.5)))
+    weights = [run(tmp_path / str(i), policy)[1] for i, policy in enumerate((request.getfixturevalue(model), dropping))]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

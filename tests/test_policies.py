@@ -101,11 +101,6 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(folder):
         policies.load_tokenizer(str(folder))
 
 
-def test_dropout_is_off_even_in_training_mode(tiny_policy):
-    model = policies.load_policy(tiny_policy).train()
-    assert all(module.p == 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
-
-
 def test_a_context_that_is_too_short_for_max_length_is_named(tiny_policy):
     with pytest.raises(InputError, match="--max_length 4096: tiny reads at most 128 tokens"):
         policies.check_context(policies.load_policy(tiny_policy), "tiny", 4096)

@@ -68,6 +68,9 @@ def train(
 
 def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
     """Train a model in place.
+    It stays in eval mode, which switches off dropout of every kind: the reference has none, a ratio of two networks
+    under different masks is not a ratio of their probabilities, and no random number depends on where a run was killed.
+
 
     Args:
         model: its parameters are float32 and stay so.
@@ -91,7 +94,7 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
     _advance(scheduler, done)
     progress = Progress(len(order), "steps")
     progress.skip(done)
-    model.train()
+    model.eval()
     for step in range(done, len(order)):
         rate = optimizer.param_groups[0]["lr"]
         row = _step(model, optimizer, order[step], lengths, loss, flags, step)

@@ -55,11 +55,7 @@ def _unloadable(path: str, what: str, error: Exception) -> InputError:
 
 
 def load_policy(path: str, dtype: str = "float32"):
-    """A causal language model in eval mode on `device()`.
-
-    Dropout is switched off for good: the reference has none, and a ratio of two networks under different dropout masks
-    is not a ratio of their probabilities.
-    """
+    """A causal language model in eval mode on `device()`."""
     return _load(AutoModelForCausalLM, path, dtype)
 
 
@@ -98,9 +94,6 @@ def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{path}: weight {name} is not finite")
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
     return model.eval().to(device())
 
 
