@@ -42,7 +42,6 @@ def main(flags: Flags) -> None:
             for row, (chosen, rejected) in zip(rows, found, strict=True)
         ]
         records.write(flags.output, "reference_logps", scored, made_by)
-        shards.remove()
     chosen, rejected = (fmean(row[f"ref_{side}_logps"] for row in scored) for side in ("chosen", "rejected"))
     stage.say(f"{len(rows)} pairs, mean logps chosen {chosen:.2f}, rejected {rejected:.2f}")
 

@@ -60,7 +60,6 @@ def main(flags: Flags) -> None:
         records.write(flags.samples_output, "evaluation", samples, made_by)
         content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
         artifacts.write_json(flags.output, content)
-        shards.remove()
     shown = [name for name in ("gold_reward", "reward", "num_tokens", "finished", "kl", "win_rate") if name in metrics]
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
 

@@ -37,7 +37,6 @@ def main(flags: Flags) -> None:
         finished = sum(row["finish_reason"] == "stop" for row in responses)
         counts = {"rows_out": len(responses), "finished": finished, "dropped": {}}
         records.write(flags.output, "responses", responses, made_by | counts)
-        shards.remove()
     show(tokenizer, len(prompts), responses, engine)
 
 

@@ -38,7 +38,6 @@ def main(flags: Flags) -> None:
             {**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(rows)
         ]
         records.write(flags.output, "rewards", scored, made_by)
-        shards.remove()
     parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else [])
     stage.say(f"{len(rows)} responses, {', '.join(parts)}")
 

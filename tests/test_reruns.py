@@ -97,6 +97,7 @@ MODULES = {
     "formats": ("prepare_task",),
     "instructions": ("prepare_task",),
     "intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
+    "leftovers": ("prepare_task", "write_config"),
     "limits": ("prepare_task", "write_config"),
     "losses/__init__": TRAININGS,
     "losses/contrastive": ("train_dpo", "train_reward_model"),

@@ -1,7 +1,7 @@
 """Training states beside a declared output: a killed training resumes where it was, or not at all.
 
-A state is the weights, the optimizer's moments and the log so far. The schedule and the data order are functions of the
-step, and nothing draws random numbers while it trains, so there is nothing else to keep.
+A state is the weights, the optimizer's moments (but for the last one's) and the log so far. The schedule and the data
+order are functions of the step, and nothing draws random numbers while it trains, so there is nothing else to keep.
 """
 
 from safetensors.torch import load_file, save_file
@@ -12,7 +12,7 @@ from preference.unfinished import Unfinished
 
 
 class Checkpoints(Unfinished):
-    """The latest state of one training; use as a context manager, and `remove()` it once the model is written."""
+    """The latest state of one training; use as a context manager."""
 
     what = "checkpoints"
 
@@ -50,10 +50,13 @@ class Checkpoints(Unfinished):
         return state
 
     def save(self, step: int, model, optimizer, log: list[dict]) -> None:
-        """Write weights and optimizer moments, then the marker that names them, then drop the older state."""
+        """Write weights and optimizer moments, then the marker that names them, then drop the older state.
+
+        The optimizer is None after the last step, whose state takes a third of the room for that.
+        """
         names = [name for name, _ in model.named_parameters()]
         tensors = {f"model.{n}": p.detach().contiguous() for n, p in model.named_parameters()}
-        for index, moments in optimizer.state_dict()["state"].items():
+        for index, moments in optimizer.state_dict()["state"].items() if optimizer else ():
             tensors |= {f"{moment}.{names[index]}": value.contiguous() for moment, value in moments.items()}
         file = self.folder / f"step{step}.safetensors"
         with artifacts.atomic(file) as temporary:

@@ -55,22 +55,21 @@ def train(
 ) -> list[dict]:
     """Train a model under `fit`, resuming where a killed run left off; write it and its log, and return the log.
 
-    `evaluate` is called on the trained model while a kill would still lose no more than one interval.
+    `evaluate` is called on the trained model, whose state is kept already.
     """
     with Checkpoints(flags.output, made_by) as checkpoints:
         log = fit(model, lengths, loss, flags, checkpoints)
         evaluate()
         artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
         policies.save(model, tokenizer, flags.output, made_by)
-        checkpoints.remove()
     return log
 
 
 def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
     """Train a model in place.
+
     It stays in eval mode, which switches off dropout of every kind: the reference has none, a ratio of two networks
     under different masks is not a ratio of their probabilities, and no random number depends on where a run was killed.
-
 
     Args:
         model: its parameters are float32 and stay so.
@@ -101,9 +100,9 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
         scheduler.step()
         log.append({"step": step + 1, "learning_rate": rate, **row})
         progress.update(1, f"loss {row['loss']:.4f}")
-        if (step + 1) % flags.checkpoint_steps == 0 and step + 1 < len(order):
-            checkpoints.save(step + 1, model, optimizer, log)
-    model.eval()
+        last = step + 1 == len(order)
+        if last or (step + 1) % flags.checkpoint_steps == 0:
+            checkpoints.save(step + 1, model, None if last else optimizer, log)
     return log
 
 

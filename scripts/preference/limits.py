@@ -39,9 +39,7 @@ def _numbers(flags):
 def _paths(flags):
     fields = dataclasses.fields(flags)
     outputs = [field for field in fields if field.name.endswith("output")]
-    taken = {
-        path: field.name for field in fields if field not in outputs for path in _named(getattr(flags, field.name))
-    }
+    taken = inputs(flags)
     for field in outputs:
         path, folder = Path(getattr(flags, field.name)), field.metadata.get("folder")
         made = [path / f"{other.name}.parquet" for other in fields] if folder == "tables" else []
@@ -49,6 +47,12 @@ def _paths(flags):
             if (other := taken.setdefault(file.resolve(), field.name)) != field.name:
                 yield f"--{field.name} {path}: would replace --{other} {file}; name another place"
         yield from _in_the_way(f"--{field.name} {path}", path, folder)
+
+
+def inputs(flags) -> dict[Path, str]:
+    """The paths that the flags may name, but for outputs -> the flag that does."""
+    names = [field.name for field in dataclasses.fields(flags) if not field.name.endswith("output")]
+    return {path: name for name in names for path in _named(getattr(flags, name))}
 
 
 def _named(value) -> list[Path]:

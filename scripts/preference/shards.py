@@ -12,7 +12,7 @@ from preference.unfinished import Unfinished
 
 
 class Shards(Unfinished):
-    """The parts of one output; use as a context manager, and `remove()` them once the output is written."""
+    """The parts of one output; use as a context manager."""
 
     what = "shards"
 

@@ -18,7 +18,7 @@ import time
 import types
 import typing
 
-from preference import limits
+from preference import leftovers, limits
 
 
 class InputError(Exception):
@@ -58,6 +58,8 @@ def run(main, flags_class) -> None:
         if wrong := limits.problem(flags):
             raise InputError(wrong)
         main(flags)
+        if any(field.name.endswith("output") for field in dataclasses.fields(flags)):  # else it only looks
+            leftovers.remove(limits.inputs(flags))
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
     except Exception as error:

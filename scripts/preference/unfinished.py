@@ -1,24 +1,23 @@
-"""Work that is not finished yet: a folder beside a declared output, for one process at a time.
+"""Work that may be interrupted: a folder beside a declared output, for one process at a time.
 
 It is `<output>.<what>/<digest of what is being made>/`, so a changed flag, input or line of code starts afresh, and it
-is under a lock, so two jobs never work on one thing. It is removed once the output is on the disk.
+is under a lock, so two jobs never work on one thing. It stays when the work is done: see `leftovers`.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import socket
 from pathlib import Path
 
+from preference import leftovers
 from preference.stage import InputError
 
 
 class Unfinished:
     """The folder of one piece of work; use as a context manager, which holds the lock."""
 
-    what: str  # checkpoints, shards
+    what: str  # one of leftovers.KINDS
 
     def __init__(self, output: str, made_by: dict):
         name = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:16]
@@ -27,41 +26,15 @@ class Unfinished:
 
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.folder)
+        self._lock = leftovers.lock(self.folder)
         if self._lock is None:
             who = (self.folder / "lock").read_text(encoding="utf-8").strip()
             raise InputError(f"{self.folder}: another process ({who}) is making this; wait for it or end it")
         return self
 
     def __exit__(self, *_):
-        if self.folder.is_dir() and os.listdir(self.folder) == ["lock"]:  # nothing was finished: no trace of it
+        if os.listdir(self.folder) == ["lock"]:  # nothing was finished: no trace of it
             shutil.rmtree(self.folder)
-            self._leave()
+            if not os.listdir(self.root):
+                self.root.rmdir()
         self._lock.close()
-
-    def remove(self) -> None:
-        """Drop the work, once the output is on the disk, and that of older attempts which nobody goes on with."""
-        shutil.rmtree(self.folder)
-        for other in self.root.iterdir():
-            if lock := _locked(other):
-                shutil.rmtree(other)
-                lock.close()
-        self._leave()
-
-    def _leave(self) -> None:
-        if not os.listdir(self.root):
-            self.root.rmdir()
-
-
-def _locked(folder: Path):
-    """The open lock file of a folder, which says who holds it; None where somebody else does."""
-    file = (folder / "lock").open("a", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
-    return file
