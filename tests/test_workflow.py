@@ -2,15 +2,20 @@
 
 import filecmp
 import json
+import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from miniature import ROOT, Workflow
+from miniature import ROOT, Workflow, write_data
 
 from preference import records
 
+README = (ROOT / "README.md").read_text()
 RESULTS = "results/miniature"
 TASK = f"{RESULTS}/min_length"
 KEPT = (".csv", ".json", ".parquet", ".safetensors", ".html", ".svg", ".png", ".txt")
@@ -39,6 +44,23 @@ def test_a_seed_made_twice_beside_another_or_alone_has_the_same_bytes(twins):
         other = finished.folder / path.relative_to(twin.folder)
         assert filecmp.cmp(path, other, shallow=False), path.relative_to(twin.folder)
     assert len(made) > 40
+    left = [path for path in twin.folder.rglob("*") if path.suffix in (".tmp", ".checkpoints", ".shards")]
+    assert left == [], "a later stage has read it all"
+
+
+def test_a_lock_that_a_kill_left_is_cleared_by_the_command_in_readme(tmp_path):
+    (unlock,) = re.findall(r"cannot be locked: .*?`snakemake (--unlock)`", README, re.DOTALL)
+    workflow, target = Workflow(tmp_path), f"{RESULTS}/config.yaml"
+    write_data(tmp_path)
+    command = [sys.executable, "-m", "snakemake", *workflow.typed(target)]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob(".snakemake/locks/*")) and process.poll() is None:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert "Directory cannot be locked" in workflow.fail(target)
+    workflow.call(unlock)
+    assert "1 of 1 steps (100%) done" in workflow.call(target)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
