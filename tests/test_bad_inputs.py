@@ -60,6 +60,8 @@ def furnish(folder: Path) -> None:
         ("model", '{"max_position_embeddings": 512}', "model.safetensors"),
         ("pickled", "{}", "pytorch_model.bin"),
         ("damaged", "{", "model.safetensors"),
+        ("nested", '{"a":' * 10**5, "model.safetensors"),
+        ("outside", "{}", "model.safetensors"),
     ):
         (folder / name).mkdir()
         for file, content in (
@@ -69,7 +71,10 @@ def furnish(folder: Path) -> None:
             (weights, ""),
         ):
             (folder / name / file).write_text(content)
+    index = {"weight_map": {"a": "model.safetensors", "b": "../model/model.safetensors"}}
+    (folder / "outside" / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "empty").mkdir()
+    os.mkfifo(folder / "pipe.jsonl")
 
 
 START, OFFLINE = ["-s", str(ROOT / "Snakefile")], {"HF_HUB_OFFLINE": "1"}
@@ -212,6 +217,8 @@ def here(tiny_policy, tmp_path):
         records.write(tmp_path / f"{kind}.parquet", kind, content, {})
     held_out = {"prompt_id": records.prompt_id("say hi"), "prompt": "say hi", "chosen": "hi", "rejected": "no"}
     records.write(tmp_path / "eval_pairs.parquet", "pairs", [held_out], {})
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "taken.manifest.json").mkdir()
     return tmp_path
 
 

@@ -17,7 +17,8 @@ from preference.stage import InputError
 BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 PICKLES = (".pkl", ".pickle", ".pt", ".bin", ".joblib")
 PICKLE = "is a pickle, which can run code as it is read; write Parquet or JSON lines instead"
-HUB = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(@(?P<config>[\w.-]+))?(:(?P<split>[\w.-]+(\[[\d:%-]+\])?))?")
+NAME = r"\w[\w.-]*"
+HUB = re.compile(rf"(?P<path>{NAME}/{NAME})(@(?P<config>{NAME}))?(:(?P<split>{NAME}(\[[\d:%-]+\])?))?", re.ASCII)
 EOS, USER, ASSISTANT = "<|endoftext|>", "<|prompter|>", "<|assistant|>"  # of the relabelled sets
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 HUMAN_TURN, ASSISTANT_TURN = "\n\nHuman:", "\n\nAssistant:"
@@ -82,11 +83,9 @@ def _load_local(source: str) -> list[dict]:
     files = _files(source)
     with tempfile.TemporaryDirectory() as cache:  # neither the home folder nor the data's gets a copy
         try:
+            names = _plain_names(files, Path(cache))
             data = _datasets().load_dataset(
-                BUILDERS[files[0].suffix],
-                data_files=[os.path.abspath(file) for file in files],
-                split="train",
-                cache_dir=cache,
+                BUILDERS[files[0].suffix], data_files=names, split="train", cache_dir=f"{cache}/cache"
             )
             return data.to_list()
         except StopIteration:  # an empty file of JSON lines
@@ -95,6 +94,14 @@ def _load_local(source: str) -> list[dict]:
             known = next(((file, fault) for file in files if (fault := FAULTS[file.suffix](file))), None)
             place, reason = known or (source, f"cannot be read: {_reason(error)}")
             raise InputError(f"{place}: {reason}") from None
+
+
+def _plain_names(files: list[Path], folder: Path) -> list[str]:
+    """Links with names that the reader takes as they are: a name with [, * or ? would be a pattern to it."""
+    links = [folder / f"{number}{file.suffix}" for number, file in enumerate(files)]
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(os.path.abspath(file))
+    return [str(link) for link in links]
 
 
 def _fault_of_lines(file: Path) -> str | None:
@@ -143,10 +150,16 @@ FAULTS = {".parquet": _fault_of_parquet, ".json": _fault_of_list, ".jsonl": _fau
 
 def _files(source: str) -> list[Path]:
     path = Path(source)
-    if path.is_symlink() and not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
+    if not there and path.is_symlink():
         raise InputError(f"{source}: no such file or folder, it is a link to {os.readlink(path)}")
-    if not path.exists():
+    if not there:
         raise InputError(f"{source}: no such file or folder")
+    if not path.is_file() and not path.is_dir():  # reading a pipe would wait for ever
+        raise InputError(f"{source}: is neither a file nor a folder")
     if path.is_file() and path.suffix in PICKLES:
         raise InputError(f"{source}: {PICKLE}")
     files = sorted(path.iterdir()) if path.is_dir() else [path]

@@ -26,6 +26,7 @@ class Unfinished:
         self.folder = self.root / name
 
     def __enter__(self):
+        self._made = [folder for folder in self.root.parents if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.folder)
         if self._lock is None:
@@ -37,13 +38,16 @@ class Unfinished:
         if self.folder.is_dir() and os.listdir(self.folder) == ["lock"]:  # nothing was finished: no trace of it
             shutil.rmtree(self.folder)
             self._leave()
+            for folder in self._made:
+                if not os.listdir(folder):
+                    folder.rmdir()
         self._lock.close()
 
     def remove(self) -> None:
         """Drop the work, once the output is on the disk, and that of older attempts which nobody goes on with."""
         shutil.rmtree(self.folder)
         for other in self.root.iterdir():
-            if lock := _locked(other):
+            if other.is_dir() and (lock := _locked(other)):  # a file manager may leave files of its own
                 shutil.rmtree(other)
                 lock.close()
         self._leave()
