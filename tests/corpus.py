@@ -484,6 +484,20 @@ DATA = {
         {"sft": f"{{here}}/{'a' * 300}.jsonl"},
         f"{{here}}/{'a' * 300}.jsonl: cannot be read: File name too long",
     ),
+    "half of a character": (
+        "sft",
+        "a.jsonl",
+        lines({"prompt": "p\ud83d", "response": "r"}),
+        {},
+        r"{here}/a.jsonl: row 0: column 'prompt' holds half of a character, 'p\ud83d'",
+    ),
+    "a number of thousands of digits": (
+        "sft",
+        "a.jsonl",
+        b'{"prompt": ' + b"1" * 5000 + b"}\n",
+        {},
+        "{here}/a.jsonl: line 1: Exceeds the limit (4300 digits) for integer string conversion: value has 5000…",
+    ),
     "lists in lists without end": (
         "sft",
         "a.jsonl",
