@@ -16,7 +16,7 @@ from miniature import ROOT
 from safetensors.torch import load_file, save_file
 
 import inspect_artifact
-from preference import artifacts, stage
+from preference import artifacts, records, stage
 from preference.stage import InputError
 
 TASK = "results/miniature/min_length"
@@ -311,7 +311,7 @@ def test_the_command_works_where_it_is_printed(damaged, monkeypatch, tmp_path):
     flip(artifact)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as refusal:
-        call(LOOK, str(damaged / artifact))
+        records.read(damaged / artifact, "pairs")
     command = str(refusal.value).split("; make it again with: ")[1]
     subprocess.run(["bash", "-c", command], check=True, capture_output=True)
     assert (damaged / artifact).read_bytes() == before
