@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import logging
 import re
 import shlex
 import subprocess
@@ -101,12 +102,14 @@ def test_what_is_shown_is_one_line_that_moves_no_cursor_and_tells_no_password(te
     assert stage.one_line(text) == line
 
 
-def test_even_what_nobody_foresaw_tells_no_password(capsys, monkeypatch):
+def test_even_what_nobody_foresaw_tells_no_password(capsys, monkeypatch, caplog):
     def main(flags):
+        logging.getLogger("a library").warning("asks %s", "https://me:secret@host")
         raise RuntimeError("cannot connect to https://me:secret@host")
 
     monkeypatch.setattr(sys, "argv", ["x.py", "https://me:secret@host"])
     with pytest.raises(SystemExit) as stopped:
         stage.run(main, Reader)
-    said = str(stopped.value.code) + capsys.readouterr().out
+    said = str(stopped.value.code) + capsys.readouterr().out + caplog.text
+    assert "asks https://***@host" in said
     assert "secret" not in said and "RuntimeError: cannot connect to https://***@host" in said

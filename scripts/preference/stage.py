@@ -8,6 +8,7 @@ while it runs (progress, warnings, the one-line error) goes to standard error.
 import argparse
 import dataclasses
 import errno
+import logging
 import math
 import os
 import re
@@ -51,6 +52,7 @@ def run(main, flags_class) -> None:
 
     Exits 2 for a wrong flag, and 1 for an InputError or where a file cannot be written.
     """
+    logging.setLogRecordFactory(_Discreet)
     # Ctrl-C ends a stage as SIGTERM does, at once: what it will resume from is on the disk already.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
@@ -96,6 +98,13 @@ def one_line(text: str) -> str:
 def without_passwords(text: str) -> str:
     """A text in which no address says who asks: https://***@host."""
     return re.sub(r"://[^\s/]*@", "://***@", text)
+
+
+class _Discreet(logging.LogRecord):
+    """What a library logs; the hub's client names the whole address of a mirror, password and all."""
+
+    def getMessage(self) -> str:
+        return without_passwords(super().getMessage())
 
 
 def parse(flags_class, argv: list[str], description: str | None = None):
