@@ -11,10 +11,10 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from preference import formats, instructions, provenance, records, stage
+from preference import formats, instructions, provenance, records, sources, stage
+from preference.sources import BUILT_IN
 from preference.stage import InputError, flag
 
-BUILT_IN = "built_in"
 KINDS = {  # role, which is a flag and a file -> kind of table
     "sft": "sft",
     "prompts": "prompts",
@@ -50,15 +50,15 @@ class Source:
 
 def main(flags: Flags) -> None:
     check(flags)
-    sources = {role: load(role, getattr(flags, role), flags) for role in KINDS if getattr(flags, role)}
-    given = {role: source.rows for role, source in sources.items()}
+    loaded = {role: load(role, getattr(flags, role), flags) for role in KINDS if getattr(flags, role)}
+    given = {role: source.rows for role, source in loaded.items()}
     check_held_out(given, flags)
     tables = split_built_in(given["sft"], flags) if flags.sft == BUILT_IN else split(given, flags)
     tables = {role: in_order(role, rows, flags) for role, rows in tables.items()}
     for role, rows in tables.items():
         if not rows:
             raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
-    write(tables, sources, flags)
+    write(tables, loaded, flags)
 
 
 def check(flags: Flags) -> None:
@@ -67,17 +67,8 @@ def check(flags: Flags) -> None:
         value = getattr(flags, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} {value}: must be at least 1")
-        if value is None and flags.sft == BUILT_IN and name != "max_characters":
-            raise InputError(f"--{name}: is needed for --sft {BUILT_IN}")
-    others = [role for role in KINDS if role != "sft" and getattr(flags, role)]
-    if flags.sft == BUILT_IN and others:
-        raise InputError(f"--{others[0]}: --sft {BUILT_IN} makes all roles itself and takes no other source")
-    if BUILT_IN in (getattr(flags, role) for role in others):
-        raise InputError(f"{BUILT_IN}: only --sft can be {BUILT_IN}")
-    if flags.eval_preferences and not flags.preferences:
-        raise InputError("--eval_preferences: is of use only with --preferences")
-    if flags.sft != BUILT_IN and not flags.eval_prompts and flags.num_eval_prompts is None:
-        raise InputError("--num_eval_prompts: how many prompts to hold out; or name a source with --eval_prompts")
+    for name, reason in sources.problems(dataclasses.asdict(flags)):
+        raise InputError(f"--{name}: {reason}")
 
 
 def load(role: str, source: str, flags: Flags) -> Source:
@@ -169,11 +160,6 @@ def split(given: dict[str, list[dict]], flags: Flags) -> dict[str, list[dict]]:
     if "preferences" in given:
         held_pairs = [row for row in given["preferences"] if row["prompt_id"] in held_ids]
         tables["eval_preferences"] = given.get("eval_preferences", held_pairs)
-        if not tables["eval_preferences"]:
-            raise InputError(
-                f"--preferences {flags.preferences}: no pair has a held-out prompt, so there is none to evaluate on; "
-                "name a source with --eval_preferences"
-            )
     return tables
 
 
@@ -226,14 +212,14 @@ def rng_for(purpose: str, flags: Flags) -> random.Random:
     return random.Random(f"{flags.seed} {purpose}")
 
 
-def write(tables: dict[str, list[dict]], sources: dict[str, Source], flags: Flags) -> None:
+def write(tables: dict[str, list[dict]], loaded: dict[str, Source], flags: Flags) -> None:
     """Write all tables, after the last check: a breach leaves no file behind."""
     trained_on, held_out = ({i for role in roles for i in ids(tables.get(role, []))} for roles in (TRAINING, HELD_OUT))
     assert not trained_on & held_out, f"{len(trained_on & held_out)} prompts are both trained on and held out"
-    inputs = {role: source.path for role, source in sources.items() if formats.is_local(source.path)}
+    inputs = {role: source.path for role, source in loaded.items() if formats.is_local(source.path)}
     made_by = provenance.describe(__file__, flags, inputs)
     for role, rows in tables.items():
-        source = sources[origin(role, sources)]
+        source = loaded[origin(role, loaded)]
         dropped = dict(source.dropped)
         if rest := source.rows_in - source.dropped.total() - len(rows):
             dropped["in another role, repeated prompt, or over the limit"] = rest

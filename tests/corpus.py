@@ -4,6 +4,7 @@ A config is tests/miniature.yaml with some keys changed (a path of keys -> the n
 In a line, {here} is the folder that the case is played in.
 """
 
+import datetime
 import io
 import json
 
@@ -137,6 +138,10 @@ CONFIGS = {
     ),
     "experiment somewhere else": ({"experiment": "../elsewhere"}, f"experiment: '../elsewhere' {NO_NAME}"),
     "experiment that YAML takes for no": ({"experiment": False}, f"experiment: False {NO_NAME}"),
+    "experiment that YAML takes for a date": (
+        {"experiment": datetime.date(2026, 11, 25)},
+        f"experiment: 2026-11-25 {NO_NAME}",
+    ),
     # What the parts say of each other.
     "task that is not there": (
         {"runs.dpo_on_policy.tasks": ["max_length"]},
@@ -196,7 +201,83 @@ CONFIGS = {
         {"tasks.min_length.base_model": "model", "stages.train_sft.max_length": 4096},
         "stages.train_sft.max_length: 4096 is more than the 512 tokens that the base model reads",
     ),
+    "another source beside built-in data": (
+        {"tasks.min_length.data": {"sft": "built_in", "prompts": "data.jsonl"}},
+        "tasks.min_length.data.prompts: is not needed: sft is built_in, which makes all roles itself",
+    ),
+    "built-in preferences": (
+        {"tasks.min_length.data": {"sft": "data.jsonl", "preferences": "built_in"}},
+        "tasks.min_length.data.preferences: only sft can be built_in",
+    ),
+    "built-in data of no number": (
+        {"tasks.min_length.data": "built_in", "stages.prepare_task.num_sft": DELETE},
+        "stages.prepare_task.num_sft: is missing; sft is built_in, which makes as many as it is told",
+    ),
+    "more built-in data than there are": (
+        {"tasks.min_length.data": "built_in", "stages.prepare_task.num_sft": 9999},
+        "stages.prepare_task.num_sft: is too many: with num_prompts and num_eval_prompts 10047, and built_in has 6824 "
+        "prompts",
+    ),
+    "nothing to hold out": (
+        {"stages.prepare_task.num_eval_prompts": DELETE},
+        "stages.prepare_task.num_eval_prompts: is missing: how many prompts to hold out; or name a source of "
+        "eval_prompts",
+    ),
+    "held-out pairs of no pairs": (
+        {"tasks.min_length.data": {"sft": "data.jsonl", "eval_preferences": "data.jsonl"}},
+        "tasks.min_length.data.eval_preferences: is of use only beside preferences",
+    ),
+    "held-out prompts without pairs": (
+        {"tasks.min_length.data": {"sft": "data.jsonl", "preferences": "data.jsonl", "eval_prompts": "data.jsonl"}},
+        "tasks.min_length.data.eval_preferences: is missing: no pair of the preferences may have one of the "
+        "eval_prompts",
+    ),
     # Files that it names.
+    "data with a name too long for a file": (
+        {"tasks.min_length.data": f"./{'a' * 300}.jsonl"},
+        f"tasks.min_length.data.sft: ./{'a' * 300}.jsonl: cannot be read: File name too long",
+    ),
+    "data with a line in its name": (
+        {"tasks.min_length.data": "./a\n\x1b[2Jb.jsonl"},
+        r"tasks.min_length.data.sft: ./a \x1b[2Jb.jsonl: no such file or folder",
+    ),
+    "data named as a flag": (
+        {"tasks.min_length.data": "--output.jsonl"},
+        "tasks.min_length.data.sft: --output.jsonl: begins as a flag does; write ./--output.jsonl",
+    ),
+    "data at an address with a password": (
+        {"tasks.min_length.data": "https://me:secret@example.org/a.jsonl"},
+        f"tasks.min_length.data.sft: https://***@example.org/a.jsonl: {FORMATS}",
+    ),
+    "data that is a pipe": (
+        {"tasks.min_length.data": "./pipe.jsonl"},
+        "tasks.min_length.data.sft: ./pipe.jsonl: is neither a file nor a folder",
+    ),
+    "base model with a command": (
+        {"tasks.min_length.base_model": "a b/c; touch x"},
+        "tasks.min_length.base_model: a b/c; touch x: neither a model folder nor a hub id owner/name",
+    ),
+    "base model named as a flag": (
+        {"tasks.min_length.base_model": "-x/--y"},
+        "tasks.min_length.base_model: -x/--y: begins as a flag does; write ./-x/--y",
+    ),
+    "base model at an address with a password": (
+        {"tasks.min_length.base_model": "https://me:secret@example.org/model"},
+        "tasks.min_length.base_model: https://***@example.org/model: no such model folder",
+    ),
+    "base model with a name too long for a folder": (
+        {"tasks.min_length.base_model": f"{'a' * 300}/b"},
+        f"tasks.min_length.base_model: {'a' * 300}/b: cannot be read: File name too long",
+    ),
+    "base model with a config nested without end": (
+        {"tasks.min_length.base_model": "nested"},
+        "tasks.min_length.base_model: nested: config.json is damaged",
+    ),
+    "base model with weights outside": (
+        {"tasks.min_length.base_model": "outside"},
+        "tasks.min_length.base_model: outside: model.safetensors.index.json names ../model/model.safetensors, which is "
+        "no .safetensors file of this folder",
+    ),
     "data that is not there": (
         {"tasks.min_length.data": "nowhere.parquet"},
         "tasks.min_length.data.sft: nowhere.parquet: no such file or folder",
@@ -275,6 +356,38 @@ CONFIG_TEXTS = {
         "__use_yte__: a config is data; templates, which can run code, are not read",
     ),
     "alias inside of itself": (b"seeds: &a [*a]\n", "line 1, column 8: an alias inside of what it refers to"),
+    "aliases that unfold without end": (
+        b"a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (b, b, b", ".join([b"*%c" % (b - 1)] * 10)) for b in b"bcdefgh"),
+        "its aliases unfold into more than 100000 values",
+    ),
+    "lists in lists": (b"seeds: " + b"[" * 40 + b"]" * 40, "line 1, column 40: is nested more than 32 levels deep"),
+    "lists in lists without end": (b"seeds: " + b"[" * 10**5, "is nested more than 32 levels deep"),
+    "no date": (
+        b"experiment: 2020-13-45\n",
+        "line 1, column 13: 2020-13-45 is no date (month must be in 1..12); put quotes around text",
+    ),
+    "no date for a key": (
+        b"runs:\n  2020-02-30: {}\n",
+        "line 2, column 3: 2020-02-30 is no date (day is out of range for month); put quotes around text",
+    ),
+    "no number": (
+        b"seeds: [0b_]\n",
+        "line 1, column 9: 0b_ is no number (invalid literal for int() with base 2: ''); put quotes around text",
+    ),
+    "merged with a number": (
+        b"<<: 3\nexperiment: x\n",
+        "line 1, column 5: not YAML: while constructing a mapping expected a mapping or list of mappings for merging, "
+        "but found scalar",
+    ),
+    "template, merged in": (
+        b"<<: {__use_yte__: true}\nexperiment: \"?__import__('os').system('touch pwned')\"\n",
+        "__use_yte__: a config is data; templates, which can run code, are not read",
+    ),
+    "Python tag of a key": (
+        b"!!python/name:os.system : x\n",
+        "line 1, column 1: the tag !!python/name:os.system; a config holds plain values only",
+    ),
     "key that is a list": (b"? [a]\n: 1\n", "line 1, column 3: a key is a word, not a list or a mapping"),
 }
 
@@ -301,6 +414,11 @@ COMMAND_LINES = {
         ["--configfile", "good.yaml", "--config", "seeds"],
         "--config seeds: is not of the form NAME=VALUE",
     ),
+    "name too long for a file": (["--configfile", "a" * 300], f"{'a' * 300}: cannot be read: File name too long"),
+    "lists in lists typed": (
+        ["--configfile", "good.yaml", "--config", f"seeds={'[' * 10**4}"],
+        f"--config: seeds: '{'[' * 75} ... is not a list",
+    ),
     "no default config": ([], "config/config.yaml: no such config file"),
 }
 
@@ -309,10 +427,10 @@ def lines(*rows: dict) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
-def parquet(columns: list[str], *rows: tuple) -> bytes:
+def parquet(columns: list[str], *rows: tuple, most: int | None = None) -> bytes:
     table = pyarrow.table([pyarrow.array(list(values)) for values in zip(*rows, strict=True)], names=columns)
     file = io.BytesIO()
-    pyarrow.parquet.write_table(table, file)
+    pyarrow.parquet.write_table(table.slice(0, most), file)
     return file.getvalue()
 
 
@@ -336,6 +454,57 @@ NO_TURN = "does not begin with a message of the user and end with an answer to o
 DATA = {
     "empty file": ("sft", "a.jsonl", b"", {}, "{here}/a.jsonl: has no rows"),
     "empty Parquet": ("sft", "a.parquet", b"", {}, "{here}/a.parquet: cannot be read: Parquet file size is 0 bytes"),
+    "Parquet of no rows": (
+        "sft",
+        "a.parquet",
+        parquet(["prompt", "response"], ("p", "r"), most=0),
+        {},
+        "{here}/a.parquet: has no rows",
+    ),
+    "blank lines only": ("sft", "a.jsonl", b"\n\n \n", {}, "{here}/a.jsonl: has no rows"),
+    "rows of nothing": ("sft", "a.jsonl", b"{}\n{}\n", {}, "{here}/a.jsonl: has no rows"),
+    "a row of nothing among others": (
+        "sft",
+        "a.jsonl",
+        b"{}\n" + lines(*SFT[:1]) + b"\n",
+        {},
+        "--num_eval_prompts 2: --sft has only 1 prompts",
+    ),
+    "name like a pattern, where nothing is": (
+        "sft",
+        "a1.jsonl",
+        lines(*SFT),
+        {"sft": "{here}/a[0-9].jsonl"},
+        "{here}/a[0-9].jsonl: no such file or folder",
+    ),
+    "name too long for a file": (
+        "sft",
+        "a.jsonl",
+        lines(*SFT),
+        {"sft": f"{{here}}/{'a' * 300}.jsonl"},
+        f"{{here}}/{'a' * 300}.jsonl: cannot be read: File name too long",
+    ),
+    "half of a character": (
+        "sft",
+        "a.jsonl",
+        lines({"prompt": "p\ud83d", "response": "r"}),
+        {},
+        r"{here}/a.jsonl: row 0: column 'prompt' holds half of a character, 'p\ud83d'",
+    ),
+    "a number of thousands of digits": (
+        "sft",
+        "a.jsonl",
+        b'{"prompt": ' + b"1" * 5000 + b"}\n",
+        {},
+        "{here}/a.jsonl: line 1: Exceeds the limit (4300 digits) for integer string conversion: value has 5000…",
+    ),
+    "lists in lists without end": (
+        "sft",
+        "a.jsonl",
+        b'{"prompt": ' + b"[" * 10**5 + b"]" * 10**5 + b"}\n",
+        {},
+        "{here}/a.jsonl: line 1: is nested too deeply",
+    ),
     "empty list": ("sft", "a.json", b"[]", {}, "{here}/a.json: has no rows"),
     "empty folder": ("sft", "a", None, {"sft": "{here}/a"}, "{here}/a: is or holds no .parquet, .json or .jsonl file"),
     "not there": ("sft", "a", None, {"sft": "{here}/no.jsonl"}, "{here}/no.jsonl: no such file or folder"),
@@ -558,6 +727,7 @@ DATA = {
 MODELS = {
     "no config": ("remove config.json", "not a model folder (no config.json)"),
     "damaged config": ("write config.json {", "config.json is damaged"),
+    "config nested without end": ("write config.json " + '{"a":' * 10**5, "config.json is damaged"),
     "config that is a list": ("write config.json []", "config.json is damaged"),
     "config of nothing": ("write config.json {}", "not a model: Unrecognized model in…"),
     "unknown architecture": (
@@ -579,6 +749,19 @@ MODELS = {
         "rename model.safetensors pytorch_model.bin",
         "pytorch_model.bin is a pickle, which can run code; convert it to safetensors",
     ),
+    "index that leads out": (
+        'write model.safetensors.index.json {"weight_map": {"a": "../policy/model.safetensors"}}',
+        "model.safetensors.index.json names ../policy/model.safetensors, which is no .safetensors file of this folder",
+    ),
+    "index that names a pickle": (
+        'write model.safetensors.index.json {"weight_map": {"a": "pytorch_model.bin"}}',
+        "model.safetensors.index.json names pytorch_model.bin, which is no .safetensors file of this folder",
+    ),
+    "index of files that are not there": (
+        'write model.safetensors.index.json {"weight_map": {"a": "model-2.safetensors"}}',
+        "model.safetensors.index.json names model-2.safetensors, which is not there",
+    ),
+    "damaged index": ("write model.safetensors.index.json []", "model.safetensors.index.json is damaged"),
     "tensor missing": (
         "drop gpt_neox.layers.1.mlp.dense_h_to_4h.weight",
         "the weights lack 1 tensors, such as gpt_neox.layers.1.mlp.dense_h_to_4h.weight",
@@ -594,6 +777,10 @@ MODELS = {
     "no tokenizer": ("remove tokenizer_config.json", "not a model folder (no tokenizer_config.json)"),
     "no vocabulary": ("remove tokenizer.json", "its tokenizer has no vocabulary (tokenizer.json)"),
     "damaged vocabulary": ("write tokenizer.json {", "tokenizer.json is damaged"),
+    "length in words": (
+        'set tokenizer_config.json {"model_max_length": "long"}',
+        "its tokenizer cannot be loaded: '>' not supported between instances of 'int' and 'str'",
+    ),
     "no EOS": (
         'set tokenizer_config.json {"eos_token": null}',
         "the tokenizer has no EOS token (key eos_token), so no response could end",
@@ -792,6 +979,42 @@ FLAGS = {
         "prepare_task",
         {"sft": "{here}/sft.parquet", "output": "{here}"},
         "--output {here}: would replace --sft {here}/sft.parquet; name another place",
+        1,
+    ),
+    "a name too long for a file": (
+        "score_responses",
+        {"output": f"{{here}}/{'a' * 300}"},
+        f"{{here}}/{'a' * 300}: cannot be read or written: File name too long",
+        1,
+    ),
+    "a link to itself": (
+        "score_responses",
+        {"responses": "{here}/loop", "output": "{here}/loop"},
+        "--output {here}/loop: would replace --responses {here}/loop; name another place",
+        1,
+    ),
+    "a folder for the manifest": (
+        "train_sft",
+        {"output": "{here}/taken"},
+        "--output {here}/taken: {here}/taken.manifest.json is a folder, where its manifest must go; move it away",
+        1,
+    ),
+    "a model at an address with a password": (
+        "train_sft",
+        {"base_model": "https://me:secret@example.org/model"},
+        "https://***@example.org/model: no such model folder",
+        1,
+    ),
+    "a model named as a command": (
+        "train_sft",
+        {"base_model": "a b/c; touch x"},
+        "a b/c; touch x: neither a model folder nor a hub id owner/name",
+        1,
+    ),
+    "a name that moves the cursor": (
+        "train_sft",
+        {"data": "{here}/a  b\x1b[2J"},
+        "{here}/a  b\\x1b[2J: no such file",
         1,
     ),
     "two outputs in one file": (

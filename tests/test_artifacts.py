@@ -124,6 +124,45 @@ def test_the_error_has_the_last_command_that_wrote_the_file(tmp_path, flag):
     assert str(refusal.value).endswith(f"; make it again with: {command}")
 
 
+@pytest.mark.parametrize("damaged", ["tables/a.parquet", "figures/a.png"])
+def test_the_command_is_found_by_any_path_and_says_where_it_works(tmp_path, monkeypatch, damaged):
+    output = damaged.replace(".png", ".svg")  # a figure's .png is written beside it
+    run = tmp_path / "a run"
+    path = run / "results" / damaged
+    path.parent.mkdir(parents=True)
+    path.write_text("damaged")
+    command = f"python scripts/x.py --output results/{output}"
+    (path.parent / "x.log").write_text(f"$ {command}\n")
+    monkeypatch.chdir(run)
+    assert artifacts.remake(f"results/{damaged}") == artifacts.remake(path) == command
+    monkeypatch.chdir(path.parent)
+    assert artifacts.remake(path.name) == artifacts.remake(path) == f"cd '{run}' && {command}"
+
+
+def test_a_link_to_a_model_folder_is_replaced_and_what_it_led_to_stays(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "weights").write_text("old")
+    (tmp_path / "policy").symlink_to("elsewhere")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("policy", "dangling"):
+        with artifacts.atomic(tmp_path / name) as temporary:
+            temporary.mkdir()
+            (temporary / "weights").write_text("new")
+        assert not (tmp_path / name).is_symlink() and (tmp_path / name / "weights").read_text() == "new"
+    assert (tmp_path / "elsewhere" / "weights").read_text() == "old"
+
+
+def test_a_model_folder_may_be_named_from_within(tmp_path, monkeypatch):
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "weights").write_text("w")
+    artifacts.write_manifest(tmp_path / "policy", {})
+    monkeypatch.chdir(tmp_path / "policy")
+    artifacts.check_manifest(".")
+    (tmp_path / "policy" / "weights").write_text("x")
+    with pytest.raises(InputError, match=r"^\.: is damaged: weights"):
+        artifacts.check_manifest(".")
+
+
 def test_without_a_log_the_error_says_what_to_do(tmp_path):
     (tmp_path / "a.parquet").write_text("damaged")
     with pytest.raises(InputError, match="a.parquet: .*; delete it and run the workflow again$"):

@@ -3,12 +3,14 @@
 import ast
 import hashlib
 import importlib
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import miniature
@@ -17,6 +19,7 @@ import yaml
 from calls import Calls
 from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MODELS, PAIRS, SFT, lines
 from miniature import MINIATURE, ROOT
+from snakemake import parser
 from transformers import AutoTokenizer
 
 from preference import records, stage, tokens
@@ -60,6 +63,8 @@ def furnish(folder: Path) -> None:
         ("model", '{"max_position_embeddings": 512}', "model.safetensors"),
         ("pickled", "{}", "pytorch_model.bin"),
         ("damaged", "{", "model.safetensors"),
+        ("nested", '{"a":' * 10**5, "model.safetensors"),
+        ("outside", "{}", "model.safetensors"),
     ):
         (folder / name).mkdir()
         for file, content in (
@@ -69,7 +74,10 @@ def furnish(folder: Path) -> None:
             (weights, ""),
         ):
             (folder / name / file).write_text(content)
+    index = {"weight_map": {"a": "model.safetensors", "b": "../model/model.safetensors"}}
+    (folder / "outside" / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "empty").mkdir()
+    os.mkfifo(folder / "pipe.jsonl")
 
 
 START, OFFLINE = ["-s", str(ROOT / "Snakefile")], {"HF_HUB_OFFLINE": "1"}
@@ -212,6 +220,8 @@ def here(tiny_policy, tmp_path):
         records.write(tmp_path / f"{kind}.parquet", kind, content, {})
     held_out = {"prompt_id": records.prompt_id("say hi"), "prompt": "say hi", "chosen": "hi", "rejected": "no"}
     records.write(tmp_path / "eval_pairs.parquet", "pairs", [held_out], {})
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "taken.manifest.json").mkdir()
     return tmp_path
 
 
@@ -330,38 +340,44 @@ def test_a_bad_flag_is_one_line_and_nothing_is_written(here, stage_says, name):
 # Safe by default.
 
 SOURCES = sorted([*(ROOT / "scripts").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
+RULES = [ROOT / "Snakefile", ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
+PROFILES = [*ROOT.glob("profiles/*/config.yaml"), *ROOT.glob("slurm/config.yaml")]
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-NAMES = {"eval", "exec", "compile", "__import__"}
-CALLS_OF_OTHERS = {"torch.load", "numpy.load", "np.load", "pd.read_pickle", "os.system", "os.popen", "yaml.load"}
-CALLS_OF_OTHERS |= {"yaml.unsafe_load", "yaml.full_load", "yaml.load_all"}
+CALLS_OF_OTHERS = {"eval", "exec", "compile", "__import__", "importlib.import_module", "torch.load", "numpy.load"}
+CALLS_OF_OTHERS |= {"pandas.read_pickle", "os.system", "os.popen", "subprocess.getoutput", "snakemake.shell.shell"}
+CALLS_OF_OTHERS |= {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"}
+RISKY = {"trust_remote_code": "False", "shell": "False", "allow_pickle": "False", "weights_only": "True"}
 
 
 def dangers(source: str) -> list[str]:
     """What a module does that could run the code of a file or of a value."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    found, nodes, names = [], list(ast.walk(ast.parse(source))), {}
+    for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            found += [name for name in names if name.split(".")[0] in MODULES]
+            whole = [f"{getattr(node, 'module', '')}.{alias.name}".removeprefix(".") for alias in node.names]
+            names |= {alias.asname or alias.name: name for alias, name in zip(node.names, whole, strict=True)}
+            found += [name for name in whole if name.split(".")[0] in MODULES]
+    for node in nodes:
         if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            found += [called] if called in NAMES | CALLS_OF_OTHERS else []
+            first, *rest = ast.unparse(node.func).split(".")
+            called = ".".join([names.get(first, first), *rest])
+            found += [called] if called in CALLS_OF_OTHERS else []
             found += [f"{k.arg}=" for k in node.keywords if k.arg in RISKY and ast.unparse(k.value) != RISKY[k.arg]]
     return found
-
-
-RISKY = {"trust_remote_code": "False", "shell": "False", "allow_pickle": "False", "weights_only": "True"}
 
 
 @pytest.mark.parametrize(
     "source, danger",
     [
         ("import pickle", "pickle"),
-        ("from pickle import loads", "pickle"),
+        ("from pickle import loads", "pickle.loads"),
         ("eval('1')", "eval"),
-        ("torch.load(path)", "torch.load"),
-        ("yaml.load(text, Loader=yaml.Loader)", "yaml.load"),
-        ("os.system('ls')", "os.system"),
+        ("import torch\ntorch.load(path)", "torch.load"),
+        ("from torch import load\nload(path)", "torch.load"),
+        ("from torch import load as read\nread(path)", "torch.load"),
+        ("import numpy as np\nnp.load(path)", "numpy.load"),
+        ("import yaml\nyaml.load(text, Loader=yaml.Loader)", "yaml.load"),
+        ("import os\nos.system('ls')", "os.system"),
         ("subprocess.run(x, shell=True)", "shell="),
         ("AutoModel.from_pretrained(x, trust_remote_code=flags.trust)", "trust_remote_code="),
     ],
@@ -371,12 +387,37 @@ def test_the_check_for_dangers_finds_them(source, danger):
 
 
 def test_the_check_for_dangers_lets_the_harmless_pass():
-    assert dangers("import ast\nmodel.eval()\nast.literal_eval('1')\nyaml.safe_load('')\nre.compile('x')") == []
+    harmless = "import ast, re\nfrom json import load\nload(x)\nmodel.eval()\nast.literal_eval('1')\nre.compile('x')"
+    assert dangers(harmless + "\nyaml.safe_load('')") == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_module_can_run_the_code_of_a_file(path):
     assert dangers(path.read_text(encoding="utf-8")) == []
+
+
+def python_of(rules: str) -> str:
+    """Rules as the Python that Snakemake runs."""
+    path = types.SimpleNamespace(get_path_or_uri=lambda secret_free: "rules")
+    sources = types.SimpleNamespace(open=lambda _: io.StringIO(rules))
+    return parser.parse(path, types.SimpleNamespace(sourcecache=sources), {})[0]
+
+
+def test_the_check_for_dangers_reads_rules():
+    rules = "import os\n\nrule a:\n    output: 'x'\n    run:\n        os.system(config['x'])\n"
+    assert dangers(python_of(rules)) == ["os.system"]
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_rule_can_run_the_code_of_a_file(path):
+    assert dangers(python_of(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.parent.name)
+def test_no_profile_can_run_the_code_of_a_file(path):
+    profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert [found for part in profile.pop("__definitions__", []) for found in dangers(part)] == []
+    assert "?" not in yaml.safe_dump(profile), "an expression, which is not looked into"
 
 
 def test_models_are_loaded_without_their_code_wherever_they_are_loaded():

@@ -50,6 +50,27 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(tmp_path
     assert "rc=0" in room and "Traceback" not in room, room
 
 
+def test_a_project_on_a_full_disk_is_one_line_before_anything_and_goes_on_once_there_is_room(tmp_path):
+    data = "results/miniature/min_length/data"
+    said = in_a_mount(
+        tmp_path,
+        f"""
+        mkdir project; mount -t tmpfs -o size=4m project project; cp instructions.jsonl project; cd project
+        fill() {{ dd if=/dev/zero of=filled bs=1k 2> /dev/null || true; }}
+        fill; run {data}/sft.parquet; find . -type f | sort; rm filled
+        echo @@@@@ it fills up while a stage runs
+        (until [ -e {data} ]; do sleep 0.01; done; fill) & run {data}/sft.parquet; wait; find . -name '*.tmp'
+        echo @@@@@ room; rm filled; run {data}/sft.parquet
+        """,
+    )
+    full, later, room = said.split("@@@@@")
+    line = ".: cannot be written to: No space left on device; Snakemake keeps its records there, in .snakemake/"
+    assert full.splitlines()[1:] == [line, "rc=1", "./filled", "./instructions.jsonl"], full
+    assert "No space left on device" in later and "rc=1" in later and "Traceback" not in later, later
+    assert ".tmp" not in later.split("rc=1")[1], later
+    assert "rc=0" in room and "Traceback" not in room, room
+
+
 def test_a_folder_that_cannot_be_written_to_is_one_line_before_any_job(tmp_path):
     said = in_a_mount(
         tmp_path,
@@ -67,5 +88,5 @@ def test_a_folder_that_cannot_be_written_to_is_one_line_before_any_job(tmp_path)
     assert "results: cannot be written to, so results/miniature cannot be made" in read_only and "rc=1" in read_only
     assert "rc=0" in plan
     assert "results: is a file, where results/miniature must be a folder" in file and "rc=1" in file
-    assert ".: cannot be written to" in folder and "rc=1" in folder
+    assert ".: cannot be written to: Read-only file system; Snakemake keeps its records" in folder and "rc=1" in folder
     assert "Traceback" not in said and "Finished jobid" not in said

@@ -230,3 +230,18 @@ def test_real_alpaca_and_ultrafeedback_files_of_the_same_pairs_convert_to_the_sa
         found = formats.convert(rows, name or "ultrafeedback", path)
         both.append(sorted((row["prompt"], row["chosen"], row["rejected"]) for row in found))
     assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("name", ["a[0-9].jsonl", "a*.jsonl", "a?.jsonl", "a::b.jsonl", "{a}.jsonl", "-a.jsonl"])
+def test_a_name_that_others_would_take_for_a_pattern_is_a_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a1.jsonl").write_text('{"prompt": "of another file"}\n')
+    (tmp_path / name).write_text('{"prompt": "of this one"}\n')
+    assert formats.load(f"./{name}")[1] == formats.load(f"{tmp_path}/{name}")[1] == [{"prompt": "of this one"}]
+
+
+def test_a_mark_of_byte_order_and_blank_lines_are_no_rows_and_absent_columns_are_empty(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "p"}\n\n{"response": "r"}\r\n')
+    columns, rows = formats.load(str(tmp_path / "a.jsonl"))
+    assert rows == [{"prompt": "p", "response": None}, {"prompt": None, "response": "r"}]
+    assert columns == {"prompt": "text", "response": "text"}

@@ -191,12 +191,15 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
 @pytest.mark.parametrize(
     "options, line",
     [
-        ({"sft": "built_in"}, "--num_sft: is needed for --sft built_in"),
-        ({"sft": "built_in", "num_sft": 9999, "num_prompts": 1, "num_eval_prompts": 1}, "built_in: 10001 prompts were"),
-        ({"sft": "{sft}"}, "--num_eval_prompts: how many prompts to hold out"),
+        ({"sft": "built_in"}, "--num_sft: is missing; sft is built_in"),
+        (
+            {"sft": "built_in", "num_sft": 9999, "num_prompts": 1, "num_eval_prompts": 1},
+            "--num_sft: is too many: with num_prompts and num_eval_prompts 10001",
+        ),
+        ({"sft": "{sft}"}, "--num_eval_prompts: is missing: how many prompts to hold out"),
         ({"sft": "{sft}", "num_eval_prompts": 0}, "--num_eval_prompts 0: must be at least 1"),
         ({"sft": "{sft}", "num_eval_prompts": 10}, "--num_eval_prompts 10: --sft has only 10 prompts"),
-        ({"sft": "{sft}", "prompts": "built_in", "num_eval_prompts": 1}, "only --sft can be built_in"),
+        ({"sft": "{sft}", "prompts": "built_in", "num_eval_prompts": 1}, "--prompts: only sft can be built_in"),
         ({"sft": "{prompts}", "num_eval_prompts": 1}, "holds no responses, so it cannot be --sft"),
         ({"sft": "{sft}", "preferences": "{sft}", "num_eval_prompts": 1}, "holds no pairs"),
         ({"sft": "{empty}", "num_eval_prompts": 1}, "none of its 3 rows is left; dropped: 3 empty response"),
@@ -211,9 +214,12 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
         ),
         (
             {"sft": "{sft}", "preferences": "{pairs}", "eval_prompts": "{other}"},
-            "no pair has a held-out prompt, so there is none to evaluate on; name a source with --eval_preferences",
+            "--eval_preferences: is missing: no pair of the preferences may",
         ),
-        ({"sft": "{sft}", "eval_preferences": "{pairs}", "num_eval_prompts": 1}, "of use only with --preferences"),
+        (
+            {"sft": "{sft}", "eval_preferences": "{pairs}", "num_eval_prompts": 1},
+            "is of use only beside preferences",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, options, line):

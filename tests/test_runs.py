@@ -97,3 +97,7 @@ def test_the_shipped_configs_are_valid():
     for path in sorted((ROOT / "config").glob("*.yaml")):
         wrong = [p for p in validation.problems(yaml.safe_load(path.read_text())) if "no such file" not in p]
         assert wrong == [], path
+
+
+def test_a_value_that_looks_like_a_flag_is_the_value_of_its_flag():
+    assert runs.as_flags({"pad_token": "--output", "seed": 1}) == "--pad_token=--output --seed 1"

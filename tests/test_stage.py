@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import logging
 import re
 import shlex
 import subprocess
@@ -85,3 +86,30 @@ def test_a_stage_by_hand_prints_its_command_and_one_line_for_what_the_user_did_w
     said = subprocess.run([sys.executable, *typed], capture_output=True, text=True)
     assert said.stdout == f"$ {shlex.join([sys.executable, *typed])}\n" and said.returncode == 1
     assert said.stderr == f"{typed[0]}: {tmp_path / 'none'}: no such file\n"
+
+
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        ("a  b\n c", "a  b c"),
+        ("\x1b[2J \u202e \ud800", r"\x1b[2J \u202e \ud800"),
+        ("at https://me:secret@host/a and http://token@host", "at https://***@host/a and http://***@host"),
+        ("hf://datasets/owner/name@refs%2Fconvert", "hf://datasets/owner/name@refs%2Fconvert"),
+        ("é – ␛ 漢字", "é – ␛ 漢字"),
+    ],
+)
+def test_what_is_shown_is_one_line_that_moves_no_cursor_and_tells_no_password(text, line):
+    assert stage.one_line(text) == line
+
+
+def test_even_what_nobody_foresaw_tells_no_password(capsys, monkeypatch, caplog):
+    def main(flags):
+        logging.getLogger("a library").warning("asks %s", "https://me:secret@host")
+        raise RuntimeError("cannot connect to https://me:secret@host")
+
+    monkeypatch.setattr(sys, "argv", ["x.py", "https://me:secret@host"])
+    with pytest.raises(SystemExit) as stopped:
+        stage.run(main, Reader)
+    said = str(stopped.value.code) + capsys.readouterr().out + caplog.text
+    assert "asks https://***@host" in said
+    assert "secret" not in said and "RuntimeError: cannot connect to https://***@host" in said

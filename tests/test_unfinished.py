@@ -52,7 +52,7 @@ def test_finished_parts_are_not_made_again(tmp_path, finished, capsys):
 
 
 def test_work_that_fails_before_anything_is_finished_leaves_nothing(tmp_path):
-    with pytest.raises(InputError), Shards(str(tmp_path / "x"), {}, 3):
+    with pytest.raises(InputError), Shards(str(tmp_path / "a" / "new" / "folder"), {}, 3):
         raise InputError("the prompts are too long")
     assert list(tmp_path.iterdir()) == []
 
@@ -79,6 +79,14 @@ def test_other_flags_start_afresh(tmp_path):
         shards.map("squares", [1, 2], squares)
     with Shards(str(tmp_path / "x"), {"beta": 2}, 2) as shards:
         assert shards.map("squares", [1, 2], lambda part, progress: ["made", "anew"]) == ["made", "anew"]
+
+
+def test_a_file_that_a_file_manager_left_there_does_not_matter(tmp_path):
+    with Shards(str(tmp_path / "x"), {}, 2) as shards:
+        (tmp_path / "x.shards" / ".DS_Store").write_text("")
+        assert shards.map("squares", [1, 2], squares) == [1, 4]
+    leftovers.remove([tmp_path / "x"])
+    assert [path.name for path in (tmp_path / "x.shards").iterdir()] == [".DS_Store"]
 
 
 def test_two_processes_never_make_one_thing_and_the_line_says_who_does(tmp_path):

@@ -33,6 +33,13 @@ def test_it_ends_with_tables_figures_and_a_report_and_says_where(finished):
     assert "dpo_on_policy" in finished.said.split("gold reward")[-1], "the main table is in the terminal"
 
 
+def test_a_damaged_table_is_one_line_at_the_end_of_a_run_that_did_well(copy):
+    (copy.folder / RESULTS / "tables" / "final.txt").write_bytes(b"\xff")
+    said = copy.call("--force", f"{RESULTS}/config.yaml")
+    line = f"{RESULTS}/tables/final.txt: is damaged: final.txt is not what was written"
+    assert line in said and "; make it again with: " in said and "Traceback" not in said, said
+
+
 def test_a_second_call_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.call()
 

@@ -13,6 +13,7 @@ import yaml
 
 DEFAULT = "config/config.yaml"
 TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
+DEEPEST, MOST = 32, 100_000  # levels, and values with those that aliases repeat: far more than a config has
 ENTRY = re.compile(r"[a-zA-Z_][\w-]*\w=.*", re.DOTALL)  # NAME=VALUE, as snakemake wants it
 
 
@@ -26,15 +27,16 @@ def refuse(files: list, entries: list[str] | None = None) -> None:
 
 def problem_of(path: Path) -> str | None:
     """What is wrong with a config file as a text, if anything."""
-    if not path.is_file():
-        return "is a folder; name a file" if path.is_dir() else "no such config file"
     try:
-        text = path.read_bytes().decode("utf-8")
-        return _problem_in(text)
+        if not path.is_file():
+            return "is a folder; name a file" if path.is_dir() else "no such config file"
+        return _problem_in(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} at {error.start}); save it as UTF-8"
     except yaml.YAMLError as error:
         return _said(error)
+    except RecursionError:
+        return f"is nested more than {DEEPEST} levels deep"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
@@ -45,27 +47,61 @@ def _problem_in(text: str) -> str | None:
         return "is empty; config/README.md explains the keys"
     if not isinstance(top, yaml.MappingNode):
         return "is no mapping of keys to values; config/README.md explains the keys"
-    if any(key.value == "__use_yte__" for key, _ in top.value):
+    if problem := next(_problems_below(top, (), set()), None):
+        return problem
+    if _unfolded(top, {}) > MOST:
+        return f"its aliases unfold into more than {MOST} values"
+    if "__use_yte__" in yaml.SafeLoader("").construct_document(top):  # merged in with `<<` or not
         return "__use_yte__: a config is data; templates, which can run code, are not read"
-    return next(_problems_below(top, set(), set()), None)
+    return None
 
 
-def _problems_below(node: yaml.Node, above: set[int], seen: set[int]):
+def _problems_below(node: yaml.Node, above: tuple[int, ...], seen: set[int]):
     """Problems of a node and of those below it, each node once; `above` are the nodes that it lies in."""
     if id(node) in above:
         yield f"{_place(node.start_mark)}: an alias inside of what it refers to"
     if id(node) in seen:
         return
     seen.add(id(node))
+    if len(above) > DEEPEST:
+        yield f"{_place(node.start_mark)}: is nested more than {DEEPEST} levels deep"
+        return
     if node.tag not in TAGS:
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
         yield f"{_place(node.start_mark)}: the tag {tag}; a config holds plain values only"
-    below = node.value if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
         yield from _repeated(node)
-        below = [value for _, value in node.value]
-    for part in below:
-        yield from _problems_below(part, above | {id(node)}, seen)
+    if isinstance(node, yaml.ScalarNode):
+        yield from _unreadable(node)
+    for part in _parts(node):
+        yield from _problems_below(part, (*above, id(node)), seen)
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    """The nodes that a node is made of; of a mapping its keys, but for `<<`, and its values."""
+    if isinstance(node, yaml.ScalarNode):
+        return []
+    if isinstance(node, yaml.SequenceNode):
+        return node.value
+    return [part for entry in node.value for part in entry if part.tag != "tag:yaml.org,2002:merge"]
+
+
+def _unreadable(node: yaml.ScalarNode):
+    """What looks like a number or a date and is none; the reader would end in a traceback."""
+    try:
+        yaml.SafeLoader("").construct_object(node)
+    except (ValueError, OverflowError) as error:
+        kind = "date" if node.tag.endswith("timestamp") else "number"
+        yield f"{_place(node.start_mark)}: {node.value[:40]} is no {kind} ({error}); put quotes around text"
+    except yaml.YAMLError:  # a tag that is named already
+        return
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, those of its aliases counted each time."""
+    if id(node) not in known:
+        known[id(node)] = 1 + sum(_unfolded(part, known) for part in _parts(node))
+    return known[id(node)]
 
 
 def _repeated(node: yaml.MappingNode):

@@ -116,7 +116,9 @@ def as_flags(chosen: dict[str, object]) -> str:
     words = []
     for key, value in chosen.items():
         values = value if isinstance(value, list) else [value]
-        words += [f"--{key}", *(str(v).lower() if isinstance(v, bool) else str(v) for v in values)]
+        typed = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+        # A value that looks like a flag would be taken for one.
+        words += [f"--{key}={typed[0]}"] if typed[0].startswith("-") else [f"--{key}", *typed]
     return shlex.join(words)
 
 

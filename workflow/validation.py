@@ -1,8 +1,8 @@
 """What is wrong with a config, one line each, found before any job starts."""
 
+import datetime
 import difflib
 import math
-import os
 import re
 import sys
 from pathlib import Path
@@ -13,8 +13,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import formats, model_folders
-from preference.stage import InputError
+from preference import formats, model_folders, sources
+from preference.stage import InputError, one_line
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
@@ -38,28 +38,9 @@ def problems(config: dict) -> list[str]:
 def said_of(problem: str, files: str, typed: dict) -> str:
     """A problem with what says it: the config files, or `--config` where a key was typed on the command line."""
     if re.split("[.:]", problem)[0] not in typed:
-        return f"{files}: {problem}"
+        return one_line(f"{files}: {problem}")
     hint = "; --config reads what lies below a key as text, so put it into a file" if "text to YAML" in problem else ""
-    return f"--config: {problem}{hint}"
-
-
-def unwritable(folder: str) -> str | None:
-    """Why nothing can be made in a folder, which need not be there yet; None where it can."""
-    path = _there(folder)
-    if os.access(path, os.W_OK | os.X_OK):
-        return None
-    return f"{path}: cannot be written to" + (f", so {folder} cannot be made" if path != Path(folder) else "")
-
-
-def no_folder(folder: str) -> str | None:
-    """Why a path can never be a folder: it, or one above it, is a file; None where it can."""
-    path = _there(folder)
-    return None if path.is_dir() else f"{path}: is a file, where {folder} must be a folder"
-
-
-def _there(folder: str) -> Path:
-    """The path itself, or of those above it the first that exists."""
-    return next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    return one_line(f"--config: {problem}{hint}")
 
 
 def _lines(error: jsonschema.ValidationError) -> list[str]:
@@ -115,7 +96,7 @@ def _wrong_type(value, want: str, shown: str) -> str:
 def _shown(value) -> str:
     if value is None:
         return "nothing (null)"
-    text = repr(value)
+    text = str(value) if isinstance(value, datetime.date) else repr(value)
     return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
@@ -137,16 +118,19 @@ def _contradictions(config: dict) -> list[str]:
         if name in FOLDERS or (name.startswith("seed") and name[4:].isdigit()):
             found.append(f"runs.{name}: the name is taken by the results' own")
     for name, task in config["tasks"].items():
-        found += _task_problems(name, task)
+        found += _task_problems(config, name, task)
     for name, run in config["runs"].items():
         found += _run_problems(config, name, run)
     return found
 
 
-def _task_problems(name: str, task: dict) -> list[str]:
+def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     found, data = [], runs.data_of(task)
+    for flag, reason in sources.problems(runs.options(config, "prepare_task", {"task": name})):
+        where = f"tasks.{name}.data" if flag in sources.ROLES else "stages.prepare_task"
+        found.append(f"{where}.{flag}: {reason}")
     for role, source in data.items():
-        if source != "built_in":
+        if source != sources.BUILT_IN:
             found += _refused(f"tasks.{name}.data.{role}", formats.check, source)
     if task["base_model"] != "from_scratch":
         files = (model_folders.CONFIG, model_folders.TOKENIZER)
@@ -157,6 +141,8 @@ def _task_problems(name: str, task: dict) -> list[str]:
 
 
 def _refused(key: str, check, path: str, *needed: str) -> list[str]:
+    if path.startswith("-"):
+        return [f"{key}: {path}: begins as a flag does; write ./{path}"]
     if "{" in path or "}" in path:
         return [f"{key}: {path}: a brace begins a wildcard to Snakemake; rename it"]
     try:

@@ -8,6 +8,7 @@ whole file of another run is refused as well.
 
 import errno
 import hashlib
+import itertools
 import json
 import mmap
 import os
@@ -23,6 +24,7 @@ from preference.stage import InputError
 SEAL = b"prefdag-sha256:"
 UNSEALED = (SEAL + b"0" * 64).decode()  # what is written first, and what the digest is taken of
 MANIFEST = ".manifest.json"
+OUTPUT = r"--(\w+_)?output"  # the flags that name what a stage writes
 
 
 class atomic:
@@ -49,15 +51,15 @@ class atomic:
         inside = self.temporary.rglob("*") if self.temporary.is_dir() else ()
         for file in (*inside, self.temporary):
             _to_disk(file)
-        if self.path.is_dir():  # only a folder's name cannot be taken over while it is there
-            shutil.rmtree(self.path)
+        if self.path.is_dir() or self.temporary.is_dir():  # a folder's name cannot be taken over while it is there
+            remove(self.path)
         os.replace(self.temporary, self.path)
         _to_disk(self.path.parent)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
+    """Remove a file or a folder, if it is there; of a link only the link, for what it leads to is not ours."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -129,24 +131,33 @@ def damaged(path: Path | str, reason: str) -> InputError:
 
 
 def remake(path: Path | str) -> str | None:
-    """The command that made an artifact: the last one that wrote it, in a log beside it."""
-    path = Path(str(path).removesuffix(MANIFEST))
+    """The command that made an artifact, ready to paste: the last one that wrote it, in a log beside it."""
+    path = Path(os.path.abspath(str(path).removesuffix(MANIFEST)))
     for log in sorted(path.parent.glob("*.log")):
         commands = re.findall(r"^\$ (.*)$", log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-        if commands and _writes(commands[-1], path):
+        folder = _folder_of(commands[-1], path) if commands else None
+        if folder == Path.cwd():
             return commands[-1]
+        if folder:
+            return f"cd {shlex.quote(str(folder))} && {commands[-1]}"
     return None
 
 
-def _writes(command: str, path: Path) -> bool:
+def _folder_of(command: str, path: Path) -> Path | None:
+    """The folder in which a command writes an artifact (an absolute path); None where it writes others."""
     try:
         words = shlex.split(command)
     except ValueError:  # a log that was cut within a line
-        return False
-    outputs = [
-        Path(value) for flag, value in zip(words, words[1:], strict=False) if re.fullmatch(r"--(\w+_)?output", flag)
-    ]
-    return path in outputs or path.parent in outputs  # prepare_task writes several tables into one folder
+        return None
+    # prepare_task writes several tables into one folder, and a figure's .png goes beside its .svg.
+    written = (path, path.parent, path.with_suffix(".svg"))
+    outputs = [Path(word) for flag, word in zip(words, words[1:], strict=False) if re.fullmatch(OUTPUT, flag)]
+    for output, artifact in itertools.product(outputs, written):
+        if Path(os.path.abspath(output)) == artifact:
+            return Path.cwd()
+        if not output.is_absolute() and artifact.parts[-len(output.parts) :] == output.parts:
+            return Path(*artifact.parts[: -len(output.parts)])
+    return None
 
 
 def write_json(path: Path | str, content: dict) -> None:
@@ -172,7 +183,8 @@ def _load(path: Path | str) -> dict:
 
 
 def manifest_of(path: Path | str) -> Path:
-    return Path(path).with_name(Path(path).name + MANIFEST)
+    path = Path(path)
+    return Path(f"{path if path.name.strip('.') else os.path.abspath(path)}{MANIFEST}")  # `.` has a name as well
 
 
 def write_manifest(path: Path | str, made_by: dict) -> None:
@@ -204,8 +216,8 @@ def check_manifest(path: Path | str) -> None:
 
 @cache  # weights are large: once a process
 def check_model(path: str) -> None:
-    """`check_manifest` for a model folder of this workflow's own; others have no manifest."""
-    if manifest_of(path).is_file():
+    """`check_manifest` for a model folder of this workflow's own: one with a manifest, or a log of how it was made."""
+    if manifest_of(path).is_file() or remake(path):
         check_manifest(path)
 
 

@@ -5,19 +5,20 @@ the bare text that a person wrote; templates are applied later, in one place (se
 turns becomes one prompt, the transcript "Human: ...\\n\\nAssistant: ...\\n\\nHuman: ...".
 """
 
+import codecs
 import json
 import math
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from preference.stage import InputError
 
-BUILDERS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+KINDS = (".parquet", ".json", ".jsonl")
 PICKLES = (".pkl", ".pickle", ".pt", ".bin", ".joblib")
 PICKLE = "is a pickle, which can run code as it is read; write Parquet or JSON lines instead"
-HUB = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(@(?P<config>[\w.-]+))?(:(?P<split>[\w.-]+(\[[\d:%-]+\])?))?")
+NAME = r"\w[\w.-]*"
+HUB = re.compile(rf"(?P<path>{NAME}/{NAME})(@(?P<config>{NAME}))?(:(?P<split>{NAME}(\[[\d:%-]+\])?))?", re.ASCII)
 EOS, USER, ASSISTANT = "<|endoftext|>", "<|prompter|>", "<|assistant|>"  # of the relabelled sets
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 HUMAN_TURN, ASSISTANT_TURN = "\n\nHuman:", "\n\nAssistant:"
@@ -25,7 +26,7 @@ HUMAN_TURN, ASSISTANT_TURN = "\n\nHuman:", "\n\nAssistant:"
 
 def is_local(source: str) -> bool:
     """Whether a source is spelt as a path (`./x`, `/x`, `x.parquet`) and not as a hub id; the workflow's own rule."""
-    return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in BUILDERS
+    return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in KINDS
 
 
 def parse_hub(source: str) -> dict[str, str | None]:
@@ -79,78 +80,85 @@ def _kind(rows: list[dict], column: str) -> str:
 
 
 def _load_local(source: str) -> list[dict]:
-    files = _files(source)
-    with tempfile.TemporaryDirectory() as cache:  # neither the home folder nor the data's gets a copy
-        try:
-            data = _datasets().load_dataset(
-                BUILDERS[files[0].suffix],
-                data_files=[os.path.abspath(file) for file in files],
-                split="train",
-                cache_dir=cache,
-            )
-            return data.to_list()
-        except StopIteration:  # an empty file of JSON lines
-            return []
-        except Exception as error:  # the readers have no exception in common
-            known = next(((file, fault) for file in files if (fault := FAULTS[file.suffix](file))), None)
-            place, reason = known or (source, f"cannot be read: {_reason(error)}")
-            raise InputError(f"{place}: {reason}") from None
+    rows = [row for file in _files(source) for row in READERS[file.suffix](file)]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in columns} for row in rows] if columns else []
 
 
-def _fault_of_lines(file: Path) -> str | None:
-    """What is wrong with a file of JSON lines, by its line; the reader counts the rows of a block."""
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        try:
-            row = json.loads(line.decode("utf-8")) if line.strip() else {}
-        except ValueError as error:
-            return _said_of_json(error, number)
-        if not isinstance(row, dict):
-            return f"line {number}: is no mapping of columns to values"
-    return None
-
-
-def _fault_of_list(file: Path) -> str | None:
-    """What is wrong with a JSON file: a list of rows, or else JSON lines under another name."""
-    text = file.read_bytes()
-    try:
-        rows = json.loads(text.decode("utf-8"))
-    except ValueError as error:
-        return _said_of_json(error, 1) if text.lstrip().startswith(b"[") else _fault_of_lines(file)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return "is no list of mappings of columns to values"
-    return None if rows else "has no rows"
-
-
-def _said_of_json(error: ValueError, line: int) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"line {line}: is not UTF-8 text"
-    return f"line {line + error.lineno - 1}: is not JSON at character {error.colno}: {error.msg}"
-
-
-def _fault_of_parquet(file: Path) -> str | None:
+def _read_parquet(file: Path) -> list[dict]:
     import pyarrow.parquet
 
     try:
-        names = pyarrow.parquet.read_schema(file).names
-    except (pyarrow.ArrowException, OSError):
-        return None  # damaged, which its reader says well
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return f"the column '{twice[0]}' comes twice" if twice else None
+        table = pyarrow.parquet.ParquetFile(file).read()
+        names = table.schema.names
+        rows = table.to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{file}: cannot be read: {_reason(error)}") from None
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{file}: the column '{twice[0]}' comes twice")
+    return rows
 
 
-FAULTS = {".parquet": _fault_of_parquet, ".json": _fault_of_list, ".jsonl": _fault_of_lines}
+def _read_lines(file: Path) -> list[dict]:
+    """JSON lines; a blank line is no row."""
+    lines = enumerate(_content(file).splitlines(), 1)
+    rows = {number: _parsed(file, line, number) for number, line in lines if line.strip()}
+    for number, row in rows.items():
+        if not isinstance(row, dict):
+            raise InputError(f"{file}: line {number}: is no mapping of columns to values")
+    return list(rows.values())
+
+
+def _read_list(file: Path) -> list[dict]:
+    """A list of rows, or JSON lines under another name."""
+    content = _content(file)
+    if content.lstrip().startswith(b"{"):
+        return _read_lines(file)
+    rows = _parsed(file, content, 1) if content.strip() else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{file}: is no list of mappings of columns to values")
+    return rows
+
+
+def _content(file: Path) -> bytes:
+    return file.read_bytes().removeprefix(codecs.BOM_UTF8)
+
+
+def _parsed(file: Path, content: bytes, line: int):
+    """The value of a JSON text that begins in a line of a file. The readers of Arrow are no help here: they count the
+    rows of a block, and a text that is nested without end makes them crash."""
+    try:
+        return json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        reason = f"line {line}: is not UTF-8 text"
+    except json.JSONDecodeError as error:
+        reason = f"line {line + error.lineno - 1}: is not JSON at character {error.colno}: {error.msg}"
+    except ValueError as error:  # a whole number of thousands of digits
+        reason = f"line {line}: {_reason(error)}"
+    except RecursionError:
+        reason = f"line {line}: is nested too deeply"
+    raise InputError(f"{file}: {reason}")
+
+
+READERS = {".parquet": _read_parquet, ".json": _read_list, ".jsonl": _read_lines}
 
 
 def _files(source: str) -> list[Path]:
     path = Path(source)
-    if path.is_symlink() and not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
+    if not there and path.is_symlink():
         raise InputError(f"{source}: no such file or folder, it is a link to {os.readlink(path)}")
-    if not path.exists():
+    if not there:
         raise InputError(f"{source}: no such file or folder")
+    if not path.is_file() and not path.is_dir():  # reading a pipe would wait for ever
+        raise InputError(f"{source}: is neither a file nor a folder")
     if path.is_file() and path.suffix in PICKLES:
         raise InputError(f"{source}: {PICKLE}")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix in BUILDERS and not file.name.startswith(".")]
+    files = [file for file in files if file.suffix in KINDS and not file.name.startswith(".")]
     suffixes = sorted({file.suffix for file in files})
     if len(suffixes) != 1:
         found = f"holds both {' and '.join(suffixes)}" if suffixes else "is or holds no .parquet, .json or .jsonl file"
@@ -318,6 +326,8 @@ def _text(row: dict, column: str) -> str:
         return ""  # an empty answer, in many published files
     if not isinstance(value, str):
         raise InputError(f"column '{column}' is {value!r}, not text")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InputError(f"column '{column}' holds half of a character, {value[:60]!r}")
     return value
 
 

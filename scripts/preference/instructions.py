@@ -61,16 +61,20 @@ def generate(num: int, rng) -> list[dict]:
     Raises:
         InputError: there are fewer than num prompts.
     """
+    if num > available():
+        raise InputError(f"built_in: {num} prompts were asked for, and there are {available()}")
     pools = [[(prompt, answer, slots) for prompt, slots in prompts()] for prompts, answer in KINDS.values()]
-    available = sum(map(len, pools))
-    if num > available:
-        raise InputError(f"built_in: {num} prompts were asked for, and there are {available}")
     for pool in pools:
         rng.shuffle(pool)
     longest = max(map(len, pools))
     in_turn = [pool[i] for i in range(longest) for pool in pools if i < len(pool)][:num]
     rng.shuffle(in_turn)
     return [{"prompt": prompt, "response": _answered(answer, slots, rng)} for prompt, answer, slots in in_turn]
+
+
+def available() -> int:
+    """How many distinct prompts there are."""
+    return sum(1 for prompts, _ in KINDS.values() for _ in prompts())
 
 
 def _answered(answer, slots: tuple, rng) -> str:

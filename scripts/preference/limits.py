@@ -5,6 +5,7 @@ Checked as a command line is read, before anything else is: the numbers, and tha
 
 import dataclasses
 import itertools
+import os
 from pathlib import Path
 
 COUNTS = ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
@@ -44,7 +45,7 @@ def _paths(flags):
         path, folder = Path(getattr(flags, field.name)), field.metadata.get("folder")
         made = [path / f"{other.name}.parquet" for other in fields] if folder == "tables" else []
         for file in (path, *made):
-            if (other := taken.setdefault(file.resolve(), field.name)) != field.name:
+            if (other := taken.setdefault(_resolved(file), field.name)) != field.name:
                 yield f"--{field.name} {path}: would replace --{other} {file}; name another place"
         yield from _in_the_way(f"--{field.name} {path}", path, folder)
 
@@ -58,7 +59,11 @@ def inputs(flags) -> dict[Path, str]:
 def _named(value) -> list[Path]:
     """The paths that a flag's value may name; one of several may have a label before it, LABEL=PATH."""
     values = value if isinstance(value, tuple) else (value,)
-    return [Path(text.rpartition("=")[2]).resolve() for text in values if isinstance(text, str)]
+    return [_resolved(text.rpartition("=")[2]) for text in values if isinstance(text, str)]
+
+
+def _resolved(path: Path | str) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve fails on a link that leads to itself
 
 
 def _in_the_way(said: str, path: Path, folder: str | None):
@@ -66,7 +71,11 @@ def _in_the_way(said: str, path: Path, folder: str | None):
         yield f"{said}: is a file; name a folder"
     if not folder and path.is_dir():
         yield f"{said}: is a folder; name a file"
-    if folder == "model" and path.is_dir() and any(path.iterdir()) and not (path / "config.json").is_file():
+    manifest = Path(f"{os.path.abspath(path)}.manifest.json")
+    if manifest.is_dir():
+        yield f"{said}: {manifest} is a folder, where its manifest must go; move it away"
+    a_model = (path / "config.json").is_file() or manifest.is_file()  # a damaged one may lack either
+    if folder == "model" and path.is_dir() and any(path.iterdir()) and not a_model:
         yield f"{said}: holds other files than a model's, which would be lost; name a new folder"
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():

@@ -1,12 +1,15 @@
 """Model folders: what can be told of one without loading it. Standard library only: planning asks too."""
 
 import json
+import re
 from pathlib import Path
 
 from preference.stage import InputError
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # can run code as they are read
 CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
+INDEX = "model.safetensors.index.json"  # of weights in several files: which tensor is in which
+HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
@@ -20,9 +23,11 @@ def check(path: str, *needed: str) -> None:
         InputError: there is no such folder, or a file is missing, damaged or a pickle; the line names the folder.
     """
     folder = Path(path)
-    if not folder.exists():
+    if not _exists(folder):
         if path.startswith((".", "/", "~")) or path.count("/") != 1:
             raise InputError(f"{path}: no such model folder")
+        if not HUB.fullmatch(path):
+            raise InputError(f"{path}: neither a model folder nor a hub id owner/name")
         return
     if not folder.is_dir():
         raise InputError(f"{path}: is a file, not a model folder")
@@ -38,6 +43,27 @@ def check(path: str, *needed: str) -> None:
         raise InputError(f"{path}: {VOCABULARIES[0]} is damaged")
     if CONFIG in needed and not weights:
         raise InputError(f"{path}: has no weights (*.safetensors)")
+    if CONFIG in needed and (folder / INDEX).is_file():
+        _check_index(folder)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _check_index(folder: Path) -> None:
+    """Refuse an index of weights that leads out of its folder, or to what could run code."""
+    files = read(folder, INDEX).get("weight_map")
+    if not isinstance(files, dict):
+        raise InputError(f"{folder}: {INDEX} is damaged")
+    for file in sorted(set(map(str, files.values()))):
+        if Path(file).name != file or Path(file).suffix != ".safetensors":
+            raise InputError(f"{folder}: {INDEX} names {file}, which is no .safetensors file of this folder")
+        if not (folder / file).is_file():
+            raise InputError(f"{folder}: {INDEX} names {file}, which is not there")
 
 
 def read(folder: Path, name: str) -> dict:
@@ -46,7 +72,7 @@ def read(folder: Path, name: str) -> dict:
         raise InputError(f"{folder}: not a model folder (no {name})")
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested without end
         content = None
     if not isinstance(content, dict):
         raise InputError(f"{folder}: {name} is damaged")
@@ -83,4 +109,4 @@ def _number(path: str, key: str) -> int | None:
     config = read(Path(path), CONFIG)
     nested = config.get("text_config")
     value = config.get(key, nested.get(key) if isinstance(nested, dict) else None)
-    return value if isinstance(value, int) else None
+    return value if type(value) is int else None

@@ -27,6 +27,7 @@ def load_tokenizer(path: str):
     load_config(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer("some of its settings are looked at only here")
     except Exception as error:  # the files of a folder can be wrong in more ways than the library has exceptions for
         raise _unloadable(path, "its tokenizer cannot be loaded", error) from None
     # What it would save of the process that loaded it: whether the hub could be reached then.

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def digest(path: Path | str) -> str:
     """SHA-256 of a file's content; of a folder: of its files' names and digests, from its manifest if any."""
     path = Path(path)
     if path.is_dir():
-        manifest = path.with_name(path.name + ".manifest.json")
+        manifest = Path(f"{os.path.abspath(path)}.manifest.json")
         if manifest.is_file():
             return hashlib.sha256(json.dumps(json.loads(manifest.read_text())["files"]).encode()).hexdigest()
         return hashlib.sha256(json.dumps(contents(path)).encode()).hexdigest()

@@ -8,6 +8,7 @@ while it runs (progress, warnings, the one-line error) goes to standard error.
 import argparse
 import dataclasses
 import errno
+import logging
 import math
 import os
 import re
@@ -15,6 +16,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 import types
 import typing
 
@@ -50,35 +52,61 @@ def run(main, flags_class) -> None:
 
     Exits 2 for a wrong flag, and 1 for an InputError or where a file cannot be written.
     """
+    logging.setLogRecordFactory(_Discreet)
     # Ctrl-C ends a stage as SIGTERM does, at once: what it will resume from is on the disk already.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
     try:
-        print("$", shlex.join([sys.executable, *sys.argv]), flush=True)
+        print("$", without_passwords(shlex.join([sys.executable, *sys.argv])), flush=True)
         if wrong := limits.problem(flags):
             raise InputError(wrong)
         main(flags)
         if any(field.name.endswith("output") for field in dataclasses.fields(flags)):  # else it only looks
             leftovers.remove(limits.inputs(flags))
     except InputError as error:
-        sys.exit(f"{sys.argv[0]}: {' '.join(str(error).split())}")
+        sys.exit(f"{sys.argv[0]}: {one_line(str(error))}")
     except Exception as error:
-        if (reason := _unwritable(error)) is None:
-            raise
-        sys.exit(f"{sys.argv[0]}: {reason}; nothing half-written was kept, the same command goes on from here")
+        reason = _of_a_file(error)
+        sys.exit(f"{sys.argv[0]}: {one_line(reason)}" if reason else without_passwords(traceback.format_exc()))
 
 
-def _unwritable(error: Exception) -> str | None:
-    """Why a file could not be written, where that is what went wrong: a full disk, a read-only or forbidden folder.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+NO_ENTRY = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
+
+
+def _of_a_file(error: Exception) -> str | None:
+    """Why a file could not be read or written, where that is what went wrong: a full disk, a forbidden folder.
 
     Libraries in other languages put the number into the text: "... (os error 28)".
     """
     stated = re.search(r"os error (\d+)", str(error))
     number = getattr(error, "errno", None) or (int(stated[1]) if stated else None)
-    if number not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+    if number not in NO_ROOM + NO_ENTRY:
         return None
-    where = [*getattr(error, "__notes__", []), getattr(error, "filename", None) or "a file"][0]
-    return f"{where}: cannot be written: {os.strerror(number)}"
+    written = getattr(error, "__notes__", [])  # what `artifacts.atomic` was about to write
+    where = [*written, getattr(error, "filename", None) or "a file"][0]
+    if not written and number in NO_ENTRY:
+        return f"{where}: cannot be read or written: {os.strerror(number)}"
+    kept = "nothing half-written was kept, the same command goes on from here"
+    return f"{where}: cannot be written: {os.strerror(number)}; {kept}"
+
+
+def one_line(text: str) -> str:
+    """A text as one line that is safe to show: without control characters, and `without_passwords`."""
+    text = re.sub(r"\s*[\r\n]+\s*", " ", without_passwords(text.strip()))
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def without_passwords(text: str) -> str:
+    """A text in which no address says who asks: https://***@host."""
+    return re.sub(r"://[^\s/]*@", "://***@", text)
+
+
+class _Discreet(logging.LogRecord):
+    """What a library logs; the hub's client names the whole address of a mirror, password and all."""
+
+    def getMessage(self) -> str:
+        return without_passwords(super().getMessage())
 
 
 def parse(flags_class, argv: list[str], description: str | None = None):

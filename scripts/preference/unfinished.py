@@ -25,6 +25,7 @@ class Unfinished:
         self.folder = self.root / name
 
     def __enter__(self):
+        self._made = [folder for folder in self.root.parents if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = leftovers.lock(self.folder)
         if self._lock is None:
@@ -35,6 +36,7 @@ class Unfinished:
     def __exit__(self, *_):
         if os.listdir(self.folder) == ["lock"]:  # nothing was finished: no trace of it
             shutil.rmtree(self.folder)
-            if not os.listdir(self.root):
-                self.root.rmdir()
+            for folder in (self.root, *self._made):
+                if not os.listdir(folder):
+                    folder.rmdir()
         self._lock.close()

@@ -6,7 +6,7 @@ if found:
         print(validation.said_of(problem, files, workflow.config_settings.config), file=sys.stderr)
     sys.exit(1)
 
-if problem := validation.unwritable(".") or validation.no_folder(runs.results(config)):
+if problem := folders.unwritable(".") or folders.no_folder(runs.results(config)):
     sys.exit(problem)
 
 # The tree of results.
