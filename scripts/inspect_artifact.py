@@ -43,9 +43,9 @@ def look(flags: Flags) -> None:
     if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
         raise InputError("--lineage, --diff, --html: give at most one")
     if flags.lineage:
-        show_lineage(path)
+        show_lineage(path, flags)
     elif flags.diff is not None:
-        show_difference(path, Path(flags.diff))
+        show_difference(path, Path(flags.diff), flags)
     elif flags.html is not None:
         write_page(path, Path(flags.html))
     else:
@@ -58,6 +58,11 @@ def show(path: Path, flags: Flags) -> None:
     terminal.show(artifacts.heading(path, kind))
     lines, wrong = portrait(path, kind, flags)
     terminal.show(lines)
+    complain_of(path, kind, wrong)
+
+
+def complain_of(path: Path, kind: str, wrong: list[str]) -> None:
+    """Complain of an artifact that no stage would read."""
     if (broken := artifacts.broken(path, kind)) and not wrong:
         wrong = [broken]
     complain([f"{path}: {line}" for line in wrong])
@@ -92,14 +97,16 @@ PORTRAITS = {
 }
 
 
-def show_lineage(path: Path) -> None:
-    artifacts.kind(path)
+def show_lineage(path: Path, flags: Flags) -> None:
+    kind = artifacts.kind(path)
     tree = lineage.trace(path)
     terminal.show([*lineage.render(tree), "", lineage.verdict(tree)])
+    _, wrong = portrait(path, kind, flags)  # no digest of the artifact itself is recorded by what it was made from
+    complain_of(path, kind, wrong)
 
 
-def show_difference(a: Path, b: Path) -> None:
-    lines, wrong = comparison.portrait(a, b)
+def show_difference(a: Path, b: Path, flags: Flags) -> None:
+    lines, wrong = comparison.portrait(a, b, flags.max_characters)
     terminal.show(lines)
     complain(wrong)
 

@@ -125,6 +125,20 @@ def broken(path: Path, kind: str) -> str | None:
     return None
 
 
+def unsealed(path: Path) -> str | None:
+    """Which file speaks of an artifact and is not what was written; None where none is, or none was ever sealed.
+
+    A table or JSON file speaks for itself and is covered as a whole, of others only what the manifest says is.
+    """
+    speaks = manifest_of(path) if manifest_of(path).is_file() else path
+    try:
+        if made_by(path).get("stage"):
+            sealed.check(speaks)
+    except InputError:
+        return f"{speaks.name} is damaged"
+    return None
+
+
 def footer_names(path: Path) -> list[str]:
     """The columns of a Parquet file; [] where its footer is damaged."""
     try:
@@ -146,7 +160,7 @@ def heading(path: Path, kind: str) -> list[str]:
     lines = [f"{path}: {kind}, {stage}, {terminal.size(_bytes(path))}", f"  holds {HOLDS[kind]}"]
     lines += _row_counts(content)
     if given := flags(content):
-        lines += folded("flags", given)
+        lines += terminal.folded("  flags:", given)
     lines += [f"  from {name}: {path_} ({sha[:8]})" for name, path_, sha in inputs(content)]
     log = log_of(path)
     return lines + ([f"  log: {log}"] if log.is_file() and log != path else [])
@@ -156,16 +170,6 @@ def log_of(path: Path) -> Path:
     """Where the log of an artifact lies, if it has one of its own: pairs.parquet has pairs.log, policy/ policy.log."""
     name = path.name.removesuffix(".manifest.json")
     return path.with_name((Path(name).stem if name == path.name and not path.is_dir() else name) + ".log")
-
-
-def folded(name: str, words: list[str]) -> list[str]:
-    """Words after a name, on as many lines as they need; a word is never split."""
-    lines, indent = [f"  {name}:"], " " * (len(name) + 4)
-    for word in (terminal.one_line(word, 200) for word in words):
-        if len(lines[-1]) + 1 + len(word) > terminal.width() and lines[-1].strip():
-            lines.append(indent[:-1])
-        lines[-1] += " " + word
-    return lines
 
 
 def flags(content: dict) -> list[str]:

@@ -33,7 +33,7 @@ def metrics(path: Path) -> list[str]:
         cells = metric if isinstance(metric, dict) else {}
         rows.append([name, *(_cell(cells.get(key)) for key in rows[0][1:])])
     facts = [f"{key}={value}" for key, value in content.items() if isinstance(value, int | float | str)]
-    return [*artifacts.folded("facts", facts), *terminal.aligned(rows)]
+    return [*terminal.folded("  facts:", facts), *terminal.aligned(rows)]
 
 
 def _cell(value) -> str:
@@ -81,7 +81,8 @@ def table(path: Path) -> list[str]:
     lines = [f"{terminal.counted(len(frame), 'row')}, {terminal.counted(frame.shape[1], 'column')}"]
     for name in frame.columns.difference(numeric.columns, sort=False):
         found = list(map(str, frame[name].dropna().unique()))
-        lines += artifacts.folded(name, [*found[:20], *([f"… {len(found):,} values"] if len(found) > 20 else [])])
+        more = [f"… {len(found):,} values"] if len(found) > 20 else []
+        lines += terminal.folded(f"  {name}:", [*found[:20], *more])
     rows = [["column", "n", "mean", "median", "5 %", "95 %", "lowest", "highest"]]
     for name in numeric.columns:
         finite = numeric[name].to_numpy(dtype=float)

@@ -61,6 +61,17 @@ def quoted(text: str, most: int, indent: str = "    ") -> list[str]:
     return [f"{indent}│ {line}" for line in lines]
 
 
+def folded(head: str, words: list[str]) -> list[str]:
+    """Words after a head, on as many lines as they need; a word is never split."""
+    lines = [head]
+    for word in (one_line(word, 200) for word in words):
+        if len(lines[-1]) + 1 + len(word) > width() and lines[-1].strip():
+            lines.append("    " + word)
+        else:
+            lines[-1] += " " + word
+    return lines
+
+
 def number(value: float | None) -> str:
     """Four significant digits, whole numbers in full; a dash for what is not there."""
     if value is None or not math.isfinite(value):
