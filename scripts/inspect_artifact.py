@@ -6,6 +6,7 @@ and filters its rows. Nothing but that page is ever written, and nothing is exec
 """
 
 import dataclasses
+import os
 import signal
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def main(flags: Flags) -> None:
 
 
 def look(flags: Flags) -> None:
-    path = Path(flags.path)
+    path = named(flags.path)
     if flags.num_rows < 0 or flags.max_characters < 1:
         raise InputError("--num_rows, --max_characters: a number of rows, at least 0, and of characters, at least 1")
     if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
@@ -45,11 +46,16 @@ def look(flags: Flags) -> None:
     if flags.lineage:
         show_lineage(path, flags)
     elif flags.diff is not None:
-        show_difference(path, Path(flags.diff), flags)
+        show_difference(path, named(flags.diff), flags)
     elif flags.html is not None:
         write_page(path, Path(flags.html))
     else:
         show(path, flags)
+
+
+def named(path: str) -> Path:
+    """The path, with a name where it has none: a manifest lies beside '.' too."""
+    return Path(path if Path(path).name.strip(".") else os.path.abspath(path))
 
 
 def show(path: Path, flags: Flags) -> None:
@@ -114,8 +120,7 @@ def show_difference(a: Path, b: Path, flags: Flags) -> None:
 def write_page(path: Path, output: Path) -> None:
     from preference.inspection import browser  # a tenth of a second, for its templates
 
-    if output.suffix != ".html":
-        raise InputError(f"--html {output}: give a name that ends in .html, so that no artifact is written over")
+    browser.check_place(output)
     page = browser.render(path, artifacts.kind(path))
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -17,7 +17,7 @@ from artifact_files import HOSTILE, chain, made_by, pairs, rewards, write_rows
 
 import inspect_artifact
 from preference import provenance, records, stage
-from preference.artifacts import write_json
+from preference.artifacts import write_json, write_text
 from preference.inspection import artifacts
 from preference.stage import InputError
 
@@ -122,6 +122,11 @@ def test_counts_and_distributions_are_those_of_the_rows(made, capsys):
     assert "2 rows out, dropped: 3 ties" in look(capsys, made["pairs"])
 
 
+def test_a_model_folder_may_be_the_current_one(made, capsys, monkeypatch):
+    monkeypatch.chdir(made["policy"])
+    assert "policy: model, made by train_sft" in look(capsys, ".")
+
+
 def test_rows_can_be_chosen_and_cut(made, capsys):
     assert "at random" not in look(capsys, made["rewards"], "--num_rows", 0)
     assert "characters more" in look(capsys, made["rewards"], "--max_characters", 4)
@@ -159,6 +164,7 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
     [
         (["none.parquet"], "none.parquet: no such file or folder"),
         (["data"], "data: a folder, but not a model"),
+        (["."], "a folder, but not a model"),
         (["unknown.xyz"], "of no kind that can be shown"),
         (["pairs.parquet", "--diff", "none"], "none: no such file"),
         (["pairs.parquet", "--diff", "rewards.parquet"], "only artifacts of one kind"),
@@ -174,6 +180,20 @@ def test_what_is_wrong_is_one_line(made, capsys, flags, said):
     with pytest.raises(InputError, match=said) as stopped:
         look(capsys, *flags)
     assert "\n" not in str(stopped.value) and not RAW.search(str(stopped.value))
+
+
+@pytest.mark.parametrize("name", ["report.html", "data.html", "folder.html", "dangling.html", "sft/policy/new.html"])
+def test_a_page_is_written_over_an_older_page_and_over_nothing_else(made, capsys, tmp_path, name):
+    write_text("report.html", "<title>of the experiment</title>", {"stage": "render_report"})
+    Path("data.html").write_text("<p>whatever the user keeps here</p>")
+    Path("folder.html").mkdir()
+    Path("dangling.html").symlink_to("nowhere")
+    before = provenance.contents(tmp_path)
+    with pytest.raises(InputError, match=f"--html {name}: ") as stopped:
+        look(capsys, made["pairs"], "--html", name)
+    assert "\n" not in str(stopped.value) and provenance.contents(tmp_path) == before
+    for _ in range(2):
+        look(capsys, made["pairs"], "--html", "page.html")
 
 
 def test_as_it_is_typed_it_starts_fast_and_survives_a_closed_pipe(made):

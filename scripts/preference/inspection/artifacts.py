@@ -1,6 +1,7 @@
 """What a path is: its kind, what files of that kind hold, what made it, and what its metadata say of rows."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,7 +63,7 @@ def kind(path: Path) -> str:
         InputError: there is nothing of that name, or it is of no kind that is known.
     """
     if path.is_dir():
-        if (path / "config.json").is_file() or list(path.glob("*.safetensors")) or manifest_of(path).is_file():
+        if is_model(path):
             return "model"
         raise InputError(f"{path}: a folder, but not a model (no config.json); give one of its files")
     if not path.is_file():
@@ -73,6 +74,13 @@ def kind(path: Path) -> str:
         raise InputError(f"{path}: of no kind that can be shown ({', '.join(_SUFFIXES)}, or a model folder)")
     finer = {"foreign": _table_kind, "json": _json_kind, "table": _csv_kind}.get(found)
     return finer(path) if finer else found
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model, or has held one."""
+    folder = Path(os.path.abspath(folder))  # '.' has no name that a manifest could have
+    holds = (folder / "config.json").is_file() or any(folder.glob("*.safetensors"))
+    return holds or (bool(folder.name) and manifest_of(folder).is_file())
 
 
 def _table_kind(path: Path) -> str:
