@@ -13,7 +13,17 @@ from pathlib import Path
 
 from preference import stage
 from preference.artifacts import atomic
-from preference.inspection import artifacts, comparison, documents, lineage, samples, terminal, transcripts, weights
+from preference.inspection import (
+    artifacts,
+    comparison,
+    documents,
+    lineage,
+    samples,
+    terminal,
+    transcripts,
+    unfinished,
+    weights,
+)
 from preference.stage import InputError, flag
 
 
@@ -100,6 +110,13 @@ PORTRAITS = {
     "figure": documents.figure,
     "page": documents.page,
     "text": documents.text,
+    "config": documents.text,
+    "data": documents.data,
+    "folder": documents.folder,
+    "checkpoints": unfinished.checkpoints,
+    "state": unfinished.state,
+    "shards": unfinished.shards,
+    "part": unfinished.part,
 }
 
 

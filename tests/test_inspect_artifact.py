@@ -13,12 +13,15 @@ from pathlib import Path
 
 import matplotlib.figure
 import pytest
+import torch
 from artifact_files import HOSTILE, chain, made_by, pairs, rewards, write_rows
 
 import inspect_artifact
 from preference import provenance, records, stage
 from preference.artifacts import write_json, write_text
+from preference.checkpoints import Checkpoints
 from preference.inspection import artifacts
+from preference.shards import Shards
 from preference.stage import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +85,9 @@ def write_others(folder: Path) -> dict[str, str]:
     (folder / "pairs.benchmark.tsv").write_text("s\th:m:s\tmax_rss\n9.16\t0:00:09\t463.63\n")
     (folder / "final.txt").write_text("a line\n")
     (folder / "report.html").write_text("<title>t \x1b[2J</title><h1>What came out</h1>")
-    (folder / "config.yaml").write_text("a: 1\n")
+    (folder / "config.yaml").write_text("experiment: a\n")
+    (folder / "data.jsonl").write_text('{"prompt": "p", "messages": [1]}\n\n{"prompt": "q"}\n')
+    (folder / "list.json").write_text('[{"prompt": "\\u001b[2J"}]')
     write_json(folder / "evaluation.json", {"stage": "evaluate_policy", "metrics": {"reward": {"mean": 1.5}}})
     for suffix in ("svg", "png"):
         matplotlib.figure.Figure(figsize=(3, 2), dpi=100).savefig(folder / f"figure.{suffix}")
@@ -93,7 +98,10 @@ def write_others(folder: Path) -> dict[str, str]:
         "pairs.benchmark.tsv": "9.16",
         "final.txt": "│ a line",
         "report.html": "h1: What came out",
-        "config.yaml": "│ a: 1",
+        "config.yaml": "config, ",
+        "data.jsonl": "2 rows, 2 columns",
+        "list.json": "│ ␛[2J",
+        "data": "sft.parquet      sft      prepare_task",
         "evaluation.json": "made by evaluate_policy",
         "figure.svg": "216pt × 144pt",
         "figure.png": "300 × 200 pixels",
@@ -103,8 +111,29 @@ def write_others(folder: Path) -> dict[str, str]:
     }
 
 
+def write_unfinished() -> dict[str, str]:
+    """What killed stages leave, and what must be said of it."""
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(2)).sum().backward()
+    optimizer.step()
+    with Checkpoints("policy", {"stage": "train_dpo"}) as states:
+        states.save(7, model, optimizer, [{"step": 6, "loss": 0.75}, {"step": 7, "loss": 0.5}])
+    with Shards("responses.parquet", {"stage": "generate_responses"}, size=2) as parts:
+        parts.map("responses", list(range(5)), lambda part, _: [{"response": f"{HOSTILE} {i}"} for i in part])
+    state, part = states.folder / "state.json", parts.folder / "responses.2.json"
+    return {
+        "policy.checkpoints": "step 7, weights and optimizer in step7.safetensors",
+        str(states.folder): "loss   first 0.75 · last 0.5",
+        str(state): "state, ",
+        "responses.parquet.shards": "of responses.parquet, which is there already",
+        str(parts.folder): "responses      3        5",
+        str(part): "2 results",
+    }
+
+
 def test_every_other_artifact_is_shown_and_nothing_is_written(made, capsys, tmp_path):
-    wanted = write_others(tmp_path)
+    wanted = write_others(tmp_path) | write_unfinished()
     before = provenance.contents(tmp_path)
     for name, said in wanted.items():
         shown = look(capsys, name)
@@ -163,8 +192,8 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
     "flags, said",
     [
         (["none.parquet"], "none.parquet: no such file or folder"),
-        (["data"], "data: a folder, but not a model"),
-        (["."], "a folder, but not a model"),
+        (["empty"], "empty: a folder, but not a model"),
+        (["bad.jsonl"], "bad.jsonl: damaged .line 2: "),
         (["unknown.xyz"], "of no kind that can be shown"),
         (["pairs.parquet", "--diff", "none"], "none: no such file"),
         (["pairs.parquet", "--diff", "rewards.parquet"], "only artifacts of one kind"),
@@ -177,6 +206,8 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
 )
 def test_what_is_wrong_is_one_line(made, capsys, flags, said):
     Path("unknown.xyz").write_text("")
+    Path("bad.jsonl").write_text('{}\n{"a": \n')
+    Path("empty").mkdir()
     with pytest.raises(InputError, match=said) as stopped:
         look(capsys, *flags)
     assert "\n" not in str(stopped.value) and not RAW.search(str(stopped.value))

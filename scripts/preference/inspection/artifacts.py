@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,18 +32,28 @@ HOLDS = {
     "table": "a table as text",
     "log": "every attempt to make an artifact, each begun by its command",
     "benchmark": "what an attempt took: seconds, memory in MB, load",
+    "checkpoints": "states of a training that was not finished; its command goes on from there",
+    "state": "how far a training has come, and which file holds its weights and its optimizer",
+    "shards": "finished parts of a stage that was not; its command makes the others",
+    "part": "a finished part of a stage, a result per row",
+    "folder": "artifacts",
+    "config": "what an experiment asks for",
+    "data": "data as they came, a row per mapping",
     "json": "a JSON file",
     "figure": "a figure",
     "page": "a page for the browser, which needs nothing else",
     "text": "text",
 }
 TABLES = (*records.SCHEMAS, "foreign")
+NOT_MADE = ("log", "benchmark", "state", "part", "text", "config", "data", "folder", "checkpoints", "shards")
+UNFINISHED = (".checkpoints", ".shards")
 _SUFFIXES = {
     ".parquet": "foreign",
     ".manifest.json": "manifest",
     ".benchmark.tsv": "benchmark",
     ".log": "log",
     ".json": "json",
+    ".jsonl": "data",
     ".safetensors": "weights",
     ".csv": "table",
     ".tsv": "table",
@@ -63,16 +74,14 @@ def kind(path: Path) -> str:
         InputError: there is nothing of that name, or it is of no kind that is known.
     """
     if path.is_dir():
-        if is_model(path):
-            return "model"
-        raise InputError(f"{path}: a folder, but not a model (no config.json); give one of its files")
+        return _folder_kind(path)
     if not path.is_file():
         gone = " (its manifest is there: the folder was deleted)" if manifest_of(path).is_file() else ""
         raise InputError(f"{path}: no such file or folder{gone}")
     found = next((known for suffix, known in _SUFFIXES.items() if path.name.endswith(suffix)), None)
     if found is None:
         raise InputError(f"{path}: of no kind that can be shown ({', '.join(_SUFFIXES)}, or a model folder)")
-    finer = {"foreign": _table_kind, "json": _json_kind, "table": _csv_kind}.get(found)
+    finer = {"foreign": _table_kind, "json": _json_kind, "table": _csv_kind, "text": _text_kind}.get(found)
     return finer(path) if finer else found
 
 
@@ -81,6 +90,18 @@ def is_model(folder: Path) -> bool:
     folder = Path(os.path.abspath(folder))  # '.' has no name that a manifest could have
     holds = (folder / "config.json").is_file() or any(folder.glob("*.safetensors"))
     return holds or (bool(folder.name) and manifest_of(folder).is_file())
+
+
+def _folder_kind(path: Path) -> str:
+    for suffix in UNFINISHED:  # the folder beside an output, or one of those in it
+        if suffix in (path.suffix, path.absolute().parent.suffix):
+            return suffix[1:]
+    if is_model(path):
+        return "model"
+    depths = ("", "*/", "*/*/", "*/*/*/")
+    if any(any(path.glob(depth + name)) for depth in depths for name in ("*.parquet", "*.manifest.json")):
+        return "folder"
+    raise InputError(f"{path}: a folder, but not a model (no config.json), and no artifact is in it")
 
 
 def _table_kind(path: Path) -> str:
@@ -96,7 +117,20 @@ def _table_kind(path: Path) -> str:
 
 
 def _json_kind(path: Path) -> str:
-    return "metrics" if isinstance(made_by(path).get("metrics"), dict) or path.name == "evaluation.json" else "json"
+    content = made_by(path)
+    if isinstance(content.get("metrics"), dict) or path.name == "evaluation.json":
+        return "metrics"
+    if {"step", "tensors", "log"} <= content.keys():
+        return "state"
+    if isinstance(content.get("results"), list):
+        return "part"
+    with path.open("rb") as file:
+        return "data" if file.read(1) == b"[" else "json"
+
+
+def _text_kind(path: Path) -> str:
+    is_config = path.suffix == ".yaml" and re.search(r"^experiment:", path.read_text("utf-8", "replace"), re.MULTILINE)
+    return "config" if is_config else "text"
 
 
 def _csv_kind(path: Path) -> str:
@@ -125,7 +159,9 @@ def broken(path: Path, kind: str) -> str | None:
     try:
         if kind not in ("model", "manifest") and manifest_of(path).is_file():
             sealed.check_manifest(path)
-        elif kind in (*records.SCHEMAS, "metrics", "manifest") and made_by(path):  # else another program's
+        elif kind in (*records.SCHEMAS, "metrics", "manifest", "state", "part") and made_by(
+            path
+        ):  # else another program's
             sealed.check(path)
             sealed.check_place(path, made_by(path))
     except InputError as error:
@@ -164,8 +200,10 @@ def part(content: dict, key: str) -> dict:
 def heading(path: Path, kind: str) -> list[str]:
     """What the artifact is, what made it, from how many rows, and where its log is."""
     content = made_by(path)
-    stage = f"made by {content['stage']}" if content.get("stage") else "nothing says what made it"
-    lines = [f"{path}: {kind}, {stage}, {terminal.size(_bytes(path))}", f"  holds {HOLDS[kind]}"]
+    facts = [f"made by {content['stage']}"] if content.get("stage") else []
+    if not facts and kind not in NOT_MADE:
+        facts = ["nothing says what made it"]
+    lines = [f"{path}: {', '.join([kind, *facts, terminal.size(_bytes(path))])}", f"  holds {HOLDS[kind]}"]
     lines += _row_counts(content)
     if given := flags(content):
         lines += terminal.folded("  flags:", given)

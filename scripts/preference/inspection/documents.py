@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,57 @@ def training(path: Path) -> list[str]:
 def benchmark(path: Path) -> list[str]:
     """What each attempt took."""
     return terminal.aligned([line.split("\t") for line in _lines(path)]) or ["  it is empty"]
+
+
+def data(path: Path) -> list[str]:
+    """How many rows a file of data has, which columns, and the first rows."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else _json_lines(path)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged ({error})") from None
+    if odd := next((row for row in rows if not isinstance(row, dict)), None):
+        raise InputError(f"{path}: holds {terminal.one_line(json.dumps(odd))}, which is no row of columns and values")
+    counts = Counter(name for row in rows for name in row)
+    table = [["column", "rows that have it"], *([name, f"{count:,}"] for name, count in counts.items())]
+    return [f"{len(rows):,} rows, {terminal.counted(len(counts), 'column')}", *terminal.aligned(table), *examples(rows)]
+
+
+def _json_lines(path: Path) -> list:
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return rows
+
+
+def examples(rows: list, most: int = 3) -> list[str]:
+    """The first rows, a value behind a bar."""
+    lines = []
+    for number, row in enumerate(rows[:most]):
+        lines += ["", f"row {number}"]
+        for name, value in (row if isinstance(row, dict) else {"": row}).items():
+            given = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            lines += [f"  {terminal.one_line(name)}", *terminal.quoted(given, 300)]
+    return lines
+
+
+def folder(path: Path) -> list[str]:
+    """What lies in a folder, by name; logs, benchmarks and manifests belong to what they lie beside."""
+    rows = [["name", "kind", "made by", "size"]]
+    for one in sorted(path.iterdir()):
+        if one.name.startswith("."):
+            continue
+        try:
+            found = artifacts.kind(one)
+        except InputError:
+            found = "–"
+        if found not in ("log", "benchmark", "manifest"):
+            size = terminal.size(one.stat().st_size) if one.is_file() else ""
+            made_by = artifacts.made_by(one).get("stage", "")
+            rows.append([one.name + "/" * one.is_dir(), found, str(made_by), size])
+    return terminal.aligned(rows)
 
 
 def text(path: Path) -> list[str]:
