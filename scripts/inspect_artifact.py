@@ -25,6 +25,7 @@ from preference.inspection import (
     weights,
 )
 from preference.stage import InputError, flag
+from preference.untrusted import visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ def main(flags: Flags) -> None:
     try:
         look(flags)
     except InputError as error:
-        raise InputError(terminal.visible(str(error))) from None  # it may quote the damaged file
+        raise InputError(visible(str(error))) from None  # it may quote the damaged file
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{error.filename}: {error.strerror}") from None
 

@@ -86,8 +86,8 @@ def test_every_row_that_differs_is_named_with_those_that_differ_in_the_same_colu
     assert heads == [
         f"{head}, by prompt_id[sample_id]:"
         for head in (
-            "50 rows of 50 prompts differing in reward",
             "1 row of 1 prompt differing in response",
+            "50 rows of 50 prompts differing in reward",
             "2 rows of 1 prompt only in A",
             "2 rows of 1 prompt only in B",
         )

@@ -187,7 +187,8 @@ def rows(a: list[dict], b: list[dict], keys: tuple[str, ...], most: int) -> list
 def _every_key(found: Comparison, columns: list[list[str]], keys: tuple[str, ...]) -> list[str]:
     """Each row that differs or is on one side only, by name, together with those that differ in the same columns."""
     groups: dict[str, list[tuple]] = {}
-    for (key, _, _), names in zip(found.differing, columns, strict=True):
+    pairs = zip(found.differing, columns, strict=True)
+    for (key, _, _), names in sorted(pairs, key=lambda pair: not set(TEXTS) & set(pair[1])):
         groups.setdefault(f"differing in {', '.join(names)}", []).append(key)
     groups |= {f"only in {label}": only for label, only in (("A", found.only_a), ("B", found.only_b)) if only}
     lines, nested = [], keys == KEYS

@@ -4,6 +4,7 @@ import json
 import re
 import struct
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from preference.inspection import artifacts, terminal
 from preference.stage import InputError
 
 LAST = 20
+ABOVE = ("kind", "stage", "rows_in", "rows_out", "path", "seal")  # said in the heading, or of no use to a reader
 CURVES = ("loss", "accuracy", "margin", "chosen_rewards", "rejected_rewards", "gradient_norm")
 
 
@@ -34,6 +36,7 @@ def metrics(path: Path) -> list[str]:
         cells = metric if isinstance(metric, dict) else {}
         rows.append([name, *(_cell(cells.get(key)) for key in rows[0][1:])])
     facts = [f"{key}={value}" for key, value in content.items() if isinstance(value, int | float | str)]
+    facts = [fact for fact in facts if fact.split("=")[0] not in ABOVE]
     return [*terminal.folded("  facts:", facts), *terminal.aligned(rows)]
 
 
@@ -49,7 +52,7 @@ def manifest(path: Path) -> list[str]:
     lines += [f"  {content.get('kind', 'nothing')} by {content.get('stage', 'no stage')}"]
     files = artifacts.part(content, "files")
     lines += terminal.aligned([["file", "sha256"], *([name, str(sha)[:16]] for name, sha in files.items())])
-    told = ("files", "code", "inputs", "flags", "kind", "stage", "rows_in", "rows_out", "dropped")
+    told = ("files", "code", "inputs", "flags", "dropped", *ABOVE)
     return lines + mapping({key: value for key, value in content.items() if key not in told})
 
 
@@ -122,8 +125,9 @@ def training(path: Path) -> list[str]:
 
 
 def benchmark(path: Path) -> list[str]:
-    """What each attempt took."""
-    return terminal.aligned([line.split("\t") for line in _lines(path)]) or ["  it is empty"]
+    """What each attempt took, an attempt per column."""
+    rows = [line.split("\t") for line in _lines(path)]
+    return terminal.aligned([list(row) for row in zip_longest(*rows, fillvalue="")]) or ["  it is empty"]
 
 
 def data(path: Path) -> list[str]:

@@ -122,7 +122,7 @@ def _below(node: Node, indent: str, shown: set[int]) -> list[str]:
     lines = []
     for edge in node.edges:
         branch, under = ("└─ ", "   ") if edge is node.edges[-1] else ("├─ ", "│  ")
-        first, *rest = _head(edge.node)
+        first, *rest = _head(edge.node, len(indent + under))
         lines.append(f"{indent}{branch}{terminal.one_line(edge.name)}: {first}{_mark(edge)}")
         if edge.node.number in shown:
             lines[-1] += " (see above)"
@@ -138,7 +138,7 @@ def _mark(edge: Edge) -> str:
     return f"  ← {edge.state}" + (f" (was {edge.sha256[:8]})" if edge.sha256 else "")
 
 
-def _head(node: Node) -> list[str]:
+def _head(node: Node, indented: int = 0) -> list[str]:
     """The artifact's path, digest, stage and code on a line, its flags and what has changed in its code on others."""
     content, facts = node.made_by, [node.sha256[:8] or "no digest"]
     if content.get("stage"):
@@ -147,7 +147,7 @@ def _head(node: Node) -> list[str]:
         facts.append("nothing says what made it")
     lines = [terminal.one_line(f"[{node.number}] {node.path}  {', '.join(facts)}", 2000)]
     if given := artifacts.flags(content):
-        lines.append("  " + terminal.one_line(" ".join(given), 2000))
+        lines += terminal.folded(" ", given, indented)
     if node.doubt:
         lines.append(f"  ← {terminal.one_line(node.doubt)}, so what it says may be wrong")
     if node.code:
