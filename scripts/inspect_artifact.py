@@ -82,7 +82,7 @@ def complain_of(path: Path, kind: str, wrong: list[str]) -> None:
     """Complain of an artifact that no stage would read."""
     if (broken := artifacts.broken(path, kind)) and not wrong:
         wrong = [broken]
-    complain([f"{path}: {line}" for line in wrong])
+    complain([line if line.startswith(f"{path}: ") else f"{path}: {line}" for line in wrong])
 
 
 def complain(wrong: list[str]) -> None:

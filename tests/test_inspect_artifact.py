@@ -108,6 +108,7 @@ def write_others(folder: Path) -> dict[str, str]:
         "sft/policy": "17 parameters in 2 tensors",
         "sft/policy.manifest.json": "model by train_sft",
         "sft/policy/model.safetensors": "a.weight",
+        "sft/policy/tokenizer.json": "json, of policy, made by train_sft",
     }
 
 
@@ -193,7 +194,10 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
     [
         (["none.parquet"], "none.parquet: no such file or folder"),
         (["empty"], "empty: a folder, but not a model"),
-        (["bad.jsonl"], "bad.jsonl: damaged .line 2: "),
+        (["bad.jsonl"], "bad.jsonl: damaged .line 2: .*char.*$"),
+        (["own.csv"], r"own.csv: damaged \(No columns to parse from file\)$"),
+        (["own.safetensors"], "^own.safetensors: damaged: its header cannot be read"),
+        (["/dev/null"], "/dev/null: neither a file nor a folder"),
         (["unknown.xyz"], "of no kind that can be shown"),
         (["pairs.parquet", "--diff", "none"], "none: no such file"),
         (["pairs.parquet", "--diff", "rewards.parquet"], "only artifacts of one kind"),
@@ -207,6 +211,8 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
 def test_what_is_wrong_is_one_line(made, capsys, flags, said):
     Path("unknown.xyz").write_text("")
     Path("bad.jsonl").write_text('{}\n{"a": \n')
+    Path("own.csv").write_text("")
+    Path("own.safetensors").write_text("nothing")
     Path("empty").mkdir()
     with pytest.raises(InputError, match=said) as stopped:
         look(capsys, *flags)

@@ -75,6 +75,8 @@ def kind(path: Path) -> str:
     """
     if path.is_dir():
         return _folder_kind(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: neither a file nor a folder")
     if not path.is_file():
         gone = " (its manifest is there: the folder was deleted)" if manifest_of(path).is_file() else ""
         raise InputError(f"{path}: no such file or folder{gone}")
@@ -200,9 +202,13 @@ def part(content: dict, key: str) -> dict:
 def heading(path: Path, kind: str) -> list[str]:
     """What the artifact is, what made it, from how many rows, and where its log is."""
     content = made_by(path)
-    facts = [f"made by {content['stage']}"] if content.get("stage") else []
-    if not facts and kind not in NOT_MADE:
-        facts = ["nothing says what made it"]
+    whole = {} if content.get("stage") or not path.parent.name else made_by(path.parent)
+    if content.get("stage"):
+        facts = [f"made by {content['stage']}"]
+    elif whole.get("stage"):
+        facts = [f"of {path.parent.name}, made by {whole['stage']}"]
+    else:
+        facts = [] if kind in NOT_MADE else ["nothing says what made it"]
     lines = [f"{path}: {', '.join([kind, *facts, terminal.size(_bytes(path))])}", f"  holds {HOLDS[kind]}"]
     lines += _row_counts(content)
     if given := flags(content):
@@ -249,6 +255,7 @@ def _bytes(path: Path) -> int:
 
 
 def remake(path: Path) -> str:
-    """The command that makes an artifact again, as an ending for an error."""
-    command = sealed.remake(path)
-    return f"; make it again with: {command}" if command else "; delete it and run the workflow again"
+    """How to make an artifact again, as an ending for an error; '' where it may be somebody's own file."""
+    if command := sealed.remake(path):
+        return f"; make it again with: {command}"
+    return "; delete it and run the workflow again" if manifest_of(path).is_file() else ""

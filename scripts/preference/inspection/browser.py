@@ -37,7 +37,8 @@ def check_place(output: Path) -> None:
     if os.path.lexists(output) and not _is_page(output):
         raise InputError(f"--html {output}: is there already and no page of this program's; give another name")
     for folder in output.absolute().parents:
-        if artifacts.is_model(folder):
+        weights = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+        if weights or (folder.name and sealed.manifest_of(folder).is_file()):
             raise InputError(f"--html {output}: lies in the model folder {folder}, which it would damage")
 
 
