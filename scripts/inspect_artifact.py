@@ -6,14 +6,26 @@ and filters its rows. Nothing but that page is ever written, and nothing is exec
 """
 
 import dataclasses
+import os
 import signal
 import sys
 from pathlib import Path
 
 from preference import stage
 from preference.artifacts import atomic
-from preference.inspection import artifacts, comparison, documents, lineage, samples, terminal, transcripts, weights
+from preference.inspection import (
+    artifacts,
+    comparison,
+    documents,
+    lineage,
+    samples,
+    terminal,
+    transcripts,
+    unfinished,
+    weights,
+)
 from preference.stage import InputError, flag
+from preference.untrusted import visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,25 +43,30 @@ def main(flags: Flags) -> None:
     try:
         look(flags)
     except InputError as error:
-        raise InputError(terminal.visible(str(error))) from None  # it may quote the damaged file
+        raise InputError(visible(str(error))) from None  # it may quote the damaged file
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{error.filename}: {error.strerror}") from None
 
 
 def look(flags: Flags) -> None:
-    path = Path(flags.path)
+    path = named(flags.path)
     if flags.num_rows < 0 or flags.max_characters < 1:
         raise InputError("--num_rows, --max_characters: a number of rows, at least 0, and of characters, at least 1")
     if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
         raise InputError("--lineage, --diff, --html: give at most one")
     if flags.lineage:
-        show_lineage(path)
+        show_lineage(path, flags)
     elif flags.diff is not None:
-        show_difference(path, Path(flags.diff))
+        show_difference(path, named(flags.diff), flags)
     elif flags.html is not None:
         write_page(path, Path(flags.html))
     else:
         show(path, flags)
+
+
+def named(path: str) -> Path:
+    """The path, with a name where it has none: a manifest lies beside '.' too."""
+    return Path(path if Path(path).name.strip(".") else os.path.abspath(path))
 
 
 def show(path: Path, flags: Flags) -> None:
@@ -58,9 +75,14 @@ def show(path: Path, flags: Flags) -> None:
     terminal.show(artifacts.heading(path, kind))
     lines, wrong = portrait(path, kind, flags)
     terminal.show(lines)
+    complain_of(path, kind, wrong)
+
+
+def complain_of(path: Path, kind: str, wrong: list[str]) -> None:
+    """Complain of an artifact that no stage would read."""
     if (broken := artifacts.broken(path, kind)) and not wrong:
         wrong = [broken]
-    complain([f"{path}: {line}" for line in wrong])
+    complain([line if line.startswith(f"{path}: ") else f"{path}: {line}" for line in wrong])
 
 
 def complain(wrong: list[str]) -> None:
@@ -89,17 +111,26 @@ PORTRAITS = {
     "figure": documents.figure,
     "page": documents.page,
     "text": documents.text,
+    "config": documents.text,
+    "data": documents.data,
+    "folder": documents.folder,
+    "checkpoints": unfinished.checkpoints,
+    "state": unfinished.state,
+    "shards": unfinished.shards,
+    "part": unfinished.part,
 }
 
 
-def show_lineage(path: Path) -> None:
-    artifacts.kind(path)
+def show_lineage(path: Path, flags: Flags) -> None:
+    kind = artifacts.kind(path)
     tree = lineage.trace(path)
     terminal.show([*lineage.render(tree), "", lineage.verdict(tree)])
+    _, wrong = portrait(path, kind, flags)  # no digest of the artifact itself is recorded by what it was made from
+    complain_of(path, kind, wrong)
 
 
-def show_difference(a: Path, b: Path) -> None:
-    lines, wrong = comparison.portrait(a, b)
+def show_difference(a: Path, b: Path, flags: Flags) -> None:
+    lines, wrong = comparison.portrait(a, b, flags.max_characters)
     terminal.show(lines)
     complain(wrong)
 
@@ -107,8 +138,7 @@ def show_difference(a: Path, b: Path) -> None:
 def write_page(path: Path, output: Path) -> None:
     from preference.inspection import browser  # a tenth of a second, for its templates
 
-    if output.suffix != ".html":
-        raise InputError(f"--html {output}: give a name that ends in .html, so that no artifact is written over")
+    browser.check_place(output)
     page = browser.render(path, artifacts.kind(path))
     with atomic(output) as temporary:
         temporary.write_text(page, encoding="utf-8")

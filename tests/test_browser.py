@@ -1,13 +1,12 @@
-"""The page in a real browser: a policy that writes attacks changes nothing in it, and 10,000 rows stay few in it."""
+"""The page in a real browser: a policy that writes attacks changes nothing in it, and 10,000 rows stay fluid in it."""
 
 import random
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from chromium import Chromium, Tab
 
 import generate_responses
 import initialize_model
@@ -16,7 +15,6 @@ import train_sft
 from preference import records
 
 pytestmark = pytest.mark.browser
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 PAYLOADS = {
     "script": """<script>document.title='pwned'</script><img src=x onerror="document.title='pwned'">""",
     "break out": """</script><script>document.title='pwned'</script>""",
@@ -27,10 +25,9 @@ PAYLOADS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def chromium():
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    assert found, "Chromium is not installed: apt-get install chromium"
-    return found
+def chromium(tmp_path_factory):
+    with Chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 class Page(HTMLParser):
@@ -66,15 +63,14 @@ class Page(HTMLParser):
             self.ids[name or tag] = self.ids.get(name or tag, "") + text
 
 
-def browse(chromium: str, page: Path, /, **state) -> Page:
-    """The page as it is after its script has run."""
-    address = page.resolve().as_uri() + ("#" + urlencode(state) if state else "")
-    profile = page.with_suffix(".profile")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-    command += ["--dump-dom", "--virtual-time-budget=5000", address]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stderr
-    return Page(ended.stdout)
+def browse(chromium: Chromium, page: Path, /, **state) -> Page:
+    """The page as it is after its script has run; it has asked for nothing but itself."""
+    address = page.resolve().as_uri()
+    tab = chromium.open(address + ("#" + urlencode(state) if state else ""))
+    found = Page(tab.value("document.documentElement.outerHTML"))
+    assert tab.requested() == [address] and not tab.happened("Page.javascriptDialogOpening")
+    tab.close()
+    return found
 
 
 def make_page(table: Path) -> Path:
@@ -186,38 +182,123 @@ def margin(row: dict) -> float | None:
     return None if row["rejected_reward"] is None else row["chosen_reward"] - row["rejected_reward"]
 
 
-STATES = {
-    "as they are": ({}, lambda row: True, None, False),
-    "the third page": ({"page": 3}, lambda row: True, None, False),
+STATES = {  # what is set, in the order of the controls, and which rows must come in which order
     "a search": ({"q": "needle"}, lambda row: "Needle" in row["chosen"], None, False),
     "an id": ({"q": "00000000000003e8"}, lambda row: row["prompt_id"] == "00000000000003e8", None, False),
     "largest margins": ({"sort": "margin", "order": "down"}, lambda row: True, margin, True),
     "smallest reward": ({"sort": "chosen_reward"}, lambda row: True, lambda row: row["chosen_reward"], False),
     "cut and in a range": (
-        {"chosen_finish_reason": "length", "by": "margin", "min": "-0.5", "max": "0.5", "sort": "margin"},
+        {"sort": "margin", "chosen_finish_reason": "length", "by": "margin", "min": "-0.5", "max": "0.5"},
         lambda row: row["chosen_finish_reason"] == "length" and margin(row) is not None and abs(margin(row)) <= 0.5,
         margin,
         False,
     ),
     "nothing": ({"q": "in no row"}, lambda row: False, None, False),
 }
+IDS = {"chosen_finish_reason": "is-chosen_finish_reason"}  # of the controls that are not called as their key is
+TYPED = {"down": "highest", "chosen_reward": "c"}  # what is typed to choose an option, where that is not its value
+WATCH = """
+let acted = 0, drawn = 0, painted = 0, times = 0;
+for (const kind of ["input", "click"]) addEventListener(kind, () => { acted = performance.now(); }, { capture: true });
+const paint = () => {
+  times++;
+  drawn = performance.now();
+  requestAnimationFrame(() => setTimeout(() => { painted = performance.now(); }));
+};
+new MutationObserver(paint).observe(document.getElementById("rows"), { childList: true });
+"""
+MOST = 0.4  # seconds of work until what was asked for is on the screen; a word that is typed is drawn more than once
+
+
+class Watched(Tab):
+    """A page that notes when something was typed or clicked and when its effect was on the screen."""
+
+    def watch(self, capsys) -> "Watched":
+        self.capsys = capsys
+        self.begin()
+        return self
+
+    def begin(self) -> None:
+        self.value("times = 0, acted = performance.now()")
+        self.worked = self.work()
+
+    def work(self) -> float:
+        """Seconds of a core that the page has used so far, whatever else the machine does."""
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+    def shown(self, what: str) -> Page:
+        """The page once the last key or click has taken effect, which must not take long."""
+        self.wait("drawn > acted && painted > drawn")
+        work, took = (self.work() - self.worked) / self.value("times"), self.value("painted - acted")
+        page = Page(self.value("document.documentElement.outerHTML"))
+        with self.capsys.disabled():
+            print(f"\n  {what}: {work:.2f} s of work, on the screen {took:.0f} ms after the last key; {page.timings}")
+        assert work < MOST and len(page.articles) <= 25 and len(page.elements) < 6000
+        self.begin()
+        return page
+
+
+@pytest.fixture(scope="module")
+def opened(chromium, many) -> Watched:
+    tab = chromium.open(many[1].as_uri())
+    tab.call("Performance.enable", timeDomain="threadTicks")
+    tab.value(WATCH)
+    return Watched(tab.browser, tab.session, tab.target)
+
+
+@pytest.fixture
+def tab(opened, capsys) -> Watched:
+    """The page of many rows, as it is at first."""
+    opened.watch(capsys).click("[type=reset]")
+    opened.shown("reset")
+    return opened
+
+
+def tab_to(tab: Tab, name: str) -> None:
+    for _ in range(20):
+        if tab.value("document.activeElement.id") == name:
+            return
+        tab.press("Tab")
+    raise AssertionError(f"the key Tab does not lead to {name}")
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_search_sort_and_filter_follow_the_fragment_and_few_rows_are_in_the_page(chromium, many, capsys, name):
-    rows, path = many
+def test_keys_alone_search_sort_and_filter_and_the_address_says_so(tab, many, name):
+    rows, _ = many
     state, wanted, key, down = STATES[name]
     found = [row for row in rows if wanted(row)]
     if key:
         known = [row for row in found if key(row) is not None]
         found = sorted(known, key=key, reverse=down) + [row for row in found if key(row) is None]
-    page = browse(chromium, path, **state)
-    first = 25 * (state.get("page", 1) - 1)
-    expected = [row["prompt_id"] for row in found[first : first + 25]]
-    assert [article[:16] for article in page.articles] == expected
-    assert f"{len(found):,} rows" in page.count and len(page.articles) <= 25 and len(page.elements) < 6000
-    with capsys.disabled():
-        print(f"\n  {name}: {page.timings}")
+    tab.press("/")
+    for control, given in state.items():
+        tab_to(tab, IDS.get(control, control))
+        tab.type(TYPED.get(given, given))
+    page = tab.shown(name)
+    assert [article[:16] for article in page.articles] == [row["prompt_id"] for row in found[:25]]
+    assert f"{len(found):,} rows" in page.count
+    assert dict(parse_qsl(tab.value("location.hash.slice(1)"))) == state
+
+
+def test_pages_are_turned_by_mouse_and_by_keys(tab):
+    for turn, expected in (
+        (lambda: tab.click("nav .later"), 25),
+        (lambda: tab.press("Enter"), 50),  # the button has the focus
+        (lambda: tab.press("ArrowRight"), 75),
+        (lambda: tab.press("ArrowLeft"), 50),
+    ):
+        turn()
+        assert int(tab.shown("a page").articles[0][:16], 16) == expected and tab.value("scrollY") == 0
+    assert tab.value("location.hash") == "#page=3"
+
+
+def test_a_link_to_what_is_shown_shows_the_same(chromium, many):
+    rows, path = many
+    state, wanted, key, _ = STATES["cut and in a range"]
+    found = sorted(filter(wanted, rows), key=key)
+    page = browse(chromium, path, **state, page=2)
+    assert [article[:16] for article in page.articles] == [row["prompt_id"] for row in found[25:50]]
 
 
 def test_the_differences_of_a_pair_are_marked_and_the_rest_is_not(chromium, tmp_path):

@@ -1,6 +1,7 @@
 """Two artifacts of one kind: exactly the rows, columns and tensors that differ, wherever they stand in the file."""
 
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,37 @@ def test_a_diff_says_counts_columns_the_largest_change_and_how_they_were_made(tm
     assert any(line[:4] == ["reward", "1", "9", "8"] for line in lines)
     assert "flags seed: 1 → 2" in shown and "code of score_responses.py" in shown
     assert "reward: 1 → 9" in shown and "│ other" in shown
+
+
+def test_every_row_that_differs_is_named_with_those_that_differ_in_the_same_columns():
+    a, b = many(200), many(202)[2:]
+    for i in range(50):
+        b[2 * i] = {**b[2 * i], "reward": -1.0}
+    b[1] = {**b[1], "response": "other"}
+    lines = comparison.rows(a, b, KEYS, 600)
+    named = re.findall(r"(p\d+)\[([\d, ]+)\]", " ".join(lines))
+    assert [(f"p{i}", "0") for i in range(1, 51)] == [found for found in named if found[1] == "0"]
+    assert ("p0", "0, 1") in named and ("p100", "0, 1") in named and ("p1", "1") in named
+    heads = [line for line in lines if line.endswith(", by prompt_id[sample_id]:")]
+    assert heads == [
+        f"{head}, by prompt_id[sample_id]:"
+        for head in (
+            "1 row of 1 prompt differing in response",
+            "50 rows of 50 prompts differing in reward",
+            "2 rows of 1 prompt only in A",
+            "2 rows of 1 prompt only in B",
+        )
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 299, 300, 5000])
+def test_an_example_shows_the_place_where_long_texts_differ(place):
+    long = "same words " * 1000
+    texts = [long[:place] + sign + long[place:] for sign in ("α", "ω")]
+    a, b = ([{"prompt_id": "p", "sample_id": 0, "response": text}] for text in texts)
+    shown = "\n".join(comparison.rows(a, b, KEYS, 600))
+    assert shown.count("α") == 1 and shown.count("ω") == 1
+    assert ("they are equal before" in shown) == (place >= 300)
 
 
 def test_equal_files_and_equal_rows_are_said(tmp_path):

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import matplotlib.figure
 import pytest
+import torch
 from artifact_files import HOSTILE, chain, made_by, pairs, rewards, write_rows
 
 import inspect_artifact
 from preference import provenance, records, stage
-from preference.artifacts import write_json
+from preference.artifacts import write_json, write_text
+from preference.checkpoints import Checkpoints
 from preference.inspection import artifacts
+from preference.shards import Shards
 from preference.stage import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -82,10 +85,12 @@ def write_others(folder: Path) -> dict[str, str]:
     (folder / "pairs.benchmark.tsv").write_text("s\th:m:s\tmax_rss\n9.16\t0:00:09\t463.63\n")
     (folder / "final.txt").write_text("a line\n")
     (folder / "report.html").write_text("<title>t \x1b[2J</title><h1>What came out</h1>")
-    (folder / "config.yaml").write_text("a: 1\n")
+    (folder / "config.yaml").write_text("experiment: a\n")
+    (folder / "data.jsonl").write_text('{"prompt": "p", "messages": [1]}\n\n{"prompt": "q"}\n')
+    (folder / "list.json").write_text('[{"prompt": "\\u001b[2J"}]')
     write_json(folder / "evaluation.json", {"stage": "evaluate_policy", "metrics": {"reward": {"mean": 1.5}}})
     for suffix in ("svg", "png"):
-        matplotlib.figure.Figure(figsize=(3, 2), dpi=100).savefig(folder / f"figure.{suffix}")
+        matplotlib.figure.Figure(figsize=(3, 2)).savefig(folder / f"figure.{suffix}", dpi=100)
     return {
         "training.csv": "loss   first 2 · last 1",
         "metrics.csv": "run: dpo",
@@ -93,18 +98,43 @@ def write_others(folder: Path) -> dict[str, str]:
         "pairs.benchmark.tsv": "9.16",
         "final.txt": "│ a line",
         "report.html": "h1: What came out",
-        "config.yaml": "│ a: 1",
+        "config.yaml": "config, ",
+        "data.jsonl": "2 rows, 2 columns",
+        "list.json": "│ ␛[2J",
+        "data": "sft.parquet      sft      prepare_task",
         "evaluation.json": "made by evaluate_policy",
         "figure.svg": "216pt × 144pt",
         "figure.png": "300 × 200 pixels",
         "sft/policy": "17 parameters in 2 tensors",
         "sft/policy.manifest.json": "model by train_sft",
         "sft/policy/model.safetensors": "a.weight",
+        "sft/policy/tokenizer.json": "json, of policy, made by train_sft",
+    }
+
+
+def write_unfinished() -> dict[str, str]:
+    """What killed stages leave, and what must be said of it."""
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(2)).sum().backward()
+    optimizer.step()
+    with Checkpoints("policy", {"stage": "train_dpo"}) as states:
+        states.save(7, model, optimizer, [{"step": 6, "loss": 0.75}, {"step": 7, "loss": 0.5}])
+    with Shards("responses.parquet", {"stage": "generate_responses"}, size=2) as parts:
+        parts.map("responses", list(range(5)), lambda part, _: [{"response": f"{HOSTILE} {i}"} for i in part])
+    state, part = states.folder / "state.json", parts.folder / "responses.2.json"
+    return {
+        "policy.checkpoints": "step 7, weights and optimizer in step7.safetensors",
+        str(states.folder): "loss   first 0.75 · last 0.5",
+        str(state): "state, ",
+        "responses.parquet.shards": "of responses.parquet, which is there already",
+        str(parts.folder): "responses      3        5",
+        str(part): "2 results",
     }
 
 
 def test_every_other_artifact_is_shown_and_nothing_is_written(made, capsys, tmp_path):
-    wanted = write_others(tmp_path)
+    wanted = write_others(tmp_path) | write_unfinished()
     before = provenance.contents(tmp_path)
     for name, said in wanted.items():
         shown = look(capsys, name)
@@ -120,6 +150,11 @@ def test_counts_and_distributions_are_those_of_the_rows(made, capsys):
     assert "highest reward, lowest gold reward, longest · row 3" in shown
     assert "margin   n 2 · mean 1 " in look(capsys, made["pairs"])
     assert "2 rows out, dropped: 3 ties" in look(capsys, made["pairs"])
+
+
+def test_a_model_folder_may_be_the_current_one(made, capsys, monkeypatch):
+    monkeypatch.chdir(made["policy"])
+    assert "policy: model, made by train_sft" in look(capsys, ".")
 
 
 def test_rows_can_be_chosen_and_cut(made, capsys):
@@ -158,7 +193,11 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
     "flags, said",
     [
         (["none.parquet"], "none.parquet: no such file or folder"),
-        (["data"], "data: a folder, but not a model"),
+        (["empty"], "empty: a folder, but not a model"),
+        (["bad.jsonl"], "bad.jsonl: damaged .line 2: .*char.*$"),
+        (["own.csv"], r"own.csv: damaged \(No columns to parse from file\)$"),
+        (["own.safetensors"], "^own.safetensors: damaged: its header cannot be read"),
+        (["/dev/null"], "/dev/null: neither a file nor a folder"),
         (["unknown.xyz"], "of no kind that can be shown"),
         (["pairs.parquet", "--diff", "none"], "none: no such file"),
         (["pairs.parquet", "--diff", "rewards.parquet"], "only artifacts of one kind"),
@@ -171,9 +210,27 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
 )
 def test_what_is_wrong_is_one_line(made, capsys, flags, said):
     Path("unknown.xyz").write_text("")
+    Path("bad.jsonl").write_text('{}\n{"a": \n')
+    Path("own.csv").write_text("")
+    Path("own.safetensors").write_text("nothing")
+    Path("empty").mkdir()
     with pytest.raises(InputError, match=said) as stopped:
         look(capsys, *flags)
     assert "\n" not in str(stopped.value) and not RAW.search(str(stopped.value))
+
+
+@pytest.mark.parametrize("name", ["report.html", "data.html", "folder.html", "dangling.html", "sft/policy/new.html"])
+def test_a_page_is_written_over_an_older_page_and_over_nothing_else(made, capsys, tmp_path, name):
+    write_text("report.html", "<title>of the experiment</title>", {"stage": "render_report"})
+    Path("data.html").write_text("<p>whatever the user keeps here</p>")
+    Path("folder.html").mkdir()
+    Path("dangling.html").symlink_to("nowhere")
+    before = provenance.contents(tmp_path)
+    with pytest.raises(InputError, match=f"--html {name}: ") as stopped:
+        look(capsys, made["pairs"], "--html", name)
+    assert "\n" not in str(stopped.value) and provenance.contents(tmp_path) == before
+    for _ in range(2):
+        look(capsys, made["pairs"], "--html", "page.html")
 
 
 def test_as_it_is_typed_it_starts_fast_and_survives_a_closed_pipe(made):
@@ -188,17 +245,16 @@ def test_no_stage_depends_on_the_inspection():
     assert not [s for s in scripts if any("inspection/" in file for file in provenance.fingerprint(s))]
 
 
-def test_readmes_commands_work(made, capsys, tmp_path):
+def test_readmes_commands_show_what_they_promise(finished, capsys, tmp_path, monkeypatch):
+    (tmp_path / "results").symlink_to(finished.folder / "results")
+    monkeypatch.chdir(tmp_path)
     section = (ROOT / "README.md").read_text().split("## Look inside")[1].split("\n## ")[0]
-    typed = [shlex.split(line, comments=True) for line in section.splitlines() if line.startswith("python scripts/")]
-    assert len(typed) >= 4
-    for words in typed:
-        path = Path(words[2])
-        chain(tmp_path / path.parent) if not path.parent.exists() else None
-        if "--diff" in words:
-            other = Path(words[words.index("--diff") + 1])
-            chain(tmp_path / other.parent) if not other.parent.exists() else None
-        assert look(capsys, *words[2:])
+    section = section.replace("results/min_length/", "results/miniature/").replace("round3", "round2")
+    typed = [line.split() for line in section.splitlines() if line.startswith("python scripts/inspect_artifact.py ")]
+    shown = ["\n".join(look(capsys, *words[2:]).splitlines()) for words in typed]
+    promised = ["margin   n ", r"instructions\.jsonl .*\n(.*\n)*.* nothing has changed since", "opens in any browser"]
+    for said, wanted in zip(shown, [*promised, r" [1-9]\d* differing, 0 only in A, 0 only in B"], strict=True):
+        assert re.search(wanted, said)
 
 
 # ---- the page, without a browser

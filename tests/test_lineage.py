@@ -1,6 +1,7 @@
 """Where an artifact comes from: the tree back to the data, and exactly what has changed since."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from preference.inspection import lineage
 def made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return chain(tmp_path)
+
+
+def pairs_as_sft() -> list[dict]:
+    return [{"prompt_id": row["prompt_id"], "prompt": row["prompt"], "response": row["chosen"]} for row in pairs()]
 
 
 def verdict(path) -> str:
@@ -51,6 +56,28 @@ def test_a_retrained_policy_is_a_changed_input(made):
     shutil.rmtree(made["policy"])
     write_model(made["policy"], weight=2.0)
     assert "1 input has changed since: sft/policy" in verdict(made["pairs"])
+
+
+def test_bytes_count_and_neither_a_manifest_nor_a_time_stamp(made, tmp_path):
+    data = tmp_path / "data.jsonl"
+    data.write_text("{}\n")
+    write_rows(made["sft"], "sft", pairs_as_sft(), "prepare_task", {"sft": data})
+    shutil.rmtree(made["policy"])
+    write_model(made["policy"], inputs={"data": made["sft"]})
+    assert verdict(made["policy"]) == "3 artifacts: nothing has changed since"
+    for file in (data, made["policy"] / "model.safetensors"):
+        before, times = file.read_bytes(), file.stat()
+        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    said = verdict(made["responses"])
+    assert said == "5 artifacts: 2 inputs have changed since: data.jsonl, sft/policy"
+
+
+def test_an_edited_manifest_is_not_believed(made):
+    manifest = made["policy"].with_name("policy.manifest.json")
+    manifest.write_text(manifest.read_text().replace('"seed": 1', '"seed": 2'))
+    assert "1 artifact has been damaged: sft/policy" in verdict(made["pairs"])
+    assert "← policy.manifest.json is damaged" in "\n".join(lineage.render(lineage.trace(made["pairs"])))
 
 
 def test_missing_inputs_are_told_and_a_deleted_folder_still_says_where_it_came_from(made):

@@ -95,6 +95,7 @@ def test_responses_prompts_and_config_are_escaped(page):
     assert len(re.findall(r"&lt;script&gt;alert\(\d\)&lt;/script&gt; &amp;", page)) == 4 * 3
     assert "&lt;script&gt;alert(&#39;prompt&#39;)" in page and "&lt;script&gt;alert(&#34;config&#34;)" in page
     assert "length &lt;&amp;&gt;" in page
+    assert "\u202e" not in page and "⟨U+202E⟩" in page
 
 
 def test_nothing_is_fetched_from_elsewhere(page):

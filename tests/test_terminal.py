@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from preference.inspection import terminal
+from preference.untrusted import visible
 
 HOSTILE = (
     "\x1b]0;title\x07 \x1b[31mred\x1b[0m \x9b2J \u202etxt.exe \u200b \ufeff \x00 \x7f \x08 \r gone \u2028 \U000e0041"
@@ -14,13 +15,13 @@ RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\u
 
 
 def test_control_characters_become_signs_and_line_breaks_stay():
-    assert terminal.visible("a\x1b[31mb\nc\td\x00\x7f\u202e") == "a␛[31mb\nc\td␀␡⟨U+202E⟩"
-    assert not RAW.search(terminal.visible(HOSTILE)) and "title" in terminal.visible(HOSTILE)
+    assert visible("a\x1b[31mb\nc\td\x00\x7f\u202e") == "a␛[31mb\nc\td␀␡⟨U+202E⟩"
+    assert not RAW.search(visible(HOSTILE)) and "title" in visible(HOSTILE)
 
 
 def test_ordinary_text_of_any_script_is_left_alone():
     text = "naïve – 你好, שלום, नमस्ते, 👩\u200d👩\u200d👧, e\u0301"
-    assert terminal.visible(text) == text
+    assert visible(text) == text
 
 
 def test_what_is_shown_can_neither_move_the_cursor_nor_fake_a_line(capsys):
@@ -65,6 +66,14 @@ def test_plots_keep_to_the_terminals_width(monkeypatch, columns):
     plots = [terminal.histogram("x", rng.normal(size=5000)), terminal.histogram("n", rng.integers(0, 900, 5000))]
     plots.append(terminal.curve("loss", range(3000), rng.normal(size=3000)))
     assert all(len(line) <= columns for lines in plots for line in lines[1:])
+
+
+def test_a_column_of_names_gives_way_where_the_terminal_is_narrow(monkeypatch):
+    rows = [["tensor", "share"], ["layers.0.attention.query_key_value.weight", "1 %"], ["short", "2 %"]]
+    for columns, first in ((100, rows[1][0]), (40, "layers.0.attent…ey_value.weight")):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = terminal.aligned(rows)
+        assert lines[1].split("  ")[1] == first and max(map(len, lines)) <= columns
 
 
 def test_a_curve_names_its_ends_and_extremes():

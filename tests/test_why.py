@@ -10,6 +10,8 @@ import pytest
 from edits import both, code, deleted, option, statement
 from miniature import Workflow
 
+from workflow import why
+
 LOSS = "preference/losses/contrastive.py"
 ROUND_1 = "min_length/dpo_on_policy/seed1/round1"
 ASKED = {
@@ -171,3 +173,8 @@ def test_a_wrong_config_is_the_same_line_as_everywhere(tmp_path):
     assert (answer.returncode, answer.stdout) == (1, "") and "Traceback" not in answer.stderr
     assert answer.stderr.splitlines()[-1] == workflow.fail().splitlines()[-1]
     assert "stages.train_dpo.betta: unknown key; did you mean beta?" in answer.stderr
+
+
+def test_a_value_of_the_config_cannot_move_the_cursor():
+    said = why.report({"train_dpo": [why.value_of_change("flag data", "\x1b[2J\r", "\u202ex")]})
+    assert why.harmless(said).splitlines()[-1] == r"  train_dpo: flag data \x1b[2J\r -> \u202ex"

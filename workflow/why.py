@@ -28,8 +28,14 @@ def main(argv: list[str] | None = None) -> int:
             api.print_exception(error)
             return 1
         stale = stale_jobs(dag)
-        print(report({job.message: causes(job, dag) for job in stale}) + unrecorded(set(dag.jobs) - set(stale), dag))
+        said = report({job.message: causes(job, dag) for job in stale}) + unrecorded(set(dag.jobs) - set(stale), dag)
+        print(harmless(said))
         return 0
+
+
+def harmless(text: str) -> str:
+    """The text with every control character as its escape: values of a config may hold any, and move a cursor."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
 
 
 def plan(api: SnakemakeApi, typed):

@@ -1,7 +1,7 @@
 """The report of an experiment as one HTML page: its template, and the sentences that its numbers amount to.
 
-Pure functions of rows. Prompts and responses are untrusted text: the template escapes every value, and the page's
-policy forbids scripts and anything from the network.
+Pure functions of rows. Prompts and responses are untrusted text: the template escapes every value and shows
+control characters as signs, and the page's policy forbids scripts and anything from the network.
 """
 
 import math
@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from preference.summaries import SFT, TITLES, shown
+from preference.untrusted import visible
 
 QUESTION = (
     "Does preference training improve on the SFT policy, and does it matter where the responses come from and whether"
@@ -23,7 +24,11 @@ VERDICTS = {"yes": "▲ yes", "no": "▼ no, below", "unclear": "● unclear"}
 def render(**content) -> str:
     """The page; `content` is what TEMPLATE names."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # not Markup, which is our own
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(TEMPLATE).render(style=Markup(STYLE), question=QUESTION, **content)
 

@@ -1,6 +1,8 @@
 """What a path is: its kind, what files of that kind hold, what made it, and what its metadata say of rows."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,18 +32,28 @@ HOLDS = {
     "table": "a table as text",
     "log": "every attempt to make an artifact, each begun by its command",
     "benchmark": "what an attempt took: seconds, memory in MB, load",
+    "checkpoints": "states of a training that was not finished; its command goes on from there",
+    "state": "how far a training has come, and which file holds its weights and its optimizer",
+    "shards": "finished parts of a stage that was not; its command makes the others",
+    "part": "a finished part of a stage, a result per row",
+    "folder": "artifacts",
+    "config": "what an experiment asks for",
+    "data": "data as they came, a row per mapping",
     "json": "a JSON file",
     "figure": "a figure",
     "page": "a page for the browser, which needs nothing else",
     "text": "text",
 }
 TABLES = (*records.SCHEMAS, "foreign")
+NOT_MADE = ("log", "benchmark", "state", "part", "text", "config", "data", "folder", "checkpoints", "shards")
+UNFINISHED = (".checkpoints", ".shards")
 _SUFFIXES = {
     ".parquet": "foreign",
     ".manifest.json": "manifest",
     ".benchmark.tsv": "benchmark",
     ".log": "log",
     ".json": "json",
+    ".jsonl": "data",
     ".safetensors": "weights",
     ".csv": "table",
     ".tsv": "table",
@@ -62,17 +74,36 @@ def kind(path: Path) -> str:
         InputError: there is nothing of that name, or it is of no kind that is known.
     """
     if path.is_dir():
-        if (path / "config.json").is_file() or list(path.glob("*.safetensors")) or manifest_of(path).is_file():
-            return "model"
-        raise InputError(f"{path}: a folder, but not a model (no config.json); give one of its files")
+        return _folder_kind(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: neither a file nor a folder")
     if not path.is_file():
         gone = " (its manifest is there: the folder was deleted)" if manifest_of(path).is_file() else ""
         raise InputError(f"{path}: no such file or folder{gone}")
     found = next((known for suffix, known in _SUFFIXES.items() if path.name.endswith(suffix)), None)
     if found is None:
         raise InputError(f"{path}: of no kind that can be shown ({', '.join(_SUFFIXES)}, or a model folder)")
-    finer = {"foreign": _table_kind, "json": _json_kind, "table": _csv_kind}.get(found)
+    finer = {"foreign": _table_kind, "json": _json_kind, "table": _csv_kind, "text": _text_kind}.get(found)
     return finer(path) if finer else found
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model, or has held one."""
+    folder = Path(os.path.abspath(folder))  # '.' has no name that a manifest could have
+    holds = (folder / "config.json").is_file() or any(folder.glob("*.safetensors"))
+    return holds or (bool(folder.name) and manifest_of(folder).is_file())
+
+
+def _folder_kind(path: Path) -> str:
+    for suffix in UNFINISHED:  # the folder beside an output, or one of those in it
+        if suffix in (path.suffix, path.absolute().parent.suffix):
+            return suffix[1:]
+    if is_model(path):
+        return "model"
+    depths = ("", "*/", "*/*/", "*/*/*/")
+    if any(any(path.glob(depth + name)) for depth in depths for name in ("*.parquet", "*.manifest.json")):
+        return "folder"
+    raise InputError(f"{path}: a folder, but not a model (no config.json), and no artifact is in it")
 
 
 def _table_kind(path: Path) -> str:
@@ -88,7 +119,20 @@ def _table_kind(path: Path) -> str:
 
 
 def _json_kind(path: Path) -> str:
-    return "metrics" if isinstance(made_by(path).get("metrics"), dict) or path.name == "evaluation.json" else "json"
+    content = made_by(path)
+    if isinstance(content.get("metrics"), dict) or path.name == "evaluation.json":
+        return "metrics"
+    if {"step", "tensors", "log"} <= content.keys():
+        return "state"
+    if isinstance(content.get("results"), list):
+        return "part"
+    with path.open("rb") as file:
+        return "data" if file.read(1) == b"[" else "json"
+
+
+def _text_kind(path: Path) -> str:
+    is_config = path.suffix == ".yaml" and re.search(r"^experiment:", path.read_text("utf-8", "replace"), re.MULTILINE)
+    return "config" if is_config else "text"
 
 
 def _csv_kind(path: Path) -> str:
@@ -117,11 +161,27 @@ def broken(path: Path, kind: str) -> str | None:
     try:
         if kind not in ("model", "manifest") and manifest_of(path).is_file():
             sealed.check_manifest(path)
-        elif kind in (*records.SCHEMAS, "metrics", "manifest") and made_by(path):  # else another program's
+        elif kind in (*records.SCHEMAS, "metrics", "manifest", "state", "part") and made_by(
+            path
+        ):  # else another program's
             sealed.check(path)
             sealed.check_place(path, made_by(path))
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def unsealed(path: Path) -> str | None:
+    """Which file speaks of an artifact and is not what was written; None where none is, or none was ever sealed.
+
+    A table or JSON file speaks for itself and is covered as a whole, of others only what the manifest says is.
+    """
+    speaks = manifest_of(path) if manifest_of(path).is_file() else path
+    try:
+        if made_by(path).get("stage"):
+            sealed.check(speaks)
+    except InputError:
+        return f"{speaks.name} is damaged"
     return None
 
 
@@ -142,11 +202,17 @@ def part(content: dict, key: str) -> dict:
 def heading(path: Path, kind: str) -> list[str]:
     """What the artifact is, what made it, from how many rows, and where its log is."""
     content = made_by(path)
-    stage = f"made by {content['stage']}" if content.get("stage") else "nothing says what made it"
-    lines = [f"{path}: {kind}, {stage}, {terminal.size(_bytes(path))}", f"  holds {HOLDS[kind]}"]
+    whole = {} if content.get("stage") or not path.parent.name else made_by(path.parent)
+    if content.get("stage"):
+        facts = [f"made by {content['stage']}"]
+    elif whole.get("stage"):
+        facts = [f"of {path.parent.name}, made by {whole['stage']}"]
+    else:
+        facts = [] if kind in NOT_MADE else ["nothing says what made it"]
+    lines = [f"{path}: {', '.join([kind, *facts, terminal.size(_bytes(path))])}", f"  holds {HOLDS[kind]}"]
     lines += _row_counts(content)
     if given := flags(content):
-        lines += folded("flags", given)
+        lines += terminal.folded("  flags:", given)
     lines += [f"  from {name}: {path_} ({sha[:8]})" for name, path_, sha in inputs(content)]
     log = log_of(path)
     return lines + ([f"  log: {log}"] if log.is_file() and log != path else [])
@@ -156,16 +222,6 @@ def log_of(path: Path) -> Path:
     """Where the log of an artifact lies, if it has one of its own: pairs.parquet has pairs.log, policy/ policy.log."""
     name = path.name.removesuffix(".manifest.json")
     return path.with_name((Path(name).stem if name == path.name and not path.is_dir() else name) + ".log")
-
-
-def folded(name: str, words: list[str]) -> list[str]:
-    """Words after a name, on as many lines as they need; a word is never split."""
-    lines, indent = [f"  {name}:"], " " * (len(name) + 4)
-    for word in (terminal.one_line(word, 200) for word in words):
-        if len(lines[-1]) + 1 + len(word) > terminal.width() and lines[-1].strip():
-            lines.append(indent[:-1])
-        lines[-1] += " " + word
-    return lines
 
 
 def flags(content: dict) -> list[str]:
@@ -199,6 +255,7 @@ def _bytes(path: Path) -> int:
 
 
 def remake(path: Path) -> str:
-    """The command that makes an artifact again, as an ending for an error."""
-    command = sealed.remake(path)
-    return f"; make it again with: {command}" if command else "; delete it and run the workflow again"
+    """How to make an artifact again, as an ending for an error; '' where it may be somebody's own file."""
+    if command := sealed.remake(path):
+        return f"; make it again with: {command}"
+    return "; delete it and run the workflow again" if manifest_of(path).is_file() else ""

@@ -251,7 +251,8 @@ function draw() {
   for (const button of document.querySelectorAll(".earlier")) button.disabled = state.page <= 1;
   for (const button of document.querySelectorAll(".later")) button.disabled = state.page >= pages;
   byId("end").hidden = pages === 1;
-  byId("timings").textContent = `${data.rows.toLocaleString("en")} rows read in ${read.toFixed(1)} ms, `
+  byId("timings").textContent = `/ searches, ← and → turn pages. `
+    + `${data.rows.toLocaleString("en")} rows read in ${read.toFixed(1)} ms, `
     + `found in ${(selected - before).toFixed(1)} ms, drawn in ${(performance.now() - selected).toFixed(1)} ms`;
 }
 
@@ -278,10 +279,10 @@ function changed() {
 }
 
 function turn(by) {
-  state.page += by;
-  toFragment();
+  state.page = Math.max(1, state.page + by); // draw keeps it from going past the last
   draw();
-  byId("rows").scrollIntoView();
+  toFragment();
+  scrollTo(0, 0);
 }
 
 function option(text, given) {
@@ -316,7 +317,10 @@ form.addEventListener("reset", (event) => { event.preventDefault(); state = blan
 for (const button of document.querySelectorAll(".earlier")) button.addEventListener("click", () => turn(-1));
 for (const button of document.querySelectorAll(".later")) button.addEventListener("click", () => turn(1));
 addEventListener("keydown", (event) => {
-  if (event.key === "/" && !event.target.closest("input, select")) { event.preventDefault(); byId("q").focus(); }
+  if (event.target.closest("input, select") || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key === "/") { event.preventDefault(); byId("q").focus(); }
+  if (event.key === "ArrowLeft") turn(-1);
+  if (event.key === "ArrowRight") turn(1);
 });
 function restore() { state = fromFragment(); fill(); draw(); }
 addEventListener("hashchange", restore);

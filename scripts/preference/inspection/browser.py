@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 
 import jinja2
@@ -16,11 +17,36 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
+from preference import artifacts as sealed
 from preference.inspection import artifacts, samples
 from preference.stage import InputError
 
 HERE = Path(__file__).parent
 TEXTS = ("prompt", "response", "chosen", "rejected")
+MARK = '<meta name="generator" content="prefdag inspect_artifact">'  # stands before anything of the data
+
+
+def check_place(output: Path) -> None:
+    """Refuse to write a page over anything but an older page, or among the files of a model folder.
+
+    Raises:
+        InputError: the line names the place and what is there.
+    """
+    if output.suffix != ".html":
+        raise InputError(f"--html {output}: give a name that ends in .html, so that no artifact is written over")
+    if os.path.lexists(output) and not _is_page(output):
+        raise InputError(f"--html {output}: is there already and no page of this program's; give another name")
+    for folder in output.absolute().parents:
+        weights = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+        if weights or (folder.name and sealed.manifest_of(folder).is_file()):
+            raise InputError(f"--html {output}: lies in the model folder {folder}, which it would damage")
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file() or sealed.manifest_of(path).is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(4096)
 
 
 def render(path: Path, kind: str) -> str:
@@ -40,6 +66,7 @@ def render(path: Path, kind: str) -> str:
     style, script = (_source(HERE / f"browser.{suffix}") for suffix in ("css", "js"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_source(HERE / "browser.html")).render(
+        mark=Markup(MARK),
         title=path.name,
         policy=f"default-src 'none'; script-src {_allowed(script)}; style-src {_allowed(style)};"
         " base-uri 'none'; form-action 'none'",

@@ -87,8 +87,8 @@ def _margin(row: dict) -> float | None:
     return None if None in values else values[0] - values[1]
 
 
-def portrait(a: Path, b: Path) -> tuple[list[str], list[str]]:
-    """How B differs from A, and what is wrong with either.
+def portrait(a: Path, b: Path, most: int = 600) -> tuple[list[str], list[str]]:
+    """How B differs from A, texts in excerpts of at most `most` characters, and what is wrong with either.
 
     Raises:
         InputError: they are of different kinds.
@@ -102,19 +102,21 @@ def portrait(a: Path, b: Path) -> tuple[list[str], list[str]]:
     if kind in artifacts.TABLES:
         (rows_a, wrong_a), (rows_b, wrong_b) = (_table(path) for path in (a, b))
         keys = tuple(key for key in KEYS if all(key in rows[0] for rows in (rows_a, rows_b) if rows))
-        return [*lines, *rows(rows_a, rows_b, keys)], wrong_a + wrong_b
+        return [*lines, *rows(rows_a, rows_b, keys, most)], wrong_a + wrong_b
     if kind in ("model", "weights"):
         found, wrong = models(a, b)
         return lines + found, wrong
     if kind in ("table", "training", "metrics"):
         rows_a, rows_b = (_metrics(path) if kind == "metrics" else _csv(path) for path in (a, b))
         keys = tuple(key for key in CSV_KEYS if rows_a and rows_b and key in rows_a[0] and key in rows_b[0])
-        return [*lines, *rows(rows_a, rows_b, keys)], wrong
+        return [*lines, *rows(rows_a, rows_b, keys, most)], wrong
     return [*lines, "", f"their contents differ ({a.stat().st_size:,} and {b.stat().st_size:,} bytes)"], wrong
 
 
 def _table(path: Path) -> tuple[list[dict], list[str]]:
     table, damaged = samples.load(path)
+    if not damaged and (broken := artifacts.unsealed(path)):
+        damaged = [f"{broken}: its seal does not match{artifacts.remake(path)}"]
     return table.to_pylist(), [f"{path}: {line}" for line in damaged]
 
 
@@ -164,25 +166,47 @@ def _inputs(content: dict) -> tuple[dict[str, list[str]], dict[str, str]]:
     return shas, paths
 
 
-def rows(a: list[dict], b: list[dict], keys: tuple[str, ...]) -> list[str]:
-    """The comparison of two tables' rows: counts, counts per column, the largest changes, examples."""
+def rows(a: list[dict], b: list[dict], keys: tuple[str, ...], most: int) -> list[str]:
+    """The comparison of two tables' rows: counts, counts per column, the largest changes, examples, and every key."""
     found = compare(a, b, keys)
     pairs = found.differing
     lines = ["", f"rows by {', '.join(keys) or 'their contents'}: {len(a):,} in A, {len(b):,} in B"]
     only = f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B"
     lines.append(f"  {found.equal:,} equal, {len(pairs):,} differing, {only}")
-    counts = Counter(name for _, left, right in pairs for name in differing(left, right))
+    columns = [differing(left, right) for _, left, right in pairs]
+    counts = Counter(name for names in columns for name in names)
     if counts:
         lines += ["", *terminal.aligned([["column", "rows that differ"], *([n, f"{c:,}"] for n, c in counts.items())])]
     lines += _largest_changes(pairs, keys)
     # a text that differs says more than a number that does
-    pairs = sorted(pairs, key=lambda pair: not set(TEXTS) & set(differing(*pair[1:])))
-    for key, left, right in pairs[:EXAMPLES]:
-        lines += ["", f"example {_key(keys, key)}", *_example(left, right)]
-    for label, only in (("A", found.only_a), ("B", found.only_b)):
-        if only:
-            lines += ["", f"only in {label}: " + "; ".join(_key(keys, key) for key in only[:EXAMPLES])]
+    for key, left, right in sorted(pairs, key=lambda pair: not set(TEXTS) & set(differing(*pair[1:])))[:EXAMPLES]:
+        lines += ["", f"example {_key(keys, key)}", *_example(left, right, most)]
+    return lines + (_every_key(found, columns, keys) if keys else [])
+
+
+def _every_key(found: Comparison, columns: list[list[str]], keys: tuple[str, ...]) -> list[str]:
+    """Each row that differs or is on one side only, by name, together with those that differ in the same columns."""
+    groups: dict[str, list[tuple]] = {}
+    pairs = zip(found.differing, columns, strict=True)
+    for (key, _, _), names in sorted(pairs, key=lambda pair: not set(TEXTS) & set(pair[1])):
+        groups.setdefault(f"differing in {', '.join(names)}", []).append(key)
+    groups |= {f"only in {label}": only for label, only in (("A", found.only_a), ("B", found.only_b)) if only}
+    lines, nested = [], keys == KEYS
+    by = "prompt_id[sample_id]" if nested else "/".join(keys)
+    for what, named in groups.items():
+        count = terminal.counted(len(named), "row")
+        count += f" of {terminal.counted(len({key[0] for key in named}), 'prompt')}" if nested else ""
+        lines += ["", *terminal.folded(count, f"{what}, by {by}:".split())]
+        lines += terminal.folded("   ", _names(named) if nested else ["/".join(map(str, key)) for key in named])
     return lines
+
+
+def _names(keys: list[tuple]) -> list[str]:
+    """The samples of a prompt together, `1f00[0, 2]`, as words between which a line may end."""
+    samples: dict = {}
+    for prompt, sample in keys:
+        samples.setdefault(prompt, []).append(str(sample))
+    return [word for prompt, found in samples.items() for word in f"{prompt}[{', '.join(found)}]".split(" ")]
 
 
 def _key(keys: tuple[str, ...], key: tuple) -> str:
@@ -200,16 +224,26 @@ def _largest_changes(pairs: list[tuple[tuple, dict, dict]], keys: tuple[str, ...
     return ["", *terminal.aligned(table)] if len(table) > 1 else []
 
 
-def _example(a: dict, b: dict) -> list[str]:
+def _example(a: dict, b: dict, most: int) -> list[str]:
     lines = []
     for name in differing(a, b):
         values = a.get(name), b.get(name)
         if not any(isinstance(value, str) for value in values):
             lines.append(f"  {name}: {' → '.join(map(_short, values))}")
             continue
-        for label, value in zip("AB", values, strict=True):
-            lines += [f"  {name} in {label}", *terminal.quoted("nothing" if value is None else str(value), 300)]
+        texts = ["nothing" if value is None else str(value) for value in values]
+        start = _start(*texts, most)
+        for label, text in zip("AB", texts, strict=True):
+            where = f", from character {start + 1:,} on: they are equal before" if start else ""
+            lines += [f"  {name} in {label}{where}", *terminal.quoted(text[start:], most)]
     return lines
+
+
+def _start(a: str, b: str, most: int) -> int:
+    """Where excerpts of two texts begin so that the first place where they differ is in them, with some of what leads
+    there; 0 where it lies in the first half of `most` characters anyway."""
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return 0 if same < max(1, most // 2) else same - most // 4
 
 
 def _short(value) -> str:

@@ -3,6 +3,8 @@
 import json
 import re
 import struct
+from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from preference.inspection import artifacts, terminal
 from preference.stage import InputError
 
 LAST = 20
+ABOVE = ("kind", "stage", "rows_in", "rows_out", "path", "seal")  # said in the heading, or of no use to a reader
 CURVES = ("loss", "accuracy", "margin", "chosen_rewards", "rejected_rewards", "gradient_norm")
 
 
@@ -33,7 +36,8 @@ def metrics(path: Path) -> list[str]:
         cells = metric if isinstance(metric, dict) else {}
         rows.append([name, *(_cell(cells.get(key)) for key in rows[0][1:])])
     facts = [f"{key}={value}" for key, value in content.items() if isinstance(value, int | float | str)]
-    return [*artifacts.folded("facts", facts), *terminal.aligned(rows)]
+    facts = [fact for fact in facts if fact.split("=")[0] not in ABOVE]
+    return [*terminal.folded("  facts:", facts), *terminal.aligned(rows)]
 
 
 def _cell(value) -> str:
@@ -48,7 +52,7 @@ def manifest(path: Path) -> list[str]:
     lines += [f"  {content.get('kind', 'nothing')} by {content.get('stage', 'no stage')}"]
     files = artifacts.part(content, "files")
     lines += terminal.aligned([["file", "sha256"], *([name, str(sha)[:16]] for name, sha in files.items())])
-    told = ("files", "code", "inputs", "flags", "kind", "stage", "rows_in", "rows_out", "dropped")
+    told = ("files", "code", "inputs", "flags", "dropped", *ABOVE)
     return lines + mapping({key: value for key, value in content.items() if key not in told})
 
 
@@ -81,7 +85,8 @@ def table(path: Path) -> list[str]:
     lines = [f"{terminal.counted(len(frame), 'row')}, {terminal.counted(frame.shape[1], 'column')}"]
     for name in frame.columns.difference(numeric.columns, sort=False):
         found = list(map(str, frame[name].dropna().unique()))
-        lines += artifacts.folded(name, [*found[:20], *([f"… {len(found):,} values"] if len(found) > 20 else [])])
+        more = [f"… {len(found):,} values"] if len(found) > 20 else []
+        lines += terminal.folded(f"  {name}:", [*found[:20], *more])
     rows = [["column", "n", "mean", "median", "5 %", "95 %", "lowest", "highest"]]
     for name in numeric.columns:
         finite = numeric[name].to_numpy(dtype=float)
@@ -120,8 +125,60 @@ def training(path: Path) -> list[str]:
 
 
 def benchmark(path: Path) -> list[str]:
-    """What each attempt took."""
-    return terminal.aligned([line.split("\t") for line in _lines(path)]) or ["  it is empty"]
+    """What each attempt took, an attempt per column."""
+    rows = [line.split("\t") for line in _lines(path)]
+    return terminal.aligned([list(row) for row in zip_longest(*rows, fillvalue="")]) or ["  it is empty"]
+
+
+def data(path: Path) -> list[str]:
+    """How many rows a file of data has, which columns, and the first rows."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else _json_lines(path)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: damaged ({error})") from None
+    if odd := next((row for row in rows if not isinstance(row, dict)), None):
+        raise InputError(f"{path}: holds {terminal.one_line(json.dumps(odd))}, which is no row of columns and values")
+    counts = Counter(name for row in rows for name in row)
+    table = [["column", "rows that have it"], *([name, f"{count:,}"] for name, count in counts.items())]
+    return [f"{len(rows):,} rows, {terminal.counted(len(counts), 'column')}", *terminal.aligned(table), *examples(rows)]
+
+
+def _json_lines(path: Path) -> list:
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return rows
+
+
+def examples(rows: list, most: int = 3) -> list[str]:
+    """The first rows, a value behind a bar."""
+    lines = []
+    for number, row in enumerate(rows[:most]):
+        lines += ["", f"row {number}"]
+        for name, value in (row if isinstance(row, dict) else {"": row}).items():
+            given = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            lines += [f"  {terminal.one_line(name)}", *terminal.quoted(given, 300)]
+    return lines
+
+
+def folder(path: Path) -> list[str]:
+    """What lies in a folder, by name; logs, benchmarks and manifests belong to what they lie beside."""
+    rows = [["name", "kind", "made by", "size"]]
+    for one in sorted(path.iterdir()):
+        if one.name.startswith("."):
+            continue
+        try:
+            found = artifacts.kind(one)
+        except InputError:
+            found = "–"
+        if found not in ("log", "benchmark", "manifest"):
+            size = terminal.size(one.stat().st_size) if one.is_file() else ""
+            made_by = artifacts.made_by(one).get("stage", "")
+            rows.append([one.name + "/" * one.is_dir(), found, str(made_by), size])
+    return terminal.aligned(rows)
 
 
 def text(path: Path) -> list[str]:

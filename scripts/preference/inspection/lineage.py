@@ -1,7 +1,8 @@
 """Where an artifact comes from: the tree of stages back to the data, and what has changed since each of them ran.
 
 The metadata of each artifact names its inputs with their digests and its code with its fingerprint; both are computed
-anew and compared. Paths in metadata are relative to the folder that the workflow ran in.
+anew and compared, from the bytes that are there now: a manifest is what somebody said of a folder once. Paths in
+metadata are relative to the folder that the workflow ran in.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ class Node:
     made_by: dict
     number: int
     sha256: str  # its digest now; '' where it is not there
+    doubt: str | None = None  # why what is said of it may be wrong
     code: dict[str, str] = field(default_factory=dict)  # file -> changed, new, gone
     edges: list["Edge"] = field(default_factory=list)
 
@@ -50,7 +52,8 @@ def trace(path: Path) -> Node:
 
 def _trace(path: Path, base: Path, seen: dict[Path, Node]) -> Node:
     content = artifacts.made_by(path)
-    node = seen[path.resolve()] = Node(_shown(path), content, len(seen) + 1, digest(path), code_changes(content))
+    node = Node(_shown(path), content, len(seen) + 1, digest(path), artifacts.unsealed(path), code_changes(content))
+    seen[path.resolve()] = node
     base = folder_of_run(path, content) or base
     for name, recorded, sha256 in artifacts.inputs(content):
         found = resolve(recorded, base)
@@ -85,10 +88,12 @@ def _shown(path: Path) -> Path:
 
 
 def digest(path: Path) -> str:
-    """The digest of a file or folder now; '' where it is not there, or its manifest is damaged."""
+    """The digest of a file's or a folder's bytes now, as provenance.digest has it; '' where it is not there."""
     try:
-        return provenance.digest(path) if path.exists() else ""
-    except (OSError, ValueError, KeyError, TypeError):
+        if path.is_dir():
+            return hashlib.sha256(json.dumps(provenance.contents(path)).encode()).hexdigest()
+        return provenance.digest(path) if path.is_file() else ""
+    except OSError:
         return ""
 
 
@@ -117,7 +122,7 @@ def _below(node: Node, indent: str, shown: set[int]) -> list[str]:
     lines = []
     for edge in node.edges:
         branch, under = ("└─ ", "   ") if edge is node.edges[-1] else ("├─ ", "│  ")
-        first, *rest = _head(edge.node)
+        first, *rest = _head(edge.node, len(indent + under))
         lines.append(f"{indent}{branch}{terminal.one_line(edge.name)}: {first}{_mark(edge)}")
         if edge.node.number in shown:
             lines[-1] += " (see above)"
@@ -133,7 +138,7 @@ def _mark(edge: Edge) -> str:
     return f"  ← {edge.state}" + (f" (was {edge.sha256[:8]})" if edge.sha256 else "")
 
 
-def _head(node: Node) -> list[str]:
+def _head(node: Node, indented: int = 0) -> list[str]:
     """The artifact's path, digest, stage and code on a line, its flags and what has changed in its code on others."""
     content, facts = node.made_by, [node.sha256[:8] or "no digest"]
     if content.get("stage"):
@@ -142,7 +147,9 @@ def _head(node: Node) -> list[str]:
         facts.append("nothing says what made it")
     lines = [terminal.one_line(f"[{node.number}] {node.path}  {', '.join(facts)}", 2000)]
     if given := artifacts.flags(content):
-        lines.append("  " + terminal.one_line(" ".join(given), 2000))
+        lines += terminal.folded(" ", given, indented)
+    if node.doubt:
+        lines.append(f"  ← {terminal.one_line(node.doubt)}, so what it says may be wrong")
     if node.code:
         changes = ", ".join(f"{name} {how}" for name, how in node.code.items())
         lines.append("  ← code since: " + terminal.one_line(changes, 2000))
@@ -171,6 +178,7 @@ def verdict(root: Node) -> str:
         ("input", "changed since", {str(edge.node.path) for edge in edges if edge.state == CHANGED}),
         ("module", "changed since", {name for node in tree for name in node.code}),
         ("input", "gone missing", {str(edge.node.path) for edge in edges if edge.state == MISSING}),
+        ("artifact", "been damaged", {str(node.path) for node in tree if node.doubt}),
     ]
     said = [_said(noun, what, sorted(names)) for noun, what, names in groups if names]
     if not any(node.made_by.get("stage") for node in tree):

@@ -161,7 +161,7 @@ def rows(table: pa.Table, titles: dict[int, str], most: int) -> list[str]:
             f"{name} {terminal.number(values[name][index])}" for name in values if np.isfinite(values[name][index])
         ]
         facts += [f"{name} {row[name]}" for name in row if name.endswith("finish_reason") and row[name] is not None]
-        lines += ["", terminal.one_line(" · ".join(facts), 1000)]
+        lines += ["", *terminal.folded(facts[0], [f"· {fact}" for fact in facts[1:]])]
         for name in TEXTS:
             if row.get(name) is not None:
                 lines += [f"  {name}", *terminal.quoted(row[name], most)]

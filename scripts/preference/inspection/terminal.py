@@ -1,8 +1,4 @@
-"""Text for a terminal: foreign text made harmless, aligned columns, small plots.
-
-What a model wrote is untrusted: an escape sequence in it could move the cursor, hide lines or set the window's title.
-Nothing here writes one, so whatever control character is left in a line did not come from us and is shown as a sign.
-"""
+"""Text for a terminal: foreign text made harmless (see untrusted), aligned columns, small plots."""
 
 import math
 import re
@@ -11,26 +7,11 @@ import textwrap
 
 import numpy as np
 
-# Bidirectional controls reorder what stands around them, and tag characters are invisible text. The joiners U+200C and
-# U+200D stay: words of many scripts, and emoji, are made with them.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
+from preference.untrusted import visible
+
 BLOCKS = " ▁▂▃▄▅▆▇█"
+NARROWEST = 16  # of a column of names that is cut where the terminal is narrow
 MAX_WIDTH = 120  # longer lines of text are hard to read
-
-
-def visible(text: str) -> str:
-    """The text with every control character but line breaks and tabs replaced by a sign: ␛ for ESC, ⟨U+202E⟩."""
-    return _CONTROLS.sub(_sign, text.replace("\r\n", "\n"))
-
-
-def _sign(match: re.Match) -> str:
-    code = ord(match[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
 def show(lines: list[str]) -> None:
@@ -61,6 +42,21 @@ def quoted(text: str, most: int, indent: str = "    ") -> list[str]:
     return [f"{indent}│ {line}" for line in lines]
 
 
+def folded(head: str, words: list[str], indented: int = 0) -> list[str]:
+    """Words after a head, on as many lines as they need; a word is never split.
+
+    Args:
+        indented: columns that the lines will be moved to the right.
+    """
+    lines, room = [head], max(40, width() - indented)
+    for word in (one_line(word, 200) for word in words):
+        if len(lines[-1]) + 1 + len(word) > room and lines[-1].strip():
+            lines.append("    " + word)
+        else:
+            lines[-1] += " " + word
+    return lines
+
+
 def number(value: float | None) -> str:
     """Four significant digits, whole numbers in full; a dash for what is not there."""
     if value is None or not math.isfinite(value):
@@ -84,9 +80,18 @@ def aligned(rows: list[list[str]], indent: str = "  ") -> list[str]:
     columns = max(map(len, rows), default=0)  # a damaged table may have rows that are too short
     rows = [[one_line(str(cell)) for cell in row] + [""] * (columns - len(row)) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(columns)]
+    if (excess := len(indent) + sum(widths) + 2 * (columns - 1) - width()) > 0 and widths[0] - excess >= NARROWEST:
+        widths[0] -= excess
+        rows = [[_cut(row[0], widths[0]), *row[1:]] for row in rows]
     right = [i > 0 and all(_numeric(row[i]) for row in rows[1:]) for i in range(columns)]
     cells = ([c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)] for row in rows)
     return [(indent + "  ".join(row)).rstrip() for row in cells]
+
+
+def _cut(text: str, most: int) -> str:
+    """The text without its middle, where it is longer: names differ at their ends."""
+    left = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:left]}…{text[left + 1 - most :]}"
 
 
 def _numeric(cell: str) -> bool:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from preference.inspection import terminal
+from preference.untrusted import visible
 
 # 'Error', not 'error': progress lines speak of errors of 0.000
 ERROR = re.compile(
@@ -39,7 +40,7 @@ def portrait(path: Path) -> list[str]:
         lines.append(f"    {index}: {terminal.counted(len(attempt), 'line')}, {said}")
     if found[-1][0].startswith("$ "):
         # not wrapped: a line break would be pasted too
-        lines += ["", "the last command, ready to paste:", terminal.visible(found[-1][0][2:])]
+        lines += ["", "the last command, ready to paste:", visible(found[-1][0][2:])]
     rest = [line for line in found[-1] if not line.startswith("$ ")]
     return lines + ["", "its last lines:", *_quoted(rest[-LAST:])]
 

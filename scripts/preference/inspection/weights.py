@@ -136,7 +136,7 @@ def _json(path: Path) -> tuple[dict, list[str]]:
 def _architecture(config: dict) -> list[str]:
     names = ", ".join(map(str, config.get("architectures") or ["unknown architecture"]))
     facts = [f"{key}={config[key]}" for key in SHAPE + CONTEXT if key in config]
-    return [f"  {names} ({config.get('model_type', 'unknown type')})", *artifacts.folded("config", facts)]
+    return [f"  {names} ({config.get('model_type', 'unknown type')})", *terminal.folded("  config:", facts)]
 
 
 def _tensor_lines(found: dict[str, Tensor]) -> list[str]:

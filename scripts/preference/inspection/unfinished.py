@@ -1,0 +1,56 @@
+"""Work that is not finished, as lines of text: states of killed trainings, finished parts of other stages."""
+
+from collections import Counter
+from pathlib import Path
+
+from preference.inspection import artifacts, documents, terminal
+
+
+def checkpoints(path: Path) -> list[str]:
+    """How far each training has come, and its curve of the loss."""
+    return _of_each(path, lambda folder: state(folder / "state.json") if (folder / "state.json").is_file() else [])
+
+
+def shards(path: Path) -> list[str]:
+    """How many parts of each piece of work are finished, and how many results they hold."""
+    return _of_each(path, _parts)
+
+
+def _of_each(path: Path, show) -> list[str]:
+    """What is shown of each work in a folder: there are several where flags or code have changed since a kill."""
+    beside = path if path.suffix in artifacts.UNFINISHED else path.absolute().parent
+    works = sorted(one for one in path.iterdir() if one.is_dir()) if beside == path else [path]
+    output = beside.with_suffix("")
+    lines = [f"  of {output}, which is {'there already' if output.exists() else 'not there yet'}"]
+    for work in works:
+        lines += [f"  {work.name}:", *(f"  {line}" for line in show(work) or ["  nothing is finished yet"])]
+    return lines if works else [*lines, "  it is empty"]
+
+
+def state(path: Path) -> list[str]:
+    """The step that a training has reached, where its tensors are, and its loss so far."""
+    content = documents.read_json(path)
+    log = [row for row in content.get("log") or [] if isinstance(row, dict)]
+    tensors = path.with_name(Path(str(content.get("tensors"))).name)
+    size = terminal.size(tensors.stat().st_size) if tensors.is_file() else "which is missing"
+    lines = [f"  step {content.get('step')}, weights and optimizer in {tensors.name}, {size}"]
+    if broken := artifacts.broken(path, "state"):
+        lines.append(f"  {broken}; the training begins again")
+    points = [(row["step"], row["loss"]) for row in log if {"step", "loss"} <= row.keys()]
+    return lines + ([f"  {line}" for line in terminal.curve("loss", *zip(*points, strict=True))] if points else [])
+
+
+def _parts(folder: Path) -> list[str]:
+    parts, results = Counter(), Counter()
+    for file in sorted(folder.glob("*.json")):
+        name = file.name.rsplit(".", 2)[0]
+        parts[name] += 1
+        results[name] += len(documents.read_json(file).get("results") or [])
+    rows = [[name, str(parts[name]), f"{results[name]:,}"] for name in parts]
+    return terminal.aligned([["work", "parts", "results"], *rows]) if rows else []
+
+
+def part(path: Path) -> list[str]:
+    """How many results a part holds, and the first of them."""
+    results = documents.read_json(path).get("results") or []
+    return [f"  {terminal.counted(len(results), 'result')}", *documents.examples(results)]
