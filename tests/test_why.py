@@ -32,10 +32,10 @@ render_report
         both(statement(f"scripts/{LOSS}"), option("stages.evaluate_policy.scoring_batch_size", 8)),
         f"""\
 17 jobs are stale in their own right:
-  write_config: stages.evaluate_policy.scoring_batch_size unset -> 8
+  write_config: stages.evaluate_policy.scoring_batch_size 32 -> 8
   train_reward_model min_length, seed 1: code: {LOSS} changed
   train_reward_model min_length, seed 2: code: {LOSS} changed
-  evaluate_policy, 10 jobs: flag scoring_batch_size unset -> 8
+  evaluate_policy, 10 jobs: flag scoring_batch_size 32 -> 8
   train_dpo min_length, dpo_on_policy, seed 1, round 1: code: {LOSS} changed
   train_dpo min_length, dpo_on_policy, seed 2, round 1: code: {LOSS} changed
   train_dpo min_length, dpo_on_policy, seed 1, round 2: code: {LOSS} changed
@@ -92,6 +92,28 @@ compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_ma
   plot_margins: code: plot_margins.py changed, preference/rewards.py added
   render_report: the order of its inputs changed; its rule's command changed
 2 more because of them: plot_frontier, plot_rewards
+""",
+    ),
+    "what a kill left: one job's output unfinished, the other's not begun; and an output that no record knows": (
+        both(
+            edits.interrupted(f"{ROUND_1}/responses.parquet", "figures/rewards.svg"),
+            deleted("figures/rewards.svg"),
+            code(
+                "workflow/rules/results.smk",
+                "        text=f",
+                '        more=f"{RESULTS}/more.csv",\n        text=f',
+            ),
+            edits.runs_reversed,
+        ),
+        f"""\
+4 jobs are stale in their own right:
+  generate_responses min_length, dpo_on_policy, seed 1, round 1: it was interrupted while it made: \
+results/miniature/{ROUND_1}/responses.parquet
+  summarize_experiment: the order of its inputs changed
+  plot_rewards: it was interrupted while it made: results/miniature/figures/rewards.svg
+  render_report: the order of its inputs changed
+14 more because of them: score_responses 2, construct_pairs 2, compute_reference_logps 2, train_dpo 2, \
+evaluate_policy 2, generate_responses, summarize_run, plot_frontier, plot_margins
 """,
     ),
     "results without the engine's memory": (
