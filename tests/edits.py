@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -204,11 +205,12 @@ def interrupted(*paths: str):
 
 def touched(draft):
     """Give every file of the code, the data and the results a new time, the first that was made the last one."""
-    for file in sorted((path for path in draft.code.rglob("*.*") if path.is_file()), reverse=True):
-        os.utime(file)
+    code = [path for path in draft.code.rglob("*.*") if path.is_file()]
     made = [p for p in draft.folder.rglob("*") if p.is_file() and ".snakemake" not in p.relative_to(draft.folder).parts]
-    for file in sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        os.utime(file)
+    newest_first = sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    now = time.time()
+    for number, file in enumerate([*code, *newest_first]):  # a file system's own clock is too coarse to tell them apart
+        os.utime(file, (now + number / 1000, now + number / 1000))
 
 
 def cloned(draft):

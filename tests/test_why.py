@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import edits
 import pytest
+from calls import Calls
 from edits import both, code, deleted, option, statement
 from miniature import Workflow
 
@@ -94,7 +94,7 @@ compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_ma
 2 more because of them: plot_frontier, plot_rewards
 """,
     ),
-    "what a kill left: one job's output unfinished, the other's not begun; and an output that no record knows": (
+    "what a kill left, and an output that no record knows": (
         both(
             edits.interrupted(f"{ROUND_1}/responses.parquet", "figures/rewards.svg"),
             deleted("figures/rewards.svg"),
@@ -109,7 +109,7 @@ compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_ma
 4 jobs are stale in their own right:
   generate_responses min_length, dpo_on_policy, seed 1, round 1: it was interrupted while it made: \
 results/miniature/{ROUND_1}/responses.parquet
-  summarize_experiment: the order of its inputs changed
+  summarize_experiment: its output is missing: results/miniature/more.csv; the order of its inputs changed
   plot_rewards: it was interrupted while it made: results/miniature/figures/rewards.svg
   render_report: the order of its inputs changed
 14 more because of them: score_responses 2, construct_pairs 2, compute_reference_logps 2, train_dpo 2, \
@@ -151,32 +151,27 @@ is .snakemake/ gone?
 }
 
 
-def asked(workflow: Workflow) -> subprocess.CompletedProcess:
-    command = [sys.executable, workflow.code / "workflow" / "why.py", *workflow.typed()]
-    return subprocess.run(
-        command, cwd=workflow.folder, env={**os.environ, **workflow.environment()}, capture_output=True, text=True
-    )
-
-
 @pytest.fixture(scope="module")
-def answers(finished, tmp_path_factory):
-    """Every question's answer to come, as many at a time as there are cores."""
+def answers(request, finished, tmp_path_factory):
+    """Each question that is asked -> its (exit status, answer) to come, as many at a time as there are cores."""
     folder = tmp_path_factory.mktemp("questions")
 
-    def answer(name: str, edit) -> subprocess.CompletedProcess:
+    def answer(name: str, edit) -> tuple[int, str]:
         draft = edits.Draft(finished, folder / name)
         edit(draft)
-        return asked(draft.workflow())
+        asked = draft.workflow()
+        return calls.call(asked.typed(), asked.folder, asked.environment(), asked.code / "workflow" / "why.py")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(answer, name, edit) for name, (edit, _) in ASKED.items()}
+    names = [item.callspec.params["name"] for item in request.session.items if "answers" in item.fixturenames]
+    with Calls() as calls:
+        yield {name: calls.submit(answer, name, ASKED[name][0]) for name in names}
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_it_says_which_change_reruns_what(answers, name):
-    answer = answers[name].result()
-    assert answer.returncode == 0, answer.stderr
-    assert sorted_following(answer.stdout) == sorted_following(ASKED[name][1])
+    status, said = answers[name].result()
+    profile, _, answer = said.partition("\n")
+    assert (status, sorted_following(answer)) == (0, sorted_following(ASKED[name][1])), profile
 
 
 def sorted_following(said: str) -> str:
@@ -189,7 +184,8 @@ def sorted_following(said: str) -> str:
 def test_a_wrong_config_is_the_same_line_as_everywhere(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.config["stages"]["train_dpo"]["betta"] = 0.1
-    answer = asked(workflow)
+    why = [sys.executable, workflow.code / "workflow" / "why.py", *workflow.typed()]
+    answer = subprocess.run(why, cwd=tmp_path, env=os.environ | workflow.environment(), capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (1, "") and "Traceback" not in answer.stderr
     assert answer.stderr.splitlines()[-1] == workflow.fail().splitlines()[-1]
     assert "stages.train_dpo.betta: unknown key; did you mean beta?" in answer.stderr

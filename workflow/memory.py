@@ -11,8 +11,8 @@ assert hasattr(PersistenceBase, "has_metadata"), "another Snakemake than envs/lo
 
 
 def has_metadata(self, job) -> bool:
-    """Whether any output of a job has a record; what has none is passed over where records are compared."""
-    return any(self.metadata(path) is not None for path in job.output)
+    """Whether any output of a job has a record; a job without outputs, such as `all`, needs none."""
+    return not job.output or any(self.metadata(path) is not None for path in job.output)
 
 
 def count_what_is_there() -> None:
