@@ -5,15 +5,24 @@ changed is read where it is, so that a plan costs little more than the planner.
 """
 
 import copy
+import json
 import os
 import shutil
+import sys
+import time
 from functools import cached_property
 from pathlib import Path
 
 import miniature
 import yaml
+from snakemake.persistence.file import FilePersistence
 
 from preference import provenance
+
+sys.path.insert(0, str(miniature.ROOT / "workflow"))
+
+import runs
+import validation
 
 PARTS = ("Snakefile", "workflow", "scripts", "config", "envs", "profiles")
 CACHES = shutil.ignore_patterns("__pycache__")
@@ -89,6 +98,17 @@ def in_text(old: str, new: str):
     return edit
 
 
+def defaults_written_out(draft):
+    """Say all that the config leaves unsaid: every flag, every axis of a run, the role of the data, the engine."""
+    config = draft.config
+    for stage, flags in validation.DEFAULTS.items():
+        config["stages"][stage] = {**flags, **config["stages"].get(stage, {})}
+    for name, run in config["runs"].items():
+        config["runs"][name] = {"tasks": list(config["tasks"]), **runs.UNSAID, **run}
+    for task in config["tasks"].values():
+        task["data"] = {"sft": task["data"]}
+
+
 def keys_reversed(draft):
     """Turn the order of all keys round, but for the runs', whose order is that of the tables."""
     draft.config = _reversed(draft.config) | {"runs": {k: _reversed(v) for k, v in draft.config["runs"].items()}}
@@ -141,13 +161,56 @@ def data(seed: int):
     return lambda draft: miniature.write_data(draft.folder, seed)
 
 
+def preferences(name: str):
+    """Write a file of preferences."""
+
+    def edit(draft):
+        rows = [{"prompt": f"Say {i}.", "chosen": "Yes.", "rejected": "No."} for i in range(64)]
+        (draft.folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    return edit
+
+
+def own_base_model(draft):
+    """Start from a model folder that is no result."""
+    shutil.copytree(draft.folder / "results/miniature/min_length/seed1/base/model", draft.folder / "own model")
+    draft.config["tasks"]["min_length"]["base_model"] = "own model"
+
+
+def resized(path: str, size: int):
+    """Cut or fill a file of the folder with zeros, which take no room on the disk."""
+    return lambda draft: os.truncate(draft.folder / path, size)
+
+
+def with_vllm(draft):
+    """Install what the workflow takes for vLLM."""
+    (draft.code / ".venv-vllm/lib/python3.11/site-packages/vllm").mkdir(parents=True)
+
+
+def without_vllm(draft):
+    """Nothing beside the code, whatever there is beside the code under test."""
+    assert not (draft.code / ".venv-vllm").exists()
+
+
+def interrupted(*paths: str):
+    """Mark results as Snakemake does those that it is making, and a kill leaves them."""
+
+    def edit(draft):
+        memory = FilePersistence(path=draft.folder / ".snakemake")
+        for path in paths:
+            memory._mark_incomplete(f"results/miniature/{path}", None)
+
+    return edit
+
+
 def touched(draft):
     """Give every file of the code, the data and the results a new time, the first that was made the last one."""
-    for file in sorted((path for path in draft.code.rglob("*.*") if path.is_file()), reverse=True):
-        os.utime(file)
+    code = [path for path in draft.code.rglob("*.*") if path.is_file()]
     made = [p for p in draft.folder.rglob("*") if p.is_file() and ".snakemake" not in p.relative_to(draft.folder).parts]
-    for file in sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        os.utime(file)
+    newest_first = sorted(made, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    now = time.time()
+    for number, file in enumerate([*code, *newest_first]):  # a file system's own clock is too coarse to tell them apart
+        os.utime(file, (now + number / 1000, now + number / 1000))
 
 
 def cloned(draft):

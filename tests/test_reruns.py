@@ -23,7 +23,7 @@ ROUND = {
     ),
     PREF_FT: ("construct_pairs", "train_pref_ft", "evaluate_policy"),
 }
-TASK, SEEDS, ROUNDS = "min_length", (1, 2), (1, 2)
+TASK, SEEDS, ROUNDS, DATA = "min_length", (1, 2), (1, 2), "instructions.jsonl"
 
 
 def of_rounds(run, stages, seeds=SEEDS, rounds=ROUNDS, task=TASK):
@@ -143,8 +143,30 @@ ROWS = {
     "the model's width": (option("stages.initialize_model.hidden_size", 64), stale("initialize_model") | CONFIG),
     "SFT's learning rate": (option("stages.train_sft.learning_rate", 2.0e-2), stale("train_sft") | CONFIG),
     "a task's own SFT": (option(f"tasks.{TASK}.train_sft.epochs", 1), stale("train_sft") | CONFIG),
+    "a task's own Pref-FT and reference log-probabilities": (
+        both(
+            option(f"tasks.{TASK}.train_pref_ft.epochs", 2),
+            option(f"tasks.{TASK}.compute_reference_logps.batch_size", 16),
+        ),
+        stale("train_pref_ft", "compute_reference_logps") | CONFIG,
+    ),
     "the base model": (option(f"tasks.{TASK}.base_model", "owner/name"), stale("train_sft") | CONFIG),
     "the data": (option(f"tasks.{TASK}.data", "built_in"), ALL),
+    "prompts of their own": (
+        option(f"tasks.{TASK}.data", {"sft": DATA, "prompts": DATA, "eval_prompts": DATA}),
+        ALL,
+    ),
+    "preferences of the data's own, which are sampled no more": (
+        both(
+            edits.preferences("a.jsonl"),
+            option(f"tasks.{TASK}.data", {"sft": DATA, "preferences": "a.jsonl", "eval_preferences": "a.jsonl"}),
+        ),
+        ALL - of_splits("generate_responses") - of_splits("score_responses") - of_splits("construct_pairs"),
+    ),
+    "a file of a base model's own folder": (
+        both(edits.own_base_model, accepted(), edits.resized("own model/model.safetensors", 1000)),
+        stale("train_sft"),
+    ),
     "the gold reward": (option(f"tasks.{TASK}.gold_reward", "max_length"), stale("score_responses") | CONFIG),
     "the reward model's epochs": (
         option("stages.train_reward_model.epochs", 2),
@@ -167,6 +189,20 @@ ROWS = {
         option(f"runs.{DPO}.construct_pairs.min_margin", 0.5),
         onwards(DPO, "construct_pairs") | CONFIG,
     ),
+    "a run's own Pref-FT, another's reference log-probabilities": (
+        both(
+            option(f"runs.{PREF_FT}.train_pref_ft.epochs", 2),
+            option(f"runs.{DPO}.compute_reference_logps.batch_size", 16),
+        ),
+        onwards(PREF_FT, "train_pref_ft") | onwards(DPO, "compute_reference_logps") | CONFIG,
+    ),
+    "a run's own evaluation, another's scores": (
+        both(
+            option(f"runs.{PREF_FT}.evaluate_policy.temperature", 0.7),
+            option(f"runs.{DPO}.score_responses.max_length", 100),
+        ),
+        onwards(PREF_FT, "evaluate_policy") | onwards(DPO, "score_responses") | CONFIG,
+    ),
     "the pairing rule of an offline run, which pairs nothing": (
         option(f"runs.{PREF_FT}.construct_pairs.pairing", "random"),
         CONFIG,
@@ -178,6 +214,18 @@ ROWS = {
     "the pairing rule of the preferences": (
         option(f"tasks.{TASK}.preferences.construct_pairs.min_margin", 0.5),
         of_splits("construct_pairs") | stale("train_reward_model") | onwards(PREF_FT, "construct_pairs") | CONFIG,
+    ),
+    "the samples of the preferences, and their batches of a reward model, which they have not": (
+        both(
+            option(f"tasks.{TASK}.preferences.generate_responses.temperature", 0.7),
+            option(f"tasks.{TASK}.preferences.score_responses.batch_size", 8),
+        ),
+        of_splits("generate_responses")
+        | of_splits("score_responses")
+        | of_splits("construct_pairs")
+        | stale("train_reward_model")
+        | onwards(PREF_FT, "construct_pairs")
+        | CONFIG,
     ),
     "the reference's batches": (
         option("stages.compute_reference_logps.batch_size", 16),
@@ -195,10 +243,15 @@ ROWS = {
         stale("evaluate_policy") | CONFIG,
     ),
     "how often training saves its state": (option("stages.train_dpo.checkpoint_steps", 1), NOTHING),
-    "the engine": (option("engine", "auto"), stale("generate_responses", "evaluate_policy") | CONFIG),
+    "the engine": (option("engine", "vllm"), stale("generate_responses", "evaluate_policy") | CONFIG),
     "the engine of a run's samples": (
-        option(f"runs.{DPO}.generate_responses.engine", "auto"),
+        option(f"runs.{DPO}.generate_responses.engine", "vllm"),
         onwards(DPO, "generate_responses") | CONFIG,
+    ),
+    "auto for the engine that it stands for": (both(edits.without_vllm, option("engine", "auto")), NOTHING),
+    "no engine, which is auto, where vLLM has been installed since": (
+        both(edits.with_vllm, option("engine", None)),
+        stale("generate_responses", "evaluate_policy") | CONFIG,
     ),
     "the experiment's name": (option("experiment", "other"), ALL),
     # the config: more, fewer, other
@@ -240,9 +293,13 @@ ROWS = {
         | TABLES
         | CONFIG,
     ),
-    "a run's tasks, all of them named": (option(f"runs.{DPO}.tasks", [TASK]), CONFIG),
     "an unrelated task": (option(f"tasks.{OTHER}", OTHER_TASK), ALL_OF_OTHER | TABLES | CONFIG),
+    "an unrelated task of one run": (
+        both(option(f"tasks.{OTHER}", OTHER_TASK), option(f"runs.{DPO}.tasks", [TASK])),
+        {job for job in ALL_OF_OTHER if DPO not in job} | TABLES | CONFIG,
+    ),
     # the config: the same in other words
+    "every default, written out": (edits.defaults_written_out, NOTHING),
     "the order of keys": (edits.keys_reversed, NOTHING),
     "the order of runs, which is that of the tables": (edits.runs_reversed, TABLES),
     "0.0001 for 1.0e-4": (edits.in_text("1.0e-4", "0.0001"), NOTHING),
@@ -274,7 +331,7 @@ ROWS = {
         NOTHING,
     ),
     "the workflow's functions, written otherwise": (
-        code("workflow/runs.py", 'config["runs"][run].get("rounds", 1)', '(config["runs"][run].get("rounds") or 1)'),
+        code("workflow/runs.py", 'return config["runs"][run]["rounds"]', 'return config["runs"][run].get("rounds")'),
         NOTHING,
     ),
     "a rule's message": (code("workflow/rules/sft.smk", '"train_sft {', '"supervised fine-tuning {'), NOTHING),
@@ -283,6 +340,13 @@ ROWS = {
     "an edit and its undoing": (
         both(code(EVALUATE, "0.5 if", "0.4 if"), code(EVALUATE, "0.4 if", "0.5 if")),
         NOTHING,
+    ),
+    "an output more of a rule, which no record knows, beside DPO's beta": (
+        both(
+            code("workflow/rules/training.smk", "training=", 'more=f"{ROUND}/more.csv",\n        training='),
+            option("stages.train_dpo.beta", 0.2),
+        ),
+        stale("train_dpo") | CONFIG,
     ),
     "a blank in a rule's command: a rule's text is not understood, only compared": (
         code("workflow/rules/training.smk", "{params.command} --pairs", "{params.command}  --pairs"),
@@ -293,6 +357,10 @@ ROWS = {
     "the data file, written anew as it was": (edits.data(seed=0), NOTHING),
     # time stamps, clones, what is gone
     "touch of everything": (edits.touched, NOTHING),
+    "touch of everything, the data being 300 MB": (
+        both(edits.resized(DATA, 300_000_000), accepted(), edits.touched),
+        NOTHING,
+    ),
     "a fresh clone with the results copied in": (edits.cloned, NOTHING),
     "a fresh clone without results": (edits.emptied, ALL),
     "DPO's beta where .snakemake/ was left behind: nothing is known of what was made, as `make why` says": (
@@ -311,6 +379,16 @@ ROWS = {
     "an intermediate, gone": (deleted(f"{TASK}/{DPO}/seed1/round1/responses.parquet"), NOTHING),
     "a figure, gone": (deleted("figures/rewards.svg"), stale("plot_rewards")),
     "the report, gone": (deleted("report.html"), REPORT),
+    "what a kill left unfinished": (
+        edits.interrupted(f"{TASK}/{DPO}/seed1/round2/evaluation.json", f"{TASK}/seed2/reward_model/model"),
+        {f"evaluate_policy {TASK}, {DPO}, seed 1, round 2"}
+        | metrics(DPO, seeds=[1])
+        | TABLES
+        | of_seeds("train_reward_model", seeds=[2])
+        | onwards(DPO, "score_responses", seeds=[2])
+        | of_sft(seeds=[2])
+        | onwards(PREF_FT, "evaluate_policy", seeds=[2]),
+    ),
     # an edit accepted as harmless
     "a harmless edit, accepted": (both(statement(CONTRASTIVE), accepted()), NOTHING),
     "a harmless edit, accepted for the files that it concerns, with something else pending": (

@@ -1,5 +1,7 @@
 """What the config asks for, as pure functions of a dict."""
 
+import copy
+import functools
 import shlex
 import sys
 from pathlib import Path
@@ -30,6 +32,31 @@ def test_a_runs_options_win_over_the_tasks_and_those_over_the_stages(config):
     config["runs"]["dpo_offline"]["train_dpo"] = {"beta": 0.3}
     assert runs.options(config, "train_dpo", where(run="dpo_offline", round="1"))["beta"] == 0.3
     assert runs.options(config, "train_dpo", where(run="dpo_on_policy", round="1"))["beta"] == 0.2
+
+
+def flags(config):
+    """(stage, run) -> what counts of the flags, for every pair of them; no run: before the first round."""
+    whole = runs.complete(config, validation.DEFAULTS, "transformers")
+    places = [where(), *(where(run=run, round="1") for run in config["runs"])]
+    return {
+        (stage, place.get("run")): runs.canonical(runs.options(whole, stage, place))
+        for stage in validation.DEFAULTS
+        for place in places
+    }
+
+
+@pytest.mark.parametrize("stage", validation.DEFAULTS)
+def test_every_key_changes_the_flags_of_its_stage_and_of_no_other(config, stage):
+    before, run = flags(config), "dpo_on_policy"
+    for key in validation.SCHEMA["$defs"][stage]["properties"]:
+        for part in ("stages", "tasks.min_length", f"runs.{run}"):
+            changed = copy.deepcopy(config)
+            said = functools.reduce(dict.__getitem__, part.split("."), changed)
+            said[stage] = {**said.get(stage, {}), key: "another"}
+            found = {place for place, value in flags(changed).items() if value != before[place]}
+            silent = key in runs.RUNTIME or (key == "num_pairs" and part.startswith("runs"))  # which pairs samples
+            assert {name for name, _ in found} == (set() if silent else {stage}), (part, key)
+            assert part != f"runs.{run}" or {place for _, place in found} <= {run}, (part, key)
 
 
 def test_options_are_sorted_so_that_the_order_in_yaml_never_triggers_a_rerun(config):

@@ -41,6 +41,14 @@ def test_a_stage_needs_the_flags_that_have_no_default(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_script_does_the_same_without_a_flag_as_with_the_schemas_default(stage):
+    fields = dataclasses.fields(importlib.import_module(stage).Flags)
+    settable = set(SCHEMA["$defs"][stage]["properties"]) - {"engine"}  # the config's own key says it for every stage
+    defaults = {field.name: field.default for field in fields if field.default not in (dataclasses.MISSING, None)}
+    assert validation.DEFAULTS[stage] == {name: value for name, value in defaults.items() if name in settable}
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_closed_choice_in_a_script_is_the_same_choice_in_the_schema(stage):
     for field in dataclasses.fields(importlib.import_module(stage).Flags):
         key = SCHEMA["$defs"][stage]["properties"].get(field.name, {})

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import edits
 import pytest
+from calls import Calls
 from edits import both, code, deleted, option, statement
 from miniature import Workflow
 
@@ -34,10 +34,10 @@ render_report
         both(statement(f"scripts/{LOSS}"), option("stages.evaluate_policy.scoring_batch_size", 8)),
         f"""\
 17 jobs are stale in their own right:
-  write_config: stages.evaluate_policy.scoring_batch_size unset -> 8
+  write_config: stages.evaluate_policy.scoring_batch_size 32 -> 8
   train_reward_model min_length, seed 1: code: {LOSS} changed
   train_reward_model min_length, seed 2: code: {LOSS} changed
-  evaluate_policy, 10 jobs: flag scoring_batch_size unset -> 8
+  evaluate_policy, 10 jobs: flag scoring_batch_size 32 -> 8
   train_dpo min_length, dpo_on_policy, seed 1, round 1: code: {LOSS} changed
   train_dpo min_length, dpo_on_policy, seed 2, round 1: code: {LOSS} changed
   train_dpo min_length, dpo_on_policy, seed 1, round 2: code: {LOSS} changed
@@ -96,6 +96,28 @@ compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_ma
 2 more because of them: plot_frontier, plot_rewards
 """,
     ),
+    "what a kill left, and an output that no record knows": (
+        both(
+            edits.interrupted(f"{ROUND_1}/responses.parquet", "figures/rewards.svg"),
+            deleted("figures/rewards.svg"),
+            code(
+                "workflow/rules/results.smk",
+                "        text=f",
+                '        more=f"{RESULTS}/more.csv",\n        text=f',
+            ),
+            edits.runs_reversed,
+        ),
+        f"""\
+4 jobs are stale in their own right:
+  generate_responses min_length, dpo_on_policy, seed 1, round 1: it was interrupted while it made: \
+results/miniature/{ROUND_1}/responses.parquet
+  summarize_experiment: its output is missing: results/miniature/more.csv; the order of its inputs changed
+  plot_rewards: it was interrupted while it made: results/miniature/figures/rewards.svg
+  render_report: the order of its inputs changed
+14 more because of them: score_responses 2, construct_pairs 2, compute_reference_logps 2, train_dpo 2, \
+evaluate_policy 2, generate_responses, summarize_run, plot_frontier, plot_margins
+""",
+    ),
     "results without the engine's memory": (
         edits.forgotten,
         """\
@@ -131,32 +153,27 @@ is .snakemake/ gone?
 }
 
 
-def asked(workflow: Workflow) -> subprocess.CompletedProcess:
-    command = [sys.executable, workflow.code / "workflow" / "why.py", *workflow.typed()]
-    return subprocess.run(
-        command, cwd=workflow.folder, env={**os.environ, **workflow.environment()}, capture_output=True, text=True
-    )
-
-
 @pytest.fixture(scope="module")
-def answers(finished, tmp_path_factory):
-    """Every question's answer to come, as many at a time as there are cores."""
+def answers(request, finished, tmp_path_factory):
+    """Each question that is asked -> its (exit status, answer) to come, as many at a time as there are cores."""
     folder = tmp_path_factory.mktemp("questions")
 
-    def answer(name: str, edit) -> subprocess.CompletedProcess:
+    def answer(name: str, edit) -> tuple[int, str]:
         draft = edits.Draft(finished, folder / name)
         edit(draft)
-        return asked(draft.workflow())
+        asked = draft.workflow()
+        return calls.call(asked.typed(), asked.folder, asked.environment(), asked.code / "workflow" / "why.py")
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(answer, name, edit) for name, (edit, _) in ASKED.items()}
+    names = [item.callspec.params["name"] for item in request.session.items if "answers" in item.fixturenames]
+    with Calls() as calls:
+        yield {name: calls.submit(answer, name, ASKED[name][0]) for name in names}
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_it_says_which_change_reruns_what(answers, name):
-    answer = answers[name].result()
-    assert answer.returncode == 0, answer.stderr
-    assert sorted_following(answer.stdout) == sorted_following(ASKED[name][1])
+    status, said = answers[name].result()
+    profile, _, answer = said.partition("\n")
+    assert (status, sorted_following(answer)) == (0, sorted_following(ASKED[name][1])), profile
 
 
 def sorted_following(said: str) -> str:
@@ -169,7 +186,8 @@ def sorted_following(said: str) -> str:
 def test_a_wrong_config_is_the_same_line_as_everywhere(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.config["stages"]["train_dpo"]["betta"] = 0.1
-    answer = asked(workflow)
+    why = [sys.executable, workflow.code / "workflow" / "why.py", *workflow.typed()]
+    answer = subprocess.run(why, cwd=tmp_path, env=os.environ | workflow.environment(), capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (1, "") and "Traceback" not in answer.stderr
     assert answer.stderr.splitlines()[-1] == workflow.fail().splitlines()[-1]
     assert "stages.train_dpo.betta: unknown key; did you mean beta?" in answer.stderr

@@ -22,6 +22,9 @@ SEEDED = {
 NUMBERED = {"generate_responses", "construct_pairs"}
 SAMPLING = {"generate_responses", "evaluate_policy"}
 
+# What a run is where its config does not say.
+UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
+
 # Flags that say how a stage runs and not what it makes: they are passed on, and changing them reruns nothing.
 RUNTIME = {"checkpoint_steps"}
 
@@ -37,7 +40,7 @@ def tasks_of(config: dict, run: str) -> list[str]:
 
 
 def rounds_of(config: dict, run: str) -> int:
-    return config["runs"][run].get("rounds", 1)
+    return config["runs"][run]["rounds"]
 
 
 def cells(config: dict) -> list[tuple[str, str, int]]:
@@ -64,6 +67,28 @@ def is_file(source: str) -> bool:
     return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in (".parquet", ".json", ".jsonl")
 
 
+def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
+    """The config with what it leaves unsaid written out, so that it makes nothing stale whether somebody says it.
+
+    Args:
+        defaults: stage -> flag -> what it is where nothing says it.
+        engine: what `auto` stands for here.
+    """
+    whole = {
+        "engine": "auto",
+        **config,
+        "tasks": {name: {**task, "data": data_of(task)} for name, task in config["tasks"].items()},
+        "stages": {stage: {**flags, **config["stages"].get(stage, {})} for stage, flags in defaults.items()},
+        "runs": {name: {**UNSAID, "tasks": tasks_of(config, name), **run} for name, run in config["runs"].items()},
+    }
+    return _with_engine(whole, engine)
+
+
+def _with_engine(part: dict, engine: str) -> dict:
+    part = {key: _with_engine(value, engine) if isinstance(value, dict) else value for key, value in part.items()}
+    return part | {"engine": engine} if part.get("engine") == "auto" else part
+
+
 def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     """The flags of a stage, apart from its files: `{**stages[stage], **task[stage], **run[stage]}` and what is derived.
 
@@ -77,7 +102,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         given.pop("num_prompts", None)
     chosen = {**given, **(run or task.get("preferences", {})).get(stage, {})}
     if stage in SAMPLING:
-        chosen = {"engine": config.get("engine", "auto"), **chosen}
+        chosen = {"engine": config.get("engine"), **chosen}
     if stage in SEEDED:
         chosen["seed"] = int(wildcards["seed"])
     if stage in NUMBERED:
@@ -124,7 +149,7 @@ def as_flags(chosen: dict[str, object]) -> str:
 
 def uses_gold_reward(config: dict, run: str) -> bool:
     """Whether a run trains on the task's gold reward instead of the learned one."""
-    return config["runs"][run].get("reward", "learned") == "gold"
+    return config["runs"][run]["reward"] == "gold"
 
 
 def source_of(config: dict, run: str) -> str:

@@ -17,6 +17,10 @@ from preference import formats, model_folders, sources
 from preference.stage import InputError, one_line
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+DEFAULTS = {  # stage -> flag -> what it is where nothing says it
+    stage: {key: part["default"] for key, part in SCHEMA["$defs"][stage]["properties"].items() if "default" in part}
+    for stage in SCHEMA["$defs"]["stages"]["properties"]
+}
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
 KINDS |= {"object": "a mapping of keys to values"}

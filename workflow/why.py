@@ -75,11 +75,11 @@ def in_words(message: str) -> list:
 def causes(job, dag) -> list[str]:
     """Why a job is stale in its own right; empty where it only follows from others."""
     reason, memory = dag.reason(job), dag.workflow.persistence
-    recorded = any(memory.metadata(file) for file in job.output)
-    if reason.missing_output and not recorded:
+    interrupted = unfinished(job, memory)
+    if reason.missing_output and not interrupted and record_of(job, memory) is None:
         return [NEW]
-    found = files("its output is missing", reason.missing_output)
-    found += files("its output is incomplete", reason.incomplete_output)
+    found = files("it was interrupted while it made", interrupted)
+    found += files("its output is missing", reason.missing_output - interrupted)
     found += files("input changed", reason.updated_input) + changed_inputs(job, memory) + changed_params(job, memory)
     found += ["its rule's command changed"] if any(memory.code_changed(job)) else []
     found += ["its software environment changed"] if any(memory.software_stack_changed(job)) else []
@@ -91,9 +91,19 @@ def files(what: str, paths) -> list[str]:
     return [f"{what}: {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")] if names else []
 
 
+def unfinished(job, memory) -> set[str]:
+    """The outputs, there or not, that a job was making when it was killed."""
+    return memory._filter_incomplete_keys(map(str, job.output))
+
+
+def record_of(job, memory):
+    """What is remembered of a job; a rule may have been given outputs since, which no record knows."""
+    return next(filter(None, map(memory.metadata, job.output)), None)
+
+
 def changed_inputs(job, memory) -> list[str]:
-    recorded, now = memory.input(job.output[0]), set(map(str, job.input))
-    before = now if recorded is None else set(recorded)
+    record, now = record_of(job, memory), set(map(str, job.input))
+    before = set(record.input) if record else now
     return files("input added", now - before) + files("input removed", before - now)
 
 

@@ -9,6 +9,25 @@ if found:
 if problem := folders.unwritable(".") or folders.no_folder(runs.results(config)):
     sys.exit(problem)
 
+# A program named `python` need not be the one that this runs in. vLLM has an environment of its own, because its
+# pins and those of the cluster plugin exclude each other; where it is installed, the stages that sample use it.
+PROJECT = Path(os.path.relpath(Path(workflow.current_basedir).parents[1]))
+SCRIPTS = PROJECT / "scripts"
+VLLM = PROJECT / ".venv-vllm"
+VLLM_IS_INSTALLED = any(VLLM.glob("lib/python*/site-packages/vllm"))
+BY_SDM = bool(workflow.deployment_settings.deployment_method)  # in environments that Snakemake makes, which lack vLLM
+
+
+def engine_here():
+    """The engine that `auto` stands for: vLLM where it is installed."""
+    found = not BY_SDM and (VLLM_IS_INSTALLED or importlib.util.find_spec("vllm"))
+    return "vllm" if found else "transformers"
+
+
+# What is left unsaid counts as if it had been said, and `auto` as the engine that it stands for here.
+WRITTEN = config
+config = runs.complete(config, validation.DEFAULTS, engine_here())
+
 # The tree of results.
 RESULTS = runs.results(config)
 TASK = f"{RESULTS}/{{task}}"
@@ -24,11 +43,6 @@ wildcard_constraints:
     round=r"[1-9]\d*",
     split="preferences|eval_preferences",
 
-
-# A program named `python` need not be the one that this runs in. vLLM has an environment of its own, because its
-# pins and those of the cluster plugin exclude each other; where it is installed, the stages that sample use it.
-PROJECT = Path(os.path.relpath(Path(workflow.current_basedir).parents[1]))
-SCRIPTS = PROJECT / "scripts"
 
 # Threads that spin while they wait for each other lose badly as soon as anything else runs beside them: training on two
 # threads next to one busy process took 0.5 s a step, and 0.25 s without spinning (0.16 s and 0.24 s on idle cores).
@@ -62,16 +76,15 @@ def command(name, **fixed):
 
 
 def interpreter(engine):
-    """The program that runs a stage: vLLM's environment for a stage with an engine that may be vLLM, else ours."""
-    if workflow.deployment_settings.deployment_method:
-        return "python"  # that of the environment that `--sdm` makes
-    vllm = PROJECT / ".venv-vllm" / "bin" / "python"
-    return shlex.quote(str(vllm if engine in ("auto", "vllm") and vllm.exists() else sys.executable))
+    """The program that runs a stage: vLLM's environment for what it samples, else ours."""
+    if BY_SDM:
+        return "python"
+    return shlex.quote(str(VLLM / "bin" / "python" if engine == "vllm" and VLLM_IS_INSTALLED else sys.executable))
 
 
 def config_text(wildcards, resources):
-    """The config as it is written beside the results: in the order of its file, which does not count (see `command`)."""
-    return json.dumps(config)
+    """The config as it is written beside the results: in the words of its file, which do not count (see `command`)."""
+    return json.dumps(WRITTEN)
 
 
 def one_of(names):
@@ -156,7 +169,7 @@ def round_preferences(wildcards):
 
 def reference(wildcards):
     """The folder of the policy that a round is compared with: the SFT policy, or the one that the round starts from."""
-    fixed = config["runs"][wildcards.run].get("reference", "fixed") == "fixed"
+    fixed = config["runs"][wildcards.run]["reference"] == "fixed"
     return f"{SEED}/sft/policy".format(**wildcards) if fixed else policy_before(wildcards)
 
 
