@@ -195,7 +195,7 @@ def sample_loss(cell, policy, theta, state: dict, i: int, beta: float | None) ->
 
 
 class Adam:
-    """Adam, scalar by scalar in its formulas (arXiv 1412.6980, algorithm 1)."""
+    """Adam, written out (arXiv 1412.6980, algorithm 1)."""
 
     def __init__(self, theta: dict[str, torch.Tensor], learning_rate: float):
         self.theta, self.learning_rate, self.count = theta, learning_rate, 0
@@ -423,7 +423,7 @@ class Line:
         """KL of two densities of the family, by integration over the first one."""
         if self.cauchy:  # over quantiles: the log-ratio is a smooth periodic function of the angle
             angles = math.pi * ((torch.arange(DENSE_NODES).double() + 0.5) / DENSE_NODES - 0.5)
-            actions, weights = loc + scale * angles.tan(), torch.full((DENSE_NODES,), 1 / DENSE_NODES).double()
+            actions, weights = loc + scale * angles.tan(), 1 / DENSE_NODES
         else:
             actions = loc + scale * torch.linspace(-WIDEST, WIDEST, DENSE_NODES, dtype=torch.float64)
             weights = self.log_density(actions, loc, scale).exp() * (actions[1] - actions[0])
@@ -512,12 +512,12 @@ class Tokens:
         rewards = torch.tensor(self.token_rewards, dtype=torch.float64)
         for i, prompt in enumerate(prompts):
             sequence = self.sample(theta, prompt, chances[i, 0])
-            total, entropy, kl, reverse_kl = rewards[prompt].item(), 0.0, 0.0, 0.0
-            for place in range(len(sequence) - 1):
-                logprobs, ref_logprobs = (self.logprobs(each, sequence)[place] for each in (theta, self.reference))
-                total += (logprobs.exp() * rewards).sum().item()
-                entropy -= (logprobs.exp() * logprobs).sum().item()
-                kl += (logprobs.exp() * (logprobs - ref_logprobs)).sum().item()
+            logprobs, ref_logprobs = (self.logprobs(each, sequence) for each in (theta, self.reference))
+            total, entropy, kl = rewards[prompt].item(), 0.0, 0.0
+            for at, ref_at in zip(logprobs, ref_logprobs, strict=True):
+                total += (at.exp() * rewards).sum().item()
+                entropy -= (at.exp() * at).sum().item()
+                kl += (at.exp() * (at - ref_at)).sum().item()
             logprobs, ref_logprobs = (self.logprobs(each, self.ref_sequences[i]) for each in (theta, self.reference))
             reverse_kl = (ref_logprobs.exp() * (ref_logprobs - logprobs)).sum().item()
             for name, value in zip(found, (total / len(sequence), entropy, kl, reverse_kl), strict=True):
