@@ -125,7 +125,7 @@ def test_what_is_remembered_from_round_to_round_is_each_runs_own():
 
 @pytest.mark.parametrize("policy", ["categorical", "cauchy", "tokens"])
 def test_a_run_that_diverges_is_recorded_as_such_and_leaves_its_neighbours_alone(policy):
-    cell = small(policy, algorithm="ipo", **ON_POLICY)
+    cell = small(policy, algorithm="ipo", **ON_POLICY, record_every=1)
     runs, records = train(cell, (1, 2), (0.01, 0.1), (1e200, 0.1))
     assert [alive.tolist() for alive in training.finite(records)] == [[True] * 4] + [[True, True, False, False]] * 4
     _, alone = train(cell, (2,), (0.01, 0.1))
