@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-kills test-browser test-vllm vllm figure
+.PHONY: demo why test test-kills test-browser test-vllm bench-bandit vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -26,6 +26,10 @@ test-vllm: .venv/dev vllm
 test-browser: .venv/dev
 	command -v chromium || test "$$(id -u)" != 0 || (apt-get update && apt-get install --yes chromium)
 	.venv/bin/pytest -m browser tests/test_browser.py
+
+# Two idle cores, or its numbers mean little.
+bench-bandit: .venv/dev
+	PYTHONPATH=scripts .venv/bin/python tests/bench_bandit.py
 
 vllm: .venv-vllm/installed
 
