@@ -40,7 +40,7 @@ def main(flags: Flags) -> None:
     for (metric, panels), drawn in zip(rows, grid, strict=True):
         for panel, axis in zip(panels, drawn, strict=True):
             ends[axis] = draw(axis, lines.select(table, panel), metric, flags.x, places, layout)
-            if drawn is grid[0] or layout.rows:
+            if axis in grid[0] or layout.rows:
                 axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
             scale(axis, places, flags)
             axis.sharey(drawn[0])
@@ -89,7 +89,7 @@ def scale(axis, places: dict[str, float], flags: Flags) -> None:
     if flags.log:
         axis.set_xscale("log")
     names = [f"{number:g}" for number in flags.numbers] or [lines.said(level) for level in places]
-    axis.set_xticks(list(places.values()), names)
+    axis.set_xticks(list(places.values()), names, fontsize=8)
     axis.set_xticks([], minor=True)
 
 
