@@ -78,7 +78,7 @@ def draw(axis, table: pd.DataFrame, metric: str, x: str, places: dict[str, float
             axis.errorbar(line[x].map(places), line[metric], yerr=reach, capsize=2.5, elinewidth=1, **look, zorder=3)
             ends[levels] = line[metric].iloc[-1]
     if not ends:
-        style.note(axis, "every run diverged" if (table["diverged"] > 0).any() else "not measured here")
+        style.note(axis, "not measured here" if (table["seeds"] > 0).any() or table.empty else "every run diverged")
     elif metric.startswith("change"):
         axis.axhline(0, color=style.SFT_COLOUR, linewidth=0.8, zorder=1)
     return ends

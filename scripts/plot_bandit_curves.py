@@ -70,7 +70,7 @@ def draw(axis, rows: pd.DataFrame, layout: Layout) -> dict[tuple[str, ...], floa
             axis.fill_between(line["x"], line["low"], line["high"], color=look["color"], alpha=0.13, linewidth=0)
             ends[levels] = line["mean"].iloc[-1]
     if not ends:
-        style.note(axis, "every run diverged" if (rows["diverged"] > 0).any() else "not measured here")
+        style.note(axis, "not measured here" if (rows["seeds"] > 0).any() or rows.empty else "every run diverged")
     return ends
 
 
