@@ -10,10 +10,8 @@ import pandas as pd
 
 from preference import lines, provenance, stage, style, summaries
 from preference.lines import Layout
-from preference.measures import PROGRESS, TITLES
+from preference.measures import PROGRESS, TIDY, TITLES
 from preference.stage import InputError, flag
-
-TIDY = ["step", "queries", "metric", "mean", "low", "high", "seeds", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    table = summaries.read_csv(flags.curves, TIDY)
+    table = summaries.read_csv(flags.curves, list(TIDY))
     axes = list(table.columns[: table.columns.get_loc("step")])
     layout = Layout.of(table, axes, flags.panels, flags.lines)
     if len(flags.metric) > 1 and layout.rows:

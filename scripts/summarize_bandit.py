@@ -17,7 +17,7 @@ import pandas as pd
 
 from preference import histories, intervals, provenance, records, stage, summaries
 from preference.histories import History
-from preference.measures import TITLES
+from preference.measures import RESERVED, TIDY, TITLES
 from preference.stage import InputError, flag
 
 COLUMNS = {  # what a seed's history comes down to: of which measures
@@ -25,8 +25,6 @@ COLUMNS = {  # what a seed's history comes down to: of which measures
     histories.area: ("reward",),
     histories.change: ("chosen_logratio", "rejected_logratio", "margin"),
 }
-TIDY = ("step", "queries", "metric", "mean", "low", "high", "seeds", "diverged")
-TAKEN = (*TIDY, "steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid")  # no axis is called so
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in TAKEN]:
+    if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in RESERVED]:
         raise InputError(f"--axes: '{taken[0]}' is also another column; give the axis another name")
     cells, tunings = histories.labelled(flags.histories, "histories"), histories.labelled(flags.tunings, "tunings")
     if odd := cells.keys() ^ tunings.keys():
