@@ -1,0 +1,111 @@
+"""What is wrong with a lab file, one line each, found before any job starts; `validation` is the same for experiments."""
+
+import difflib
+import sys
+from pathlib import Path
+
+import configfiles
+import labs
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import validation
+from preference.bandits import cells
+
+SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
+FOLDERS = {"tables", "figures", labs.KL_DIRECTIONS}  # names that the results of a lab use
+
+
+def asked_for(targets: list[str], folder: Path | str = "config") -> tuple[dict[str, dict], list[str]]:
+    """The labs that a call's targets are of, name -> lab, and what is wrong with these or with the targets."""
+    files = labs.files(folder)
+    of_lab = {target: labs.asked(target, list(files)) for target in targets}
+    found = [f"{target}: there is no {folder}/{target}.yaml" for target in of_lab if _is_of_no_lab(target, of_lab)]
+    read = {}
+    for name in dict.fromkeys(filter(None, of_lab.values())):
+        read[name], wrong = _read(files[name])
+        asked = [target for target, lab in of_lab.items() if lab == name]
+        found += wrong or filter(None, (_no_target(target, read[name], files[name]) for target in asked))
+    return read, found
+
+
+def _is_of_no_lab(target: str, of_lab: dict[str, str | None]) -> bool:
+    return of_lab[target] is None and labs.is_name(target)
+
+
+def _read(path: Path) -> tuple[dict, list[str]]:
+    """A lab and its problems, each with the file before it; a lab with problems may be anything."""
+    found = [problem] if (problem := configfiles.problem_of(path)) else []
+    lab = {} if found else yaml.safe_load(path.read_text(encoding="utf-8"))
+    return lab, [f"{path}: {problem}" for problem in found or problems(lab, path.stem, list(labs.files(path.parent)))]
+
+
+def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
+    """Every problem as `key.path: what is wrong`: shape first, then what names what, then the flags of each cell.
+
+    Args:
+        name: that of its file; `others`: those of all labs.
+    """
+    shape = validation.misshapen(lab, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab)))
+
+
+def _no_target(target: str, lab: dict, path: Path) -> str | None:
+    """Why a target that begins with a lab's name is none; that of a file is left to the workflow."""
+    known = labs.targets(lab)
+    if target in known or "/" in target:
+        return None
+    near = difflib.get_close_matches(target, known, 1, 0.5)
+    return f"{target}: {path} has no such target; " + (f"did you mean {near[0]}?" if near else f"it has {_listed(known)}")
+
+
+def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
+    found = []
+    if lab["lab"] != name:
+        found.append(f"lab: {lab['lab']} is not the name of the file; write {name}")
+    for experiment, said in lab["experiments"].items():
+        place = f"experiments.{experiment}"
+        if experiment in FOLDERS:
+            found.append(f"{place}: the name is taken by the results' own")
+        if (target := f"{lab['lab']}_{experiment}") in others:
+            found.append(f"{place}: its target {target} is the lab of another file; rename one of the two")
+        for axis, choice in said["axes"].items():
+            found += [f"{place}.axes.{axis}{problem}" for problem in _unknown_methods(choice, lab.get("methods", {}))]
+    return found
+
+
+def _unknown_methods(choice: dict | list, methods: dict) -> list[str]:
+    named = {level: labs.named_method(choice, level) for level in choice}
+    return [
+        ("" if isinstance(choice, list) else f".{level}") + f": there is no method {method}; there are {_listed(methods)}"
+        for level, method in named.items()
+        if method and method not in methods
+    ]
+
+
+def _cell_problems(lab: dict) -> list[str]:
+    """What is wrong with the flags of each cell, under the key that says them."""
+    found = []
+    for experiment in lab["experiments"]:
+        for label, flags in labs.cells(lab, experiment).items():
+            parts = labs.parts(lab, experiment, tuple(label.split(".")))
+            found += [f"{_said_by(parts, flag)}: {reason}" for flag, reason in _faults(flags)]
+    return found
+
+
+def _faults(flags: dict):
+    for flag, reason in cells.faults(flags):
+        yield flag, f"{cells.shown(flags, flag)} {reason}".strip()
+
+
+def _said_by(parts: list[tuple[str, dict]], flag: str) -> str:
+    """The key whose value of a flag counts; of one that nothing says, where its algorithm says what it needs."""
+    speaks = [place for place, settings in parts if flag in settings]
+    speaks = speaks or [place for place, settings in parts if "algorithm" in settings]
+    place = speaks[-1] if speaks else next(place for place, _ in parts if place.endswith(".cell"))
+    return f"{place}.{flag}" if place else flag
+
+
+def _listed(names) -> str:
+    return ", ".join(names) or "none"
