@@ -1,4 +1,7 @@
-"""What is wrong with a lab file, one line each, found before any job starts; `validation` is the same for experiments."""
+"""What is wrong with a lab file, one line each, found before any job starts; `validation` does it for experiments.
+
+What a lab is and which parts it has is in `labs`.
+"""
 
 import difflib
 import sys
@@ -57,7 +60,9 @@ def _no_target(target: str, lab: dict, path: Path) -> str | None:
     if target in known or "/" in target:
         return None
     near = difflib.get_close_matches(target, known, 1, 0.5)
-    return f"{target}: {path} has no such target; " + (f"did you mean {near[0]}?" if near else f"it has {_listed(known)}")
+    return f"{target}: {path} has no such target; " + (
+        f"did you mean {near[0]}?" if near else f"it has {_listed(known)}"
+    )
 
 
 def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
@@ -78,7 +83,8 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
 def _unknown_methods(choice: dict | list, methods: dict) -> list[str]:
     named = {level: labs.named_method(choice, level) for level in choice}
     return [
-        ("" if isinstance(choice, list) else f".{level}") + f": there is no method {method}; there are {_listed(methods)}"
+        ("" if isinstance(choice, list) else f".{level}")
+        + f": there is no method {method}; there are {_listed(methods)}"
         for level, method in named.items()
         if method and method not in methods
     ]
@@ -100,10 +106,12 @@ def _faults(flags: dict):
 
 
 def _said_by(parts: list[tuple[str, dict]], flag: str) -> str:
-    """The key whose value of a flag counts; of one that nothing says, where its algorithm says what it needs."""
+    """The key whose value of a flag counts; of one that nothing says, the key where it would best be said."""
     speaks = [place for place, settings in parts if flag in settings]
-    speaks = speaks or [place for place, settings in parts if "algorithm" in settings]
-    place = speaks[-1] if speaks else next(place for place, _ in parts if place.endswith(".cell"))
+    if not speaks and flag in cells.OF_ALGORITHM:
+        speaks = [place for place, settings in parts if "algorithm" in settings]
+    seeds, _, cell, *_ = (place for place, _ in parts)
+    place = speaks[-1] if speaks else seeds if flag == "tuning_seeds" else cell
     return f"{place}.{flag}" if place else flag
 
 

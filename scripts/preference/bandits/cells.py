@@ -73,6 +73,7 @@ READERS = {  # flag -> the algorithms that read it; to any other it would be a s
     "kl_coef": ("reinforce", "ppo"),
     "clip_range": ("ppo",),
 }
+OF_ALGORITHM = ("learning_rate", *READERS)
 NEEDED = ("policy", "reward", "algorithm", "source", "rounds", "epochs", "states", "samples", "learning_rate", "seeds")
 UNSAID = (None, False, 0, "none", (), [])  # values that stand for a flag that is not given
 
