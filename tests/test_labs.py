@@ -238,7 +238,7 @@ BAD = {  # changes of the lab -> the lines that say what is wrong with it
         | {"methods.ppo.min_margin": 0.2},
         [
             "methods.dpo.negative: sum is not read by dpo, only by best_of_n",
-            "methods.dpo.baseline: average is not read by dpo, only by reinforce, ppo",
+            "methods.dpo.baseline: average is not read by dpo, only by rwr, reinforce, ppo",
             "methods.dpo.clip_range: 0.2 is not read by dpo, only by ppo",
             "methods.ppo.min_margin: 0.2 is not read by ppo, only by pref_ft, dpo, ipo",
         ],
