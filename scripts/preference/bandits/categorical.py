@@ -26,10 +26,10 @@ class CategoricalPolicy:
     def init(self, seeds: torch.Tensor) -> Parameters:
         return networks.init_mlp(seeds, self.hidden_size, problems.NUM_ACTIONS, self.dtype)
 
-    def pretraining_loss(self, parameters: Parameters, seeds: torch.Tensor, step: int) -> torch.Tensor:
-        """Mean KL(pi || data) over a hundred contexts, the same at every step, (runs,)."""
+    def pretraining(self, seeds: torch.Tensor):
+        """(parameters, step) -> mean KL(pi || data) over a hundred contexts, the same at every step, (runs,)."""
         contexts = self.contexts(seeds, "pretraining", PRETRAINING_STATES)
-        return self._kl(self.logprobs(parameters, contexts)).mean(dim=1)
+        return lambda parameters, step: self._kl(self.logprobs(parameters, contexts)).mean(dim=1)
 
     def refer_to(self, parameters: Parameters, seeds: torch.Tensor, eval_states: int) -> None:
         """Nothing to remember: the reference is a fixed distribution."""

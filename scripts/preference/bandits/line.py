@@ -34,10 +34,10 @@ class LinePolicy:
     def init(self, seeds: torch.Tensor) -> Parameters:
         return networks.init_mlp(seeds, self.hidden_size, 2, self.dtype)
 
-    def pretraining_loss(self, parameters: Parameters, seeds: torch.Tensor, step: int) -> torch.Tensor:
-        """Mean KL(pi || reference) over a hundred contexts, the same at every step, (runs,)."""
+    def pretraining(self, seeds: torch.Tensor):
+        """(parameters, step) -> mean KL(pi || reference) over a hundred contexts, the same at every step, (runs,)."""
         contexts = self.contexts(seeds, "pretraining", PRETRAINING_STATES)
-        return self._kl(*self._located(parameters, contexts)).mean(dim=1)
+        return lambda parameters, step: self._kl(*self._located(parameters, contexts)).mean(dim=1)
 
     def refer_to(self, parameters: Parameters, seeds: torch.Tensor, eval_states: int) -> None:
         """Nothing to remember: the reference is a fixed distribution."""
@@ -64,7 +64,7 @@ class LinePolicy:
         return self._log_density(actions, torch.full_like(actions, problems.LOC), scale)
 
     def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int) -> dict:
-        """Means over held-out contexts, each (runs,): KLs by closed form, the others by quadrature over 128 quantiles."""
+        """Means over held-out contexts, each (runs,): KLs in closed form, the others by quadrature."""
         loc, scale = self._located(parameters, contexts)
         values = loc[..., None] + scale[..., None] * self.nodes
         measured = {

@@ -57,7 +57,10 @@ def init_gpt(seeds: torch.Tensor, dtype: torch.dtype) -> Parameters:
         if name.endswith(".weight") and name != "head.weight":
             parameters[name.replace("weight", "bias")] = torch.zeros(runs, 1, below)
     for name in ("final", *(f"{i}.{norm}" for i in range(LAYERS) for norm in ("before_attention", "before_mlp"))):
-        parameters[f"{name}.weight"], parameters[f"{name}.bias"] = torch.ones(runs, 1, WIDTH), torch.zeros(runs, 1, WIDTH)
+        parameters[f"{name}.weight"], parameters[f"{name}.bias"] = (
+            torch.ones(runs, 1, WIDTH),
+            torch.zeros(runs, 1, WIDTH),
+        )
     return {name: value.to(dtype) for name, value in parameters.items()}
 
 
@@ -75,7 +78,9 @@ def gpt(parameters: Parameters, tokens: torch.Tensor, cache: list | None = None)
     hidden = (hidden + parameters["positions"][:, None, start : start + length]).flatten(1, 2)
     for i in range(LAYERS):
         hidden = hidden + _attended(parameters, i, hidden, (runs, sequences, length), cache)
-        up = functional.gelu(_linear(parameters, f"{i}.up", _normalised(parameters, f"{i}.before_mlp", hidden)), approximate="tanh")
+        up = functional.gelu(
+            _linear(parameters, f"{i}.up", _normalised(parameters, f"{i}.before_mlp", hidden)), approximate="tanh"
+        )
         hidden = hidden + _linear(parameters, f"{i}.down", up)
     logits = _normalised(parameters, "final", hidden) @ parameters["head.weight"]
     return logits.view(runs, sequences, length, -1)

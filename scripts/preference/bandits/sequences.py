@@ -30,12 +30,16 @@ class SequencePolicy:
     def init(self, seeds: torch.Tensor) -> Parameters:
         return networks.init_gpt(seeds, self.dtype)
 
-    def pretraining_loss(self, parameters: Parameters, seeds: torch.Tensor, step: int) -> torch.Tensor:
-        """KL(pi || data) summed over the places of one sequence of the policy's own, a new prompt a step, (runs,)."""
-        contexts = self.contexts(seeds, "pretraining", 1, step)
-        uniforms = draws.uniform(seeds, "pretraining", (1, 1, NEW), step, 1)
-        logprobs = self.logprobs(parameters, self.sample(parameters, contexts, uniforms))
-        return (logprobs.exp() * (logprobs - self.data_logprobs)).sum(-1).sum(-1).flatten()
+    def pretraining(self, seeds: torch.Tensor):
+        """(parameters, step) -> KL(pi || data) summed over one sequence of the policy's own, a new prompt a step."""
+
+        def loss(parameters: Parameters, step: int) -> torch.Tensor:
+            contexts = self.contexts(seeds, "pretraining", 1, step)
+            uniforms = draws.uniform(seeds, "pretraining", (1, 1, NEW), step, 1)
+            logprobs = self.logprobs(parameters, self.sample(parameters, contexts, uniforms))
+            return (logprobs.exp() * (logprobs - self.data_logprobs)).sum((1, 2, 3))
+
+        return loss
 
     def refer_to(self, parameters: Parameters, seeds: torch.Tensor, eval_states: int) -> None:
         """Remember these parameters as the reference, and sequences of it to measure KL(ref || pi) on."""

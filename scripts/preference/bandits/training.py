@@ -27,14 +27,17 @@ class Runs:
 
     seeds: torch.Tensor  # (runs,), int64
     learning_rates: tuple[float, ...]  # (runs,)
-    betas: torch.Tensor | None  # (runs, 1, 1)
+    betas: tuple[float | None, ...]  # (runs,)
 
     @classmethod
-    def of(cls, seeds: tuple[int, ...], grid: list[tuple[float, float | None]], dtype: torch.dtype) -> "Runs":
+    def of(cls, seeds: tuple[int, ...], grid: list[tuple[float, float | None]]) -> "Runs":
         """Every seed at every (learning rate, beta) of a grid."""
-        rates, betas = zip(*(point for point in sorted(grid, key=str) for _ in seeds), strict=True)
-        tensor = None if betas[0] is None else torch.tensor(betas, dtype=dtype).view(-1, 1, 1)
-        return cls(torch.tensor(seeds).repeat(len(grid)), rates, tensor)
+        rates, betas = zip(*(point for point in sorted(grid, key=lambda point: point[0]) for _ in seeds), strict=True)
+        return cls(torch.tensor(seeds).repeat(len(grid)), rates, betas)
+
+    def beta(self, dtype: torch.dtype) -> torch.Tensor | None:
+        """(runs, 1, 1), to multiply what is (runs, states, samples); None where the algorithm has none."""
+        return None if self.betas[0] is None else torch.tensor(self.betas, dtype=dtype).view(-1, 1, 1)
 
 
 def policy_of(cell: Cell, dtype: torch.dtype):
@@ -45,7 +48,7 @@ def policy_of(cell: Cell, dtype: torch.dtype):
     return LinePolicy(cell.policy, cell.reward, cell.hidden_size, dtype)
 
 
-def train(cell: Cell, runs: Runs, progress=lambda steps: None, dtype: torch.dtype = torch.float32) -> list[dict]:
+def train(cell: Cell, runs: Runs, progress=lambda: None, dtype: torch.dtype = torch.float32) -> list[dict]:
     """Train every run of a cell.
 
     Args:
@@ -55,7 +58,7 @@ def train(cell: Cell, runs: Runs, progress=lambda steps: None, dtype: torch.dtyp
         A record per recorded step, the first of them before any step: `step`, `round`, `queries`, and measures of
         shape (runs,), in nats where they are log-probabilities.
     """
-    policy = policy_of(cell, dtype)
+    policy, beta = policy_of(cell, dtype), runs.beta(dtype)
     parameters = initial(policy, cell, runs)
     policy.refer_to(parameters, runs.seeds, cell.eval_states)
     optimizer, memory, records = Adam(parameters, runs.learning_rates), {}, []
@@ -73,9 +76,9 @@ def train(cell: Cell, runs: Runs, progress=lambda steps: None, dtype: torch.dtyp
         for epoch in range(cell.epochs):
             for batch in batches(cell, samples, runs, number, epoch):
                 logps = policy.logps(parameters, batch.contexts, batch.actions)
-                optimizer.step(objectives.loss(cell, logps, batch, runs.betas))
+                optimizer.step(objectives.loss(cell, logps, batch, beta))
                 step += 1
-                progress(step)
+                progress()
                 if step % cell.record_every == 0 or step == cell.steps:
                     record(samples, number)
     return records
@@ -86,9 +89,9 @@ def initial(policy, cell: Cell, runs: Runs) -> dict[str, torch.Tensor]:
     seeds = runs.seeds.unique(sorted=True)
     parameters = policy.init(seeds)
     if cell.initialization == "pretrained":
-        optimizer = Adam(parameters, (PRETRAINING_RATE,) * len(seeds))
+        optimizer, loss = Adam(parameters, (PRETRAINING_RATE,) * len(seeds)), policy.pretraining(seeds)
         for step in range(PRETRAINING_STEPS):
-            optimizer.step(policy.pretraining_loss(parameters, seeds, step))
+            optimizer.step(loss(parameters, step))
     places = torch.searchsorted(seeds, runs.seeds)
     return {name: value.detach()[places].clone() for name, value in parameters.items()}
 
@@ -163,3 +166,14 @@ def gradient_products(cell: Cell, policy, parameters, samples: Samples) -> dict[
 
 def _inner(some: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor:
     return sum((one * other).flatten(1).sum(dim=1) for one, other in zip(some, others, strict=True))
+
+
+def finite(history: list[dict]) -> list[torch.Tensor]:
+    """Of each record, whether each run is finite there and was before, (runs,), bool."""
+    alive, found = None, []
+    for record in history:
+        measured = torch.stack([value for value in record.values() if isinstance(value, torch.Tensor)])
+        now = measured.isfinite().all(dim=0)
+        alive = now if alive is None else alive & now
+        found.append(alive)
+    return found

@@ -19,9 +19,7 @@ def reinforce_loss(
     return -advantages * logps + kl_coef * 0.5 * (logps - ref_logps) ** 2
 
 
-def ppo_loss(
-    logps: torch.Tensor, old_logps: torch.Tensor, advantages: torch.Tensor, clip_range: float
-) -> torch.Tensor:
+def ppo_loss(logps: torch.Tensor, old_logps: torch.Tensor, advantages: torch.Tensor, clip_range: float) -> torch.Tensor:
     """max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = pi / pi_old (arXiv 1707.06347, equation 7).
 
     Args:
