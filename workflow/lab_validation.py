@@ -14,10 +14,15 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import validation
+
+from preference import claims
 from preference.bandits import cells
+from preference.measures import PROGRESS, TITLES
+from preference.stage import InputError
 
 SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
-FOLDERS = {"tables", "figures", labs.KL_DIRECTIONS}  # names that the results of a lab use
+REDUCED = ("final", "area", "change")  # what a seed's history comes down to, in the columns of an experiment's table
+TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use
 
 
 def asked_for(targets: list[str], folder: Path | str = "config") -> tuple[dict[str, dict], list[str]]:
@@ -51,7 +56,7 @@ def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
         name: that of its file; `others`: those of all labs.
     """
     shape = validation.misshapen(lab, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
-    return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab)))
+    return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab) or _claim_problems(lab)))
 
 
 def _no_target(target: str, lab: dict, path: Path) -> str | None:
@@ -71,13 +76,38 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
         found.append(f"lab: {lab['lab']} is not the name of the file; write {name}")
     for experiment, said in lab["experiments"].items():
         place = f"experiments.{experiment}"
-        if experiment in FOLDERS:
+        if experiment in TAKEN or experiment.startswith("curves_"):
             found.append(f"{place}: the name is taken by the results' own")
         if (target := f"{lab['lab']}_{experiment}") in others:
             found.append(f"{place}: its target {target} is the lab of another file; rename one of the two")
         for axis, choice in said["axes"].items():
             found += [f"{place}.axes.{axis}{problem}" for problem in _unknown_methods(choice, lab.get("methods", {}))]
+        found += [f"{place}.figure.{problem}" for problem in _figure_problems(said["figure"], said["axes"])]
     return found
+
+
+def _figure_problems(figure: dict, axes: dict):
+    """What is wrong with what a figure names; every axis has to be somewhere in it, and once."""
+    of_curves = figure["kind"] == "curves"
+    known = [*TITLES, *([] if of_curves else (f"{kind}_{name}" for kind in REDUCED for name in TITLES))]
+    hint = "" if of_curves else ", nor of these with final_, area_ or change_ before it"
+    for name in (name for name in _names(figure["metric"]) if name not in known):
+        yield f"metric: {name} is not one of {_listed(TITLES)}{hint}"
+    if figure["x"] not in (places := PROGRESS if of_curves else axes):
+        yield f"x: {figure['x']} is not one of {_listed(places)}"
+    panels, lines = (_names(figure.get(key, [])) for key in ("panels", "lines"))
+    for key, names in (("panels", panels), ("lines", lines)):
+        yield from (f"{key}: {name} is not one of the axes {_listed(axes)}" for name in names if name not in axes)
+        yield from [f"{key}: {len(names)} axes are too many; two at most"] if len(names) > 2 else []
+    for axis in axes:
+        places = [*panels, *lines, *([] if of_curves else [figure["x"]])].count(axis)
+        yield from [] if places == 1 else [f"lines: the axis {axis} is {places} times in panels, lines and x, not once"]
+    if of_curves and (unread := [key for key in ("numbers", "log") if key in figure]):
+        yield f"{unread[0]}: is of figures of the kind axis only"
+
+
+def _names(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _unknown_methods(choice: dict | list, methods: dict) -> list[str]:
@@ -113,6 +143,25 @@ def _said_by(parts: list[tuple[str, dict]], flag: str) -> str:
     seeds, _, cell, *_ = (place for place, _ in parts)
     place = speaks[-1] if speaks else seeds if flag == "tuning_seeds" else cell
     return f"{place}.{flag}" if place else flag
+
+
+def _claim_problems(lab: dict) -> list[str]:
+    entries, known = lab.get("claims", []), {name: labs.cells(lab, name).keys() for name in lab["experiments"]}
+
+    def check(number: int) -> None:
+        claims.check_cells(claims.parse(entries[number], f"claims.{number}"), known)
+
+    of_each = [problem for number in range(len(entries)) for problem in _raised(check, number)]
+    return of_each or _raised(claims.parse_all, entries)
+
+
+def _raised(check, given) -> list[str]:
+    """The problem that a check raises, under the key of the claims."""
+    try:
+        check(given)
+    except InputError as error:
+        return [str(error) if str(error).startswith("claims") else f"claims: {error}"]
+    return []
 
 
 def _listed(names) -> str:

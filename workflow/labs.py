@@ -6,9 +6,15 @@ that the command line names are read, so that the others cost nothing and may be
 
 import itertools
 import re
+import sys
 from pathlib import Path
 
 import runs
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+from preference import claims
+from preference.measures import TITLES
 
 NAME = re.compile(r"bandit(_[a-z0-9_]+)?")
 KL_DIRECTIONS = "kl_directions"  # the part of a lab that is no experiment: it has no cells
@@ -46,9 +52,12 @@ def results(lab: dict) -> str:
 
 
 def targets(lab: dict) -> dict[str, list[str]]:
-    """Name of a target -> the parts of the lab that it makes."""
-    own = [*lab["experiments"], *([KL_DIRECTIONS] if KL_DIRECTIONS in lab else [])]
-    return {lab["lab"]: own, **{f"{lab['lab']}_{part}": [part] for part in own}}
+    """Name of a target -> the files that it makes."""
+    parts = [*lab["experiments"], *([KL_DIRECTIONS] if KL_DIRECTIONS in lab else [])]
+    of_parts = {part: made(lab, part) for part in parts}
+    tables = ["seconds.csv", *(["claims.csv", "claims.txt"] if "claims" in lab else [])]
+    whole = [*itertools.chain(*of_parts.values()), *(f"{results(lab)}/tables/{table}" for table in tables)]
+    return {lab["lab"]: whole, **{f"{lab['lab']}_{part}": files for part, files in of_parts.items()}}
 
 
 def axes(lab: dict, experiment: str) -> dict[str, list[str]]:
@@ -70,12 +79,45 @@ def files_of_cells(lab: dict, name: str, experiment: str | None = None) -> dict[
     return {f"{each}/{label}": path for each, paths in of_each.items() for label, path in paths.items()}
 
 
+def files_of_claims(lab: dict) -> dict[str, str]:
+    """Experiment/label -> the history of each cell that a claim is about."""
+    about = [(claim.experiment, claim.cells()) for claim in claims.parse_all(lab.get("claims", []))]
+    named = dict.fromkeys(f"{experiment}/{label}" for experiment, labels in about for label in labels)
+    return {label: f"{results(lab)}/{label}/history.parquet" for label in named}
+
+
+def made(lab: dict, part: str) -> list[str]:
+    """What a target has made of a part of a lab: the tables and the figure."""
+    tables = [f"tables/{part}.csv"] + ([] if part == KL_DIRECTIONS else [f"tables/curves_{part}.csv"])
+    return [f"{results(lab)}/{path}" for path in (*tables, f"figures/{part}.svg", f"figures/{part}.png")]
+
+
 def flags(lab: dict, experiment: str, levels: tuple[str, ...]) -> dict[str, object]:
     """The flags of a cell, apart from its files: what its parts say, the last one winning; sorted."""
     merged = {}
     for _, settings in parts(lab, experiment, levels):
         merged |= settings
     return {key: merged[key] for key in sorted(merged) if merged[key] is not False}  # a switch that is off is not typed
+
+
+def figure(lab: dict, experiment: str) -> tuple[str, dict[str, object]]:
+    """The script that draws an experiment, and its flags apart from its files."""
+    said = {"title": lab["experiments"][experiment]["title"], **lab["experiments"][experiment]["figure"]}
+    chosen = {
+        key: [value] if key in ("metric", "panels", "lines") and isinstance(value, str) else value
+        for key, value in said.items()
+    }
+    if (kind := chosen.pop("kind")) == "axis":
+        chosen["metric"] = [f"final_{name}" if name in TITLES else name for name in chosen["metric"]]
+        chosen = {"numbers": numbers(lab["experiments"][experiment]["axes"].get(said["x"], {})), **chosen}
+    return f"plot_bandit_{kind}", {key: chosen[key] for key in sorted(chosen) if chosen[key] not in (False, [])}
+
+
+def numbers(choice: dict | list) -> list[float]:
+    """Where the levels of an axis stand, if each of them is one number and nothing else."""
+    settings = [] if isinstance(choice, list) else [level for level in choice.values() if isinstance(level, dict)]
+    found = [value for level in settings for value in level.values() if type(value) in (int, float)]
+    return found if len(found) == len(choice) == sum(map(len, settings)) else []
 
 
 def parts(lab: dict, experiment: str, levels: tuple[str, ...]) -> list[tuple[str, dict]]:

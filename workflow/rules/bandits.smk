@@ -24,8 +24,8 @@ rule run_bandit:
 
 rule summarize_bandit:
     input:
-        histories=files_of_cells("history.parquet"),
-        tunings=files_of_cells("tuning.parquet"),
+        histories=paths(files_of_cells("history.parquet")),
+        tunings=paths(files_of_cells("tuning.parquet")),
     output:
         table=f"{LAB}/tables/{{experiment}}.csv",
         curves=f"{LAB}/tables/curves_{{experiment}}.csv",
@@ -36,10 +36,81 @@ rule summarize_bandit:
     params:
         stage=lab_stage("summarize_bandit", axes_flags),
         command=lab_command("summarize_bandit", axes_flags),
-        histories=labelled_files("history.parquet"),
-        tunings=labelled_files("tuning.parquet"),
+        histories=labelled_paths(files_of_cells("history.parquet")),
+        tunings=labelled_paths(files_of_cells("tuning.parquet")),
     message:
         "summarize_bandit {wildcards.lab}, {wildcards.experiment}"
     shell:
         "{params.command} --histories {params.histories:q} --tunings {params.tunings:q}"
         " --output {output.table:q} --curves_output {output.curves:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+rule plot_bandit:
+    input:
+        figure_table,
+    output:
+        svg=report(f"{LAB}/figures/{{experiment}}.svg", category="Figures"),
+        png=f"{LAB}/figures/{{experiment}}.png",
+    log:
+        f"{LAB}/figures/{{experiment}}.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=figure_spec,
+        command=figure_command,
+        table=figure_input,
+    message:
+        "plot_bandit {wildcards.lab}, {wildcards.experiment}"
+    shell:
+        "{params.command} {params.table} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+rule judge_claims:
+    input:
+        paths(files_of_claims),
+    output:
+        table=f"{LAB}/tables/claims.csv",
+        text=f"{LAB}/tables/claims.txt",
+    log:
+        f"{LAB}/tables/claims.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=claims_spec,
+        command=lab_command("judge_claims", claims_flags),
+        histories=labelled_paths(files_of_claims),
+    message:
+        "judge_claims {wildcards.lab}"
+    shell:
+        "{params.command} --histories {params.histories:q} --output {output.table:q}"
+        " --text_output {output.text:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+rule summarize_seconds:
+    input:
+        paths(files_of_cells("seconds.json")),
+    output:
+        f"{LAB}/tables/seconds.csv",
+    log:
+        f"{LAB}/tables/seconds.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=lab_stage("summarize_seconds", no_flags),
+        command=lab_command("summarize_seconds", no_flags),
+        seconds=labelled_paths(files_of_cells("seconds.json")),
+    message:
+        "summarize_seconds {wildcards.lab}"
+    shell:
+        "{params.command} --seconds {params.seconds:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+# The targets, `bandit` and `bandit_<experiment>`: snakefmt keeps a loop around a rule as it is.
+for lab in LABS.values():
+    for target, files in labs.targets(lab).items():
+
+        rule:
+            name:
+                target
+            input:
+                files,

@@ -12,7 +12,8 @@ def targets_asked():
 
 
 LABS, found = lab_validation.asked_for(targets_asked())
-if found:
+FOLDERS = [RESULTS] if not LABS else [f"results/{name}" for name in LABS]  # what this call makes
+if found := found or list(filter(None, map(validation.no_folder, FOLDERS))):
     print("\n".join(found), file=sys.stderr)
     sys.exit(1)
 
@@ -54,18 +55,65 @@ def axes_flags(wildcards):
 
 
 def files_of_cells(name):
-    """A file of each cell of the experiments that the wildcards name: all of a lab's, or one."""
+    """A file of each cell of the experiment that the wildcards name, or else of all of the lab's: label -> path."""
 
-    def paths(wildcards):
-        return list(labs.files_of_cells(LABS[wildcards.lab], name, wildcards.get("experiment")).values())
+    def found(wildcards):
+        return labs.files_of_cells(LABS[wildcards.lab], name, wildcards.get("experiment"))
 
-    return paths
+    return found
 
 
-def labelled_files(name):
-    """The same as LABEL=PATH."""
+def no_flags(wildcards):
+    return {}
 
-    def typed(wildcards):
-        return labelled(labs.files_of_cells(LABS[wildcards.lab], name, wildcards.get("experiment")))
 
-    return typed
+def figure(wildcards):
+    """(script, flags) of an experiment's figure."""
+    return labs.figure(LABS[wildcards.lab], wildcards.experiment)
+
+
+def figure_spec(wildcards):
+    script, flags = figure(wildcards)
+    return lab_stage(script, lambda _: flags)(wildcards)
+
+
+def figure_command(wildcards, resources):
+    script, flags = figure(wildcards)
+    return lab_command(script, lambda _: flags)(wildcards, resources)
+
+
+def figure_table(wildcards):
+    """What a figure shows: what the runs come to, or how they get there."""
+    curves = figure(wildcards)[0] == "plot_bandit_curves"
+    return f"{LAB}/tables/{'curves_' if curves else ''}{{experiment}}.csv".format(**wildcards)
+
+
+def figure_input(wildcards, input):
+    curves = figure(wildcards)[0] == "plot_bandit_curves"
+    return runs.as_flags({"curves" if curves else "table": str(input)})
+
+
+def files_of_claims(wildcards):
+    return labs.files_of_claims(LABS[wildcards.lab])
+
+
+def paths(files):
+    """The paths of such files, as a rule's input."""
+    return lambda wildcards: list(files(wildcards).values())
+
+
+def labelled_paths(files):
+    """The same as a script takes them, LABEL=PATH."""
+    return lambda wildcards: labelled(files(wildcards))
+
+
+def claims_spec(wildcards):
+    """What makes the claims stale, by their ids, so that `make why` can name the one that changed; their order is that
+    of the table."""
+    claims = LABS[wildcards.lab]["claims"]
+    flags = {"claims": {claim["id"]: claim for claim in claims}, "order": [claim["id"] for claim in claims]}
+    return {"flags": runs.canonical(flags), **code_of("judge_claims")}
+
+
+def claims_flags(wildcards):
+    return {"claims": json.dumps(LABS[wildcards.lab]["claims"])}
