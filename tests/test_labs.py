@@ -34,10 +34,18 @@ experiments:
       source:
         offline: {source: offline, rounds: 1}
         on_policy: {source: on_policy, rounds: 4, fresh_states: true, epochs: 1}
+    figure: {kind: curves, metric: reward, x: step, panels: [source], lines: [method]}
   clipping:
     title: PPO
     cell: {reward: 5, source: on_policy, rounds: 2, epochs: 1}
     axes: {run: {long: ppo, short: {algorithm: ppo, learning_rate: 0.1, clip_range: 0.1}}}
+    figure: {kind: axis, metric: [reward, change_margin], x: run}
+claims:
+  - id: sampling
+    claim: DPO gains more on-policy.
+    source: takeaway 1
+    statistic: {experiment: sampling, value: final reward, of: dpo.on_policy - dpo.offline}
+    passes: {above: 0}
 """
 
 
@@ -70,6 +78,42 @@ def test_flags_are_typed_as_the_script_reads_them(lab):
     assert typed[typed.index("--beta") : typed.index("--epochs")] == ["--beta", "0.1", "1.0"]
 
 
+def test_a_figure_is_a_script_and_its_flags_a_measure_alone_is_its_last_value(lab):
+    curves = {
+        "lines": ["method"],
+        "metric": ["reward"],
+        "panels": ["source"],
+        "title": "On-policy samples",
+        "x": "step",
+    }
+    assert labs.figure(lab, "sampling") == ("plot_bandit_curves", curves)
+    axis = {"metric": ["final_reward", "change_margin"], "title": "PPO", "x": "run"}
+    assert labs.figure(lab, "clipping") == ("plot_bandit_axis", axis)
+
+
+def test_levels_that_are_one_number_each_stand_there(lab):
+    lab["experiments"]["clipping"]["axes"] = {"run": {"few": {"states": 2}, "many": {"states": 20}}}
+    assert labs.figure(lab, "clipping")[1]["numbers"] == [2, 20]
+    lab["experiments"]["clipping"]["axes"]["run"]["many"] |= {"samples": 3}
+    assert "numbers" not in labs.figure(lab, "clipping")[1]
+
+
+def test_a_target_makes_an_experiments_tables_and_figure_and_the_labs_own_all_of_them_and_the_claims(lab):
+    found = labs.targets(lab)
+    assert list(found) == ["bandit_tiny", "bandit_tiny_sampling", "bandit_tiny_clipping"]
+    assert found["bandit_tiny_clipping"] == [
+        *("results/bandit_tiny/tables/clipping.csv", "results/bandit_tiny/tables/curves_clipping.csv"),
+        *("results/bandit_tiny/figures/clipping.svg", "results/bandit_tiny/figures/clipping.png"),
+    ]
+    tables = {f"results/bandit_tiny/tables/{name}" for name in ("seconds.csv", "claims.csv", "claims.txt")}
+    assert set(found["bandit_tiny"]) == {*found["bandit_tiny_sampling"], *found["bandit_tiny_clipping"], *tables}
+
+
+def test_claims_read_the_cells_that_they_are_about(lab):
+    about = ["sampling/dpo.on_policy", "sampling/dpo.offline"]
+    assert labs.files_of_claims(lab) == {cell: f"results/bandit_tiny/{cell}/history.parquet" for cell in about}
+
+
 FOUND = ["bandit", "bandit_quick", "bandit_mine"]
 TARGETS = {
     "bandit": "bandit",
@@ -98,8 +142,65 @@ def change(lab: dict, path: str, value) -> None:
     lab.pop(last, None) if value is None else lab.update({last: value})
 
 
+def claimed(**changes) -> list[dict]:
+    """The lab's claims with another statistic."""
+    (claim,) = yaml.safe_load(LAB)["claims"]
+    return [{**claim, "statistic": claim["statistic"] | changes}]
+
+
+FIGURE = {"kind": "curves", "metric": "reward", "x": "step", "lines": ["method"]}
+OTHER = {"title": "x", "axes": {"method": ["ppo"]}, "figure": FIGURE}
 E, SAMPLING = "experiments.sampling", "experiments.sampling.cell"
 BAD = {  # changes of the lab -> the lines that say what is wrong with it
+    "a figure's axes": (
+        {f"{E}.figure.panels": ["sauce"], "experiments.clipping.figure.x": "states"},
+        [
+            f"{E}.figure.panels: sauce is not one of the axes method, source",
+            f"{E}.figure.lines: the axis source is 0 times in panels, lines and x, not once",
+            "experiments.clipping.figure.x: states is not one of run",
+            "experiments.clipping.figure.lines: the axis run is 0 times in panels, lines and x, not once",
+        ],
+    ),
+    "a figure's metric": (
+        {"experiments.clipping": None, f"{E}.figure.metric": ["reward", "rewards"]},
+        [
+            f"{E}.figure.metric: rewards is not one of reward, reward_se, entropy, kl, reverse_kl, loss, "
+            "gradient_norm, chosen_logratio, rejected_logratio, margin, gradient_product, gradient_cosine"
+        ],
+    ),
+    "what curves are drawn against": (
+        {f"{E}.figure.x": "source"},
+        [f"{E}.figure.x: source is not one of step, queries, kl"],
+    ),
+    "numbers of curves": (
+        {f"{E}.figure.numbers": [1, 2]},
+        [f"{E}.figure.numbers: is of figures of the kind axis only"],
+    ),
+    "no figure": ({f"{E}.figure": None}, [f"{E}.figure: is missing"]),
+    "an axis called like a column": (
+        {f"{E}.axes.seeds": {"few": {}}, f"{E}.figure.lines": ["method", "seeds"]},
+        [f"{E}.axes.seeds: is another column of the tables; give the axis another name"],
+    ),
+    "a claim of no experiment": (
+        {"claims": claimed(experiment="sampled")},
+        ["claims: claim 'sampling': statistic.experiment: there is no experiment 'sampled'"],
+    ),
+    "a claim of no cell": (
+        {"claims": claimed(of="dpo.on_policy - ipo.offline")},
+        ["claims: claim 'sampling': statistic.of: experiment 'sampling' has no cell 'ipo.offline'"],
+    ),
+    "a claim of no measure": (
+        {"claims": claimed(value="final rewards")},
+        [
+            "claims: claim 'sampling': statistic.value: 'final rewards' is not one of final, area, change, steps_to, a "
+            "measure, and for steps_to a number"
+        ],
+    ),
+    "two claims, one without an id, one without a rule": (
+        {"claims": [{"claim": "x"}, {key: value for key, value in claimed()[0].items() if key != "passes"}]},
+        ["claims.0: has no 'id'", "claims.1: has no 'passes'"],
+    ),
+    "two claims of one id": ({"claims": claimed() * 2}, ["claims: the id 'sampling' occurs twice"]),
     "a name": ({"lab": "bandit_other"}, ["lab: bandit_other is not the name of the file; write bandit_tiny"]),
     "a misspelt key": ({"default": {}}, ["default: unknown key; did you mean defaults?"]),
     "a misspelt flag": (
@@ -152,11 +253,11 @@ BAD = {  # changes of the lab -> the lines that say what is wrong with it
         [f"{E}.axes.source.on_policy.rounds: 0 must be at least 1"],
     ),
     "a taken name": (
-        {"experiments.tables": {"title": "x", "axes": {"method": ["ppo"]}}},
+        {"experiments.tables": OTHER},
         ["experiments.tables: the name is taken by the results' own"],
     ),
     "a target that is another lab": (
-        {"experiments.mine": {"title": "x", "axes": {"method": ["ppo"]}}},
+        {"experiments.mine": OTHER},
         ["experiments.mine: its target bandit_tiny_mine is the lab of another file; rename one of the two"],
     ),
     "tuned on what is reported": (
@@ -252,6 +353,16 @@ def test_what_is_wrong_with_a_lab_is_a_line_each_that_names_the_key(lab, name):
     for path, value in changes.items():
         change(lab, path, copy.deepcopy(value))
     assert lab_validation.problems(lab, "bandit_tiny", ["bandit_tiny", "bandit_tiny_mine"]) == lines
+
+
+def test_the_columns_of_tables_are_those_that_the_workflow_knows():
+    import summarize_bandit
+
+    columns = {reduce.__name__: list(measures) for reduce, measures in summarize_bandit.COLUMNS.items()}
+    assert (
+        columns == lab_validation.COLUMNS
+        and set(summarize_bandit.TAKEN) | {"diverged", "seeds"} == lab_validation.TAKEN_COLUMNS
+    )
 
 
 def test_the_lab_that_these_are_changes_of_is_right(lab):

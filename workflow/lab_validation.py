@@ -21,7 +21,9 @@ from preference.measures import PROGRESS, TITLES
 from preference.stage import InputError
 
 SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
-REDUCED = ("final", "area", "change")  # what a seed's history comes down to, in the columns of an experiment's table
+COLUMNS = {"final": list(TITLES), "area": ["reward"], "change": ["chosen_logratio", "rejected_logratio", "margin"]}
+TAKEN_COLUMNS = {"step", "queries", "metric", "mean", "low", "high", "seeds", "diverged"}  # of an experiment's tables
+TAKEN_COLUMNS |= {"steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid"}
 TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use
 
 
@@ -81,6 +83,8 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
         if (target := f"{lab['lab']}_{experiment}") in others:
             found.append(f"{place}: its target {target} is the lab of another file; rename one of the two")
         for axis, choice in said["axes"].items():
+            if axis in TAKEN_COLUMNS:
+                found.append(f"{place}.axes.{axis}: is another column of the tables; give the axis another name")
             found += [f"{place}.axes.{axis}{problem}" for problem in _unknown_methods(choice, lab.get("methods", {}))]
         found += [f"{place}.figure.{problem}" for problem in _figure_problems(said["figure"], said["axes"])]
     return found
@@ -89,10 +93,10 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
 def _figure_problems(figure: dict, axes: dict):
     """What is wrong with what a figure names; every axis has to be somewhere in it, and once."""
     of_curves = figure["kind"] == "curves"
-    known = [*TITLES, *([] if of_curves else (f"{kind}_{name}" for kind in REDUCED for name in TITLES))]
-    hint = "" if of_curves else ", nor of these with final_, area_ or change_ before it"
+    reduced = [f"{kind}_{measure}" for kind, measures in COLUMNS.items() for measure in measures]
+    known = [*TITLES, *([] if of_curves else reduced)]
     for name in (name for name in _names(figure["metric"]) if name not in known):
-        yield f"metric: {name} is not one of {_listed(TITLES)}{hint}"
+        yield f"metric: {name} is not one of {_listed(known)}"
     if figure["x"] not in (places := PROGRESS if of_curves else axes):
         yield f"x: {figure['x']} is not one of {_listed(places)}"
     panels, lines = (_names(figure.get(key, [])) for key in ("panels", "lines"))
