@@ -1,13 +1,13 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-kills test-browser test-vllm bench-bandit vllm figure
+.PHONY: demo why test test-lab test-kills test-browser test-vllm bench-bandit vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
 
 why: .venv/core
-	.venv/bin/python workflow/why.py $(if $(CONFIG),--configfile $(CONFIG))
+	.venv/bin/python workflow/why.py $(TARGET) $(if $(CONFIG),--configfile $(CONFIG))
 
 test: .venv/dev
 	.venv/bin/ruff check .
@@ -15,6 +15,10 @@ test: .venv/dev
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
 	.venv/bin/pytest
+
+test-lab: .venv/dev
+	.venv/bin/snakemake bandit_quick
+	.venv/bin/pytest -m lab tests/test_bandit_lab.py
 
 test-kills: .venv/dev demo
 	.venv/bin/pytest -s -m kills tests/test_kills.py

@@ -5,9 +5,9 @@ did not is in the column `diverged`, and where none did the cells are empty.
 
 <experiment>.csv         a row per cell: its level of each axis; the learning rate and beta that were chosen, of how
                          many (`grid`), how many of these diverged on a tuning seed, and whether the learning rate is
-                         at an end of its grid; seeds, of which diverged; `final_*`, each measure at the last step;
-                         `area_reward`, its mean over all steps; `change_*` of a log-ratio or margin since step 0.
-curves_<experiment>.csv  tidy: levels, step, queries, metric, mean, low, high, seeds (in the mean) and diverged
+                         at an end of its grid; seeds that are in the means, and diverged ones; `final_*`, a measure at
+                         the last step; `area_reward`, its mean over all steps; `change_*`, since step 0.
+curves_<experiment>.csv  tidy: levels, step, queries, metric, mean, low, high, seeds (as above) and diverged.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import pandas as pd
 
 from preference import histories, intervals, provenance, records, stage, summaries
 from preference.histories import History
-from preference.measures import TITLES
+from preference.measures import RESERVED, TIDY, TITLES
 from preference.stage import InputError, flag
 
 COLUMNS = {  # what a seed's history comes down to: of which measures
@@ -25,7 +25,6 @@ COLUMNS = {  # what a seed's history comes down to: of which measures
     histories.area: ("reward",),
     histories.change: ("chosen_logratio", "rejected_logratio", "margin"),
 }
-TIDY = ("step", "queries", "metric", "mean", "low", "high", "seeds", "diverged")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in TIDY]:
+    if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in RESERVED]:
         raise InputError(f"--axes: '{taken[0]}' is also another column; give the axis another name")
     cells, tunings = histories.labelled(flags.histories, "histories"), histories.labelled(flags.tunings, "tunings")
     if odd := cells.keys() ^ tunings.keys():
@@ -83,7 +82,7 @@ def tuned(path: str, history: History) -> dict:
 
 def final_row(history: History) -> dict:
     """The columns of one cell: counts, and the interval of each number that a seed's history comes down to."""
-    found = {"seeds": len(history.seeds), "diverged": int(history.diverged.sum())}
+    found = counts(history)
     found |= {"steps": int(history.steps[-1]), "queries": int(history.queries[-1])}
     for reduce, measures in COLUMNS.items():
         for name in measures:
@@ -111,9 +110,12 @@ def curves_of(history: History, levels: dict[str, str]) -> pd.DataFrame:
         mean, low, high = intervals.student(history.finite(name)[:, known])
         steps = {"step": history.steps[known], "queries": history.queries[known]}
         parts.append(pd.DataFrame({**levels, **steps, "metric": name, "mean": mean, "low": low, "high": high}))
-    diverged = int(history.diverged.sum())
-    found = pd.concat(parts).assign(seeds=len(history.seeds) - diverged, diverged=diverged)
-    return found[[*levels, *TIDY]]
+    return pd.concat(parts).assign(**counts(history))[[*levels, *TIDY]]
+
+
+def counts(history: History) -> dict[str, int]:
+    """How many seeds are in the means, and how many are not."""
+    return {"seeds": int((~history.diverged).sum()), "diverged": int(history.diverged.sum())}
 
 
 if __name__ == "__main__":

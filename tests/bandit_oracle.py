@@ -14,8 +14,8 @@ from preference.bandits import draws, networks, problems
 
 PRETRAINING_STEPS, PRETRAINING_RATE, PRETRAINING_STATES = 100, 0.01, 100
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
-MAX_WEIGHT, LEAST_RATIO, DECAY = 20.0, 0.01, 0.9
-NODES, DENSE_NODES, WIDEST = 128, 4000, 12.0
+LEAST_RATIO, LEAST_DEVIATION, DECAY = 0.01, 1e-6, 0.9
+NODES, DENSE_NODES, WIDEST = 1024, 4000, 12.0
 
 
 def train(cell, seed: int, learning_rate: float, beta: float | None = None, progress=lambda: None) -> list[dict]:
@@ -75,8 +75,9 @@ def collect(cell, policy, theta, seed: int, past: "Past", number: int) -> list[d
         actions.sort(key=policy.reward, reverse=True)  # stable
         state = {"context": contexts[i], "actions": actions, "rewards": [policy.reward(a) for a in actions]}
         state["ref_logps"] = [policy.ref_logp(contexts[i], a) for a in actions]
-        with torch.no_grad():
-            state["old_logps"] = [policy.logp(theta, contexts[i], a).item() for a in actions]
+        with torch.no_grad():  # under what sampled
+            on_policy = [policy.logp(theta, contexts[i], a).item() for a in actions]
+        state["old_logps"] = state["ref_logps"] if cell.source == "offline" else on_policy
         states.append(state)
     weigh(cell, states, past)
     return states
@@ -100,11 +101,12 @@ def weigh(cell, states: list[dict], past: Past) -> None:
             ]
         if cell.scale == "per_state" or cell.algorithm == "awr":
             mean, deviation = fmean(values), pstdev(values)
-            values = [(value - mean) / deviation if deviation > 1e-8 else 0.0 for value in values]
+            values = [(value - mean) / deviation if deviation > LEAST_DEVIATION else 0.0 for value in values]
         state["advantages"] = values
         past.unscaled += values
     if cell.scale == "running":
         deviation = pstdev(past.unscaled)
+        deviation = deviation if deviation > LEAST_DEVIATION else 1.0
         for state in states:
             state["advantages"] = [value / deviation for value in state["advantages"]]
     everything = [value for state in states for value in state["advantages"]]
@@ -186,7 +188,7 @@ def sample_loss(cell, policy, theta, state: dict, i: int, beta: float | None) ->
     logp = policy.logp(theta, state["context"], state["actions"][i])
     ref_logp, old_logp, advantage = state["ref_logps"][i], state["old_logps"][i], state["advantages"][i]
     if cell.algorithm in ("rwr", "awr"):
-        return -min(math.exp(advantage / beta), MAX_WEIGHT) * logp
+        return -math.exp(advantage / beta) * logp
     if cell.algorithm == "reinforce":
         return -advantage * logp + cell.kl_coef / 2 * (logp - ref_logp) ** 2
     ratio = torch.exp(logp - old_logp)
@@ -236,7 +238,7 @@ def mean_log_ratios(cell, policy, theta, states: list[dict]) -> list[torch.Tenso
             for found, i in zip(ratios, pair, strict=True):
                 logp = policy.logp(theta, state["context"], state["actions"][i])
                 found.append(logp - state["ref_logps"][i])
-    return [torch.stack(found).mean() for found in ratios]
+    return [torch.stack(found).mean() if found else torch.tensor(math.nan) for found in ratios]
 
 
 def gradient_products(cell, policy, theta, states: list[dict]) -> dict[str, float]:

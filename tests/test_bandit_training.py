@@ -31,11 +31,15 @@ NEGATIVE = {
     for name in NEGATIVES[1:]
 }
 SHAPED = {
-    f"{algorithm}-{baseline}-{scale}": (ALGORITHMS[algorithm][0] | {"baseline": baseline, "scale": scale}, None)
+    f"{algorithm}-{baseline}-{scale}": (
+        ALGORITHMS[algorithm][0] | {"baseline": baseline, "scale": scale},
+        ALGORITHMS[algorithm][1],
+    )
     for algorithm, baseline, scale in (
         ("reinforce", "average", None),
         ("reinforce", "per_prompt", "running"),
         ("reinforce", "moving_average", "per_state"),
+        ("rwr", "per_prompt", "running"),
         ("ppo", "moving_average", None),
         ("ppo", "exponential_moving_average", "running"),
         ("ppo", "leave_one_out", "per_state"),
@@ -70,7 +74,10 @@ def agree(some: list[dict], others: list[dict], tolerance: float) -> None:
     for one, other in zip(some, others, strict=True):
         assert one.keys() == other.keys()
         for name in one:
-            assert one[name] == pytest.approx(other[name], rel=tolerance, abs=tolerance), (name, one["step"])
+            assert one[name] == pytest.approx(other[name], rel=tolerance, abs=tolerance, nan_ok=True), (
+                name,
+                one["step"],
+            )
 
 
 @pytest.mark.parametrize(("policy", "name", "case"), CASES, ids=[f"{policy}-{name}" for policy, name, _ in CASES])
@@ -141,6 +148,20 @@ def test_single_precision_is_close_to_double(policy):
     cell = small(policy, algorithm="dpo", **OFFLINE)
     double, single = (train(cell, (5,), (0.01, 0.5), dtype=dtype)[1] for dtype in (torch.float64, torch.float32))
     agree(run_of(single, 0), run_of(double, 0), 1e-3)
+
+
+def test_offline_ppo_compares_with_what_sampled():
+    cell = small("categorical", **ALGORITHMS["ppo"][0] | OFFLINE)
+    agree(run_of(train(cell, (3,), (0.03, None))[1], 0), bandit_oracle.train(cell, 3, 0.03), 1e-6)
+
+
+def test_where_no_pair_counts_nothing_is_learnt_nothing_is_measured_on_pairs_and_nothing_diverges():
+    cell = small("categorical", algorithm="dpo", **ON_POLICY, min_margin=2.0, diagnose=True)  # rewards are at most 1
+    runs, records = train(cell, (3,), (0.03, 0.1))
+    assert all(alive.all() for alive in training.finite(records))
+    rows = run_bandit.history_rows(runs, records)
+    assert not any(name in each for each in rows for name in training.OF_PAIRS)
+    assert {each["reward"] for each in rows} == {rows[0]["reward"]} and rows[-1]["loss"] == 0
 
 
 def test_records_are_of_the_first_the_last_and_every_nth_step():

@@ -58,7 +58,7 @@ def test_a_cell_has_the_t_interval_of_its_seeds(tmp_path):
 def test_a_run_that_diverged_is_counted_and_in_no_mean_at_any_step(tmp_path):
     rewards = {**REWARDS, 4: [9.0, 9.0, None]}
     (cell,), curves = make(tmp_path, far_dpo={"rewards": rewards})
-    assert (cell["seeds"], cell["diverged"], float(cell["final_reward"])) == ("4", "1", 2)
+    assert (cell["seeds"], cell["diverged"], float(cell["final_reward"])) == ("3", "1", 2)
     found = [line for line in curves if line["metric"] == "reward"]
     assert [float(line["mean"]) for line in found] == pytest.approx([0, 0.4, 2])
     assert {(line["seeds"], line["diverged"]) for line in found} == {("3", "1")}

@@ -68,8 +68,8 @@ READERS = {  # flag -> the algorithms that read it; to any other it would be a s
     "beta": ("dpo", "ipo", "rwr", "awr", "best_of_n"),
     "min_margin": ("pref_ft", "dpo", "ipo"),
     "negative": ("best_of_n",),
-    "baseline": ("reinforce", "ppo"),
-    "scale": ("reinforce", "ppo"),
+    "baseline": ("rwr", "reinforce", "ppo"),
+    "scale": ("rwr", "reinforce", "ppo"),
     "kl_coef": ("reinforce", "ppo"),
     "clip_range": ("ppo",),
 }
@@ -132,9 +132,8 @@ def _data_faults(source: str, rounds: int, states: int, samples: int, seeds, lea
         yield "batch_states", f"does not divide states, which is {states}"
     if samples == 1:
         what = [algorithm] if algorithm in COMPARING else []
-        what += [f"baseline {others[b]}" for b in ("baseline",) if others.get(b) in ("per_prompt", "leave_one_out")]
-        what += ["scale per_state"] if others.get("scale") == "per_state" else []
-        what += ["diagnose"] if others.get("diagnose") else []
+        per_state = {"baseline": ("per_prompt", "leave_one_out"), "scale": ("per_state",), "diagnose": (True,)}
+        what += [f"{flag} {others[flag]}" for flag, values in per_state.items() if others.get(flag) in values]
         yield from (("samples", f"is too few; {each} compares samples of one state") for each in what)
     points = math.prod(len(grid) for grid in (learning_rate, others.get("beta")) if isinstance(grid, list | tuple))
     if points > 1 and "tuning_seeds" not in others:
