@@ -30,20 +30,18 @@ NEGATIVE = {
     name: ({"algorithm": "best_of_n", **ON_POLICY, "fresh_states": True, "negative": name}, 0.4)
     for name in NEGATIVES[1:]
 }
+SHAPED = [
+    ("reinforce", "average", None),
+    ("reinforce", "per_prompt", "running"),
+    ("reinforce", "moving_average", "per_state"),
+    ("rwr", "per_prompt", "running"),
+    ("ppo", "moving_average", None),
+    ("ppo", "exponential_moving_average", "running"),
+    ("ppo", "leave_one_out", "per_state"),
+]
 SHAPED = {
-    f"{algorithm}-{baseline}-{scale}": (
-        ALGORITHMS[algorithm][0] | {"baseline": baseline, "scale": scale},
-        ALGORITHMS[algorithm][1],
-    )
-    for algorithm, baseline, scale in (
-        ("reinforce", "average", None),
-        ("reinforce", "per_prompt", "running"),
-        ("reinforce", "moving_average", "per_state"),
-        ("rwr", "per_prompt", "running"),
-        ("ppo", "moving_average", None),
-        ("ppo", "exponential_moving_average", "running"),
-        ("ppo", "leave_one_out", "per_state"),
-    )
+    f"{name}-{baseline}-{scale}": (ALGORITHMS[name][0] | {"baseline": baseline, "scale": scale}, ALGORITHMS[name][1])
+    for name, baseline, scale in SHAPED
 }
 CASES = [("categorical", *case) for case in (ALGORITHMS | NEGATIVE | SHAPED).items()]
 CASES += [("tokens", *case) for case in ALGORITHMS.items()]
