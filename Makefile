@@ -1,13 +1,13 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-kills test-browser test-vllm vllm figure
+.PHONY: demo why test test-lab test-kills test-browser test-vllm bench-bandit vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
 
 why: .venv/core
-	.venv/bin/python workflow/why.py $(if $(CONFIG),--configfile $(CONFIG))
+	.venv/bin/python workflow/why.py $(TARGET) $(if $(CONFIG),--configfile $(CONFIG))
 
 test: .venv/dev
 	.venv/bin/ruff check .
@@ -15,6 +15,10 @@ test: .venv/dev
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
 	.venv/bin/pytest
+
+test-lab: .venv/dev
+	.venv/bin/snakemake bandit_quick
+	.venv/bin/pytest -m lab tests/test_bandit_lab.py
 
 test-kills: .venv/dev demo
 	.venv/bin/pytest -s -m kills tests/test_kills.py
@@ -26,6 +30,10 @@ test-vllm: .venv/dev vllm
 test-browser: .venv/dev
 	command -v chromium || test "$$(id -u)" != 0 || (apt-get update && apt-get install --yes chromium)
 	.venv/bin/pytest -m browser tests/test_browser.py
+
+# Two idle cores, or its numbers mean little.
+bench-bandit: .venv/dev
+	PYTHONPATH=scripts .venv/bin/python tests/bench_bandit.py
 
 vllm: .venv-vllm/installed
 

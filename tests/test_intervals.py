@@ -106,3 +106,35 @@ def test_equal_generators_give_equal_intervals_and_names_part_them():
 def test_a_value_that_is_not_a_number_is_refused():
     with pytest.raises(AssertionError, match="1 of 2 values"):
         intervals.bootstrap_nested([[1.0, float("nan")]], rng())
+
+
+def test_the_t_interval_of_three_seeds_is_that_of_the_table():
+    # mean 2, standard error 1 / sqrt(3), t of two degrees 4.3027
+    assert intervals.student([1.0, 2.0, 3.0]) == pytest.approx((2, 2 - 2.48414, 2 + 2.48414), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)]
+)
+def test_the_quantiles_of_t_are_those_of_the_table(freedom, t):
+    assert intervals.t_quantile(freedom, 0.95) == pytest.approx(t, rel=1e-5)
+
+
+def test_many_degrees_of_freedom_are_the_normal_distribution():
+    assert intervals.t_quantile(10_000, 0.95) == pytest.approx(1.95996, abs=5e-4)
+
+
+def test_one_seed_has_no_interval_and_none_has_no_mean():
+    assert intervals.student([2.5]) == pytest.approx((2.5, np.nan, np.nan), nan_ok=True)
+    assert intervals.student(np.empty((0, 2)))[0].tolist() == pytest.approx([np.nan] * 2, nan_ok=True)
+
+
+def test_a_difference_paired_by_seed_is_free_of_what_the_seeds_share():
+    seeds = rng(7).normal(0, 10, 8)
+    mean, low, high = intervals.student((seeds + 1) - seeds)
+    assert (mean, low, high) == pytest.approx((1, 1, 1))
+
+
+def test_t_intervals_hold_the_true_mean_in_about_95_of_100_draws_of_few_seeds():
+    _, low, high = intervals.student(rng(8).normal(3, 2, (5, 4000)))
+    assert 0.94 <= np.mean((low <= 3) & (high >= 3)) <= 0.96

@@ -5,8 +5,11 @@ import math
 import pytest
 import torch
 
-from preference.losses.contrastive import bradley_terry_loss, dpo_loss, implicit_rewards
-from preference.losses.likelihood import pref_ft_loss, sft_loss
+from preference.bandits.cells import NEGATIVES
+from preference.losses.best_of_n import best_of_n_loss
+from preference.losses.contrastive import bradley_terry_loss, dpo_loss, implicit_rewards, ipo_loss
+from preference.losses.likelihood import pref_ft_loss, rwr_loss, sft_loss
+from preference.losses.policy_gradient import ppo_loss, reinforce_loss
 
 
 def test_dpo_loss_by_hand_on_three_pairs():
@@ -62,6 +65,88 @@ def test_sft_loss_by_hand_counts_response_tokens_only():
 
 def test_pref_ft_loss_is_the_negative_log_likelihood_of_the_sequence():
     assert pref_ft_loss(torch.tensor([-1.5, -2.0, 0.0])).tolist() == [1.5, 2.0, 0.0]
+
+
+def test_ipo_loss_by_hand_on_three_pairs():
+    # log-ratios (chosen, rejected): (1, -1), (0, 0), (-2, 1); h = 2, 0, -3; beta = 0.25 -> target 2
+    logps = [[-4.0, -7.0, -9.0], [-6.0, -2.0, -1.0], [-5.0, -7.0, -7.0], [-5.0, -2.0, -2.0]]
+    assert ipo_loss(*map(torch.tensor, logps), beta=0.25).tolist() == [0.0, 4.0, 25.0]
+
+
+def test_rwr_loss_by_hand_on_three_responses_cuts_the_last_weight():
+    loss = rwr_loss(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([0.0, -0.5, 5.0]), beta=0.5)
+    assert loss.tolist() == pytest.approx([1.0, 2 * math.exp(-1), 3 * 20.0])
+
+
+def test_reinforce_loss_by_hand_on_three_responses():
+    logps, ref_logps = torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-2.0, -2.0, -1.0])
+    advantages = torch.tensor([1.0, -2.0, 0.0])
+    assert reinforce_loss(logps, advantages, ref_logps).tolist() == [1.0, -4.0, 0.0]
+    assert reinforce_loss(logps, advantages, ref_logps, kl_coef=0.5).tolist() == [1.25, -4.0, 1.0]
+
+
+def test_ppo_loss_by_hand_inside_above_and_below_the_clip_range():
+    ratios = torch.tensor([1.1, 1.5, 0.5, 1.5, 0.5], dtype=torch.float64)
+    advantages = torch.tensor([2.0, 2.0, 2.0, -2.0, -2.0], dtype=torch.float64)
+    logps = ratios.log().requires_grad_()
+    loss = ppo_loss(logps, torch.zeros(5).double(), advantages, clip_range=0.2)
+    assert loss.tolist() == pytest.approx([-2.2, -2.4, -1.0, 3.0, 1.6])
+    loss.sum().backward()
+    assert logps.grad.tolist() == pytest.approx([-2.2, 0.0, -1.0, 3.0, 0.0])
+
+
+def test_ppo_and_reinforce_have_one_gradient_where_the_policy_is_the_one_that_sampled():
+    logps, advantages = torch.randn(8, requires_grad=True), torch.randn(8)
+    ppo = torch.autograd.grad(ppo_loss(logps, logps.detach(), advantages, 0.2).sum(), logps)
+    reinforce = torch.autograd.grad(reinforce_loss(logps, advantages, torch.zeros(8)).sum(), logps)
+    assert torch.allclose(*ppo, *reinforce)
+
+
+# four responses: the best, a tie with it, a likely worse one, and one that is 0.01 exp(-0.4) as likely as the best
+LOGPS = [-1.0, -2.0, -3.0, -1.0 + math.log(0.01) - 0.4]
+REWARDS, REF_LOGPS = [0.9, 0.9, 0.5, 0.1], [-2.0, -1.0, -1.5, -6.0]
+
+
+@pytest.mark.parametrize(
+    ("negative", "by_hand"),
+    [
+        ("none", 1.0),
+        ("worst", 1.0 + 0.5 * LOGPS[3]),
+        ("sum", 1.0 - 0.5 * 3),
+        ("average", 1.0 - 0.5 * 3 / 3),
+        ("sum_constrained", 1.0 - 2 - 0.5 * 3 + 0.5 * 1.5),
+        ("average_constrained", 1.0 - 2 - 0.5 * 3 / 3 + 0.5 * 1.5 / 3),
+        ("complement", 1.0 - 0.5 * math.log(1 - math.exp(-3)) - 0.5 * math.log(1 - math.exp(LOGPS[3]))),
+    ],
+)
+def test_best_of_n_loss_by_hand_with_a_tie_and_a_response_too_unlikely_to_push_down(negative, by_hand):
+    tensors = (torch.tensor(values, dtype=torch.float64) for values in (LOGPS, REWARDS, REF_LOGPS))
+    assert best_of_n_loss(*tensors, negative, beta=0.5).item() == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("negative", ["sum", "average"])
+def test_a_constrained_negative_gradient_is_the_same_gradient(negative):
+    logps = (3 * torch.randn(64, 5)).requires_grad_()
+    rewards, ref_logps = torch.randn(64, 5), 3 * torch.randn(64, 5)
+    plain, constrained = (
+        torch.autograd.grad(best_of_n_loss(logps, rewards, ref_logps, name, 0.3).sum(), logps)[0]
+        for name in (negative, f"{negative}_constrained")
+    )
+    assert torch.allclose(plain, constrained)
+
+
+@pytest.mark.parametrize("negative", NEGATIVES)
+def test_best_of_n_loss_does_not_depend_on_the_order_of_responses_and_is_finite_at_certainty(negative):
+    logps, rewards, ref_logps = torch.randn(3, 16, 6).double() - 2
+    shuffled = torch.randperm(6)
+    some = best_of_n_loss(logps, rewards, ref_logps, negative, 0.3)
+    assert torch.allclose(
+        some, best_of_n_loss(*(each[:, shuffled] for each in (logps, rewards, ref_logps)), negative, 0.3)
+    )
+    certain = torch.tensor([0.0, -1e-9, -200.0], requires_grad=True)
+    loss = best_of_n_loss(certain, torch.tensor([0.1, 1.0, 0.5]), torch.tensor([-1.0, -1.0, -1.0]), negative, 0.3)
+    (gradient,) = torch.autograd.grad(loss, certain)
+    assert loss.isfinite() and gradient.isfinite().all()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
+import lab_validation  # noqa: E402
+import labs  # noqa: E402
 import runs  # noqa: E402
 import validation  # noqa: E402
 
@@ -121,10 +123,23 @@ def test_hub_ids_and_the_built_in_data_are_not(source):
 
 
 def test_the_shipped_configs_are_valid():
-    for path in sorted((ROOT / "config").glob("*.yaml")):
+    experiments = set((ROOT / "config").glob("*.yaml")) - set(labs.files(ROOT / "config").values())
+    for path in sorted(experiments):
         wrong = [p for p in validation.problems(yaml.safe_load(path.read_text())) if "no such file" not in p]
         assert wrong == [], path
 
 
 def test_a_value_that_looks_like_a_flag_is_the_value_of_its_flag():
     assert runs.as_flags({"pad_token": "--output", "seed": 1}) == "--pad_token=--output --seed 1"
+
+
+def test_the_shipped_labs_are_valid():
+    assert lab_validation.asked_for(list(labs.files(ROOT / "config")), ROOT / "config")[1] == []
+
+
+def test_a_lab_is_no_experiment_and_none_is_called_like_one(config):
+    line = "lab: this file is a lab, which is no --configfile; its name is a target: snakemake bandit"
+    assert validation.problems({"lab": "bandit"}) == [line]
+    config["experiment"] = "bandit_length"
+    line = "experiment: bandit_length is the name of a lab; only those begin with bandit"
+    assert validation.problems(config) == [line]

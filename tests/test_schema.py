@@ -1,4 +1,4 @@
-"""The schema's stages and the scripts' flags say the same."""
+"""The schemas' stages, and what a lab says of a cell, and the scripts' flags say the same."""
 
 import dataclasses
 import importlib
@@ -17,6 +17,9 @@ import validation  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
 STAGES = sorted(set(SCHEMA["$defs"]["stages"]["properties"]))
+LAB = yaml.safe_load((ROOT / "workflow" / "schemas" / "bandit.schema.yaml").read_text())
+SCHEMAS = {stage: (SCHEMA, SCHEMA["$defs"][stage]["properties"]) for stage in STAGES}
+SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 
 # Flags that the workflow fills in: files, what the path says, what the task says.
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
@@ -24,11 +27,12 @@ FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_
 DERIVED = {"seed", "round", "gold_reward"}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SCHEMAS)
 def test_a_stages_keys_are_its_scripts_flags(stage):
     flags = {f.name for f in dataclasses.fields(importlib.import_module(stage).Flags)}
-    settable = {name for name in flags - FILES - DERIVED if not name.endswith("output")}
-    keys = set(SCHEMA["$defs"][stage]["properties"]) - {"seed"}
+    files = set() if stage == "run_bandit" else FILES  # a cell reads none
+    settable = {name for name in flags - files - DERIVED if not name.endswith("output")}
+    keys = set(SCHEMAS[stage][1]) - {"seed"}
     assert keys == settable
 
 
@@ -48,10 +52,10 @@ def test_a_script_does_the_same_without_a_flag_as_with_the_schemas_default(stage
     assert validation.DEFAULTS[stage] == {name: value for name, value in defaults.items() if name in settable}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SCHEMAS)
 def test_a_closed_choice_in_a_script_is_the_same_choice_in_the_schema(stage):
     for field in dataclasses.fields(importlib.import_module(stage).Flags):
-        key = SCHEMA["$defs"][stage]["properties"].get(field.name, {})
+        key = SCHEMAS[stage][1].get(field.name, {})
         if "enum" in key:
             assert tuple(key["enum"]) == field.metadata["choices"], field.name
 
@@ -69,19 +73,26 @@ def test_every_stage_can_be_set_for_a_task_and_those_of_a_round_for_a_run():
     assert per_run <= set(SCHEMA["$defs"]["run"]["properties"])
 
 
+HELD_BY_CELLS = {"reward": (lambda value: 1 <= value <= 9, "")}  # which policy has which is a fault of the cell
 NUMBERS = [-1, 0, 1, 2, 259, 260, 10**4, 10**4 + 1, 10**9, 10**9 + 1, 2**32 - 1, 2**32]
 NUMBERS += [-0.5, 0.0, 1e-9, 0.4, 0.5, 0.9, 1.0, 1.1, 1e9]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SCHEMAS)
 def test_a_script_and_the_config_set_the_same_limits_to_a_number(stage):
+    whole, properties = SCHEMAS[stage]
     for field in dataclasses.fields(importlib.import_module(stage).Flags):
-        part = SCHEMA["$defs"][stage]["properties"].get(field.name)
-        if part is None or "enum" in part or part.get("type") == "string":
+        part = properties.get(field.name)
+        if part is None or "enum" in part or part.get("type") in ("string", "boolean"):
             continue
-        schema = validation.Validator({"$defs": SCHEMA["$defs"], **part})
-        holds, _ = limits.LIMITS[field.name]
-        whole = "int" in str(field.type)
+        schema, many = validation.Validator({"$defs": whole["$defs"], **part}), "tuple" in str(field.type)
+        holds, _ = HELD_BY_CELLS.get(field.name) or limits.LIMITS[field.name]
         for number in NUMBERS:
-            if not whole or isinstance(number, int):
-                assert schema.is_valid(number) == holds(number), (field.name, number)
+            if "int" not in str(field.type) or isinstance(number, int):
+                assert schema.is_valid([number] if many else number) == holds(number), (field.name, number)
+
+
+@pytest.mark.parametrize("flag", ["learning_rate", "beta"])
+def test_a_grid_of_one_point_may_be_a_number(flag):
+    schema = validation.Validator({"$defs": LAB["$defs"], **SCHEMAS["run_bandit"][1][flag]})
+    assert schema.is_valid(0.1) and schema.is_valid([0.1, 1]) and not schema.is_valid(0.0) and not schema.is_valid([])

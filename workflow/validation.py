@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import labs
 import runs
 import yaml
 
@@ -23,7 +24,7 @@ DEFAULTS = {  # stage -> flag -> what it is where nothing says it
 }
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
-KINDS |= {"object": "a mapping of keys to values"}
+KINDS |= {"object": "a mapping of keys to values", "boolean": "true or false"}
 TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
     # To jsonschema 2.0 is an integer, which no flag takes, and NaN a number that lies within any limits.
     "integer",
@@ -34,9 +35,15 @@ Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_c
 
 def problems(config: dict) -> list[str]:
     """Every problem as `key.path: what is wrong`; shape first, then what the parts say of each other."""
-    errors = Validator(SCHEMA).iter_errors(config)
-    shape = [line for error in sorted(errors, key=lambda e: list(map(str, e.absolute_path))) for line in _lines(error)]
-    return list(dict.fromkeys(shape or _contradictions(config) or _stage_problems(config)))
+    if "lab" in config:
+        return [f"lab: this file is a lab, which is no --configfile; its name is a target: snakemake {config['lab']}"]
+    return list(dict.fromkeys(misshapen(config, SCHEMA) or _contradictions(config) or _stage_problems(config)))
+
+
+def misshapen(config: dict, schema: dict) -> list[str]:
+    """Where a config has not the shape of a schema, in the order of its keys."""
+    errors = sorted(Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    return [line for error in errors for line in _lines(error)]
 
 
 def said_of(problem: str, files: str, typed: dict) -> str:
@@ -79,7 +86,7 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if "pattern" in error.schema:
         return f"{shown} is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
     if error.validator == "type":
-        return _wrong_type(value, want, shown)
+        return _wrong_type(value, want if isinstance(want, list) else [want], shown)
     limits = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "below"}
     if error.validator in limits:
         return f"{shown} must be {limits[error.validator]} {want}"
@@ -87,14 +94,14 @@ def _reason(error: jsonschema.ValidationError) -> str:
     return {**reasons, "uniqueItems": f"{shown} names one of its entries twice"}[error.validator]
 
 
-def _wrong_type(value, want: str, shown: str) -> str:
-    if want == "integer" and isinstance(value, float) and value.is_integer():
+def _wrong_type(value, wanted: list[str], shown: str) -> str:
+    if "integer" in wanted and isinstance(value, float) and value.is_integer():
         return f"{shown} is not a whole number; write {value:.0f}"
-    if want == "integer" and isinstance(value, str) and value.isdigit():
+    if "integer" in wanted and isinstance(value, str) and value.isdigit():
         return f"{shown} is text to YAML; write {value}, without quotes"
-    if want == "number" and isinstance(value, str) and _is_number(value):
+    if "number" in wanted and isinstance(value, str) and _is_number(value):
         return f"{shown} is text to YAML; write a number with a dot and no quotes, such as {_as_yaml(float(value))}"
-    return f"{shown} is not {KINDS[want]}"
+    return f"{shown} is not {' or '.join(KINDS[kind] for kind in wanted)}"
 
 
 def _shown(value) -> str:
@@ -118,6 +125,8 @@ def _as_yaml(number: float) -> str:
 
 def _contradictions(config: dict) -> list[str]:
     found = [f"tasks.{name}: the name is taken by the results' own" for name in config["tasks"] if name in FOLDERS]
+    if labs.is_name(config["experiment"]):
+        found.append(f"experiment: {config['experiment']} is the name of a lab; only those begin with bandit")
     for name in config["runs"]:
         if name in FOLDERS or (name.startswith("seed") and name[4:].isdigit()):
             found.append(f"runs.{name}: the name is taken by the results' own")

@@ -1,8 +1,12 @@
-"""Confidence intervals of means over evaluation prompts, by the percentile bootstrap (Efron and Tibshirani, ch. 13).
+"""Confidence intervals: of means over prompts by the percentile bootstrap, of means over seeds by Student's t.
 
-The unit that is resampled is the prompt: several samples of one prompt are not independent. Pure functions of arrays
-and a generator that is passed; every interval is (mean, low, high).
+The bootstrap (Efron and Tibshirani, ch. 13) resamples prompts: several samples of one prompt are not independent. Ten
+seeds are too few to resample, and their means are near enough to normal. Pure functions of arrays and a generator that
+is passed; every interval is (mean, low, high).
 """
+
+import math
+from functools import cache
 
 import numpy as np
 
@@ -69,6 +73,45 @@ def bootstrap_nested(values_by_seed, rng: np.random.Generator, resamples: int = 
     prompts = _weights(values.shape[1], resamples, rng)
     means = ((seeds @ values) * prompts).sum(axis=1)
     return float(values.mean()), *_percentiles(means, level)
+
+
+def student(values, level: float = 0.95) -> tuple:
+    """The mean over seeds and its t interval; of paired differences, the interval of the mean difference.
+
+    Args:
+        values: shape (seeds,) or (seeds, …); the three of the interval then have the shape of what follows.
+
+    One seed has no interval: low and high are NaN. Without seeds the mean is NaN, too.
+    """
+    values = np.asarray(values, dtype=float)
+    seeds = len(values)
+    if seeds < 2:
+        nothing = np.full(values.shape[1:], np.nan)[()]
+        return (values[0] if seeds else nothing), nothing, nothing
+    mean = values.mean(axis=0)
+    half = t_quantile(seeds - 1, level) * values.std(axis=0, ddof=1) / math.sqrt(seeds)
+    return mean, mean - half, mean + half
+
+
+@cache
+def t_quantile(freedom: int, level: float) -> float:
+    """The t that |T| stays below with probability `level`, where T has Student's distribution of so many degrees."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _share_inside(middle, freedom) < level else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _share_inside(angle: float, freedom: int) -> float:
+    """P(|T| < sqrt(freedom) tan(angle)), by the finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    odd, squared = freedom % 2, math.cos(angle) ** 2
+    term, total = math.cos(angle) if odd else 1.0, 0.0
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= squared * k / (k + 1)
+    inside = math.sin(angle) * total
+    return 2 / math.pi * (angle + inside) if odd else inside
 
 
 def _weights(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,17 +8,21 @@ import itertools
 import os
 from pathlib import Path
 
-COUNTS = ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
+COUNTS = ("steps", "draws")
+COUNTS += ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
 COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
 COUNTS += ("num_pairs", "num_examples", "shard_size")
+COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record_every")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
     "epochs": (lambda value: 1 <= value <= 10**4, "from 1 to 10000"),
     "vocab_size": (lambda value: 260 <= value <= 10**9, "from 260 to 1000000000"),
-    "seed": (lambda value: 0 <= value < 2**32, "from 0 to 4294967295"),
-    **dict.fromkeys(("round", "temperature", "weight_decay", "min_margin"), (lambda value: value >= 0, "at least 0")),
-    **dict.fromkeys(("learning_rate", "max_grad_norm", "beta"), (lambda value: value > 0, "more than 0")),
+    **dict.fromkeys(("seed", "seeds", "tuning_seeds"), (lambda value: 0 <= value < 2**32, "from 0 to 4294967295")),
+    **dict.fromkeys(
+        ("round", "temperature", "weight_decay", "min_margin", "kl_coef"), (lambda value: value >= 0, "at least 0")
+    ),
+    **dict.fromkeys(("learning_rate", "max_grad_norm", "beta", "clip_range"), (lambda value: value > 0, "more than 0")),
     "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),
     **dict.fromkeys(("top_p", "gpu_memory_utilization"), (lambda value: 0 < value <= 1, "more than 0 and at most 1")),
@@ -33,8 +37,9 @@ def problem(flags) -> str | None:
 def _numbers(flags):
     for name, (holds, words) in LIMITS.items():
         value = getattr(flags, name, None)
-        if value is not None and not holds(value):
-            yield f"--{name} {value}: must be {words}"
+        for each in value if isinstance(value, tuple) else (value,):
+            if each is not None and not holds(each):
+                yield f"--{name} {each}: must be {words}"
 
 
 def _paths(flags):

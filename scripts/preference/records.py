@@ -46,6 +46,11 @@ _PAIR = [
     pa.field("chosen_tokens", _IDS),  # null where the text did not come from a sampler
     pa.field("rejected_tokens", _IDS),
 ]
+_MEASURES = [  # of a bandit's policy; all null where the run is not finite any more
+    *("reward", "reward_se", "entropy", "kl", "reverse_kl", "loss", "gradient_norm"),
+    *("chosen_logratio", "rejected_logratio", "margin", "gradient_product", "gradient_cosine"),
+]
+_SETTING = [_required("learning_rate", pa.float64()), pa.field("beta", pa.float64())]
 SCHEMAS = {
     "sft": pa.schema([*_PROMPT, _required("response", pa.string())]),
     "prompts": pa.schema(_PROMPT),
@@ -65,6 +70,26 @@ SCHEMAS = {
             _required("entropy", pa.float64()),
             pa.field("win", pa.float64()),
             pa.field("gold_win", pa.float64()),
+        ]
+    ),
+    "history": pa.schema(
+        [
+            _required("seed", pa.int32()),
+            _required("step", pa.int32()),
+            _required("round", pa.int32()),
+            _required("queries", pa.int64()),  # of the reward, so far
+            *_SETTING,
+            _required("diverged", pa.bool_()),
+            *(pa.field(name, pa.float64()) for name in _MEASURES),
+        ]
+    ),
+    "tuning": pa.schema(
+        [
+            *_SETTING,
+            _required("seed", pa.int32()),
+            pa.field("reward", pa.float64()),
+            _required("diverged", pa.bool_()),
+            _required("chosen", pa.bool_()),
         ]
     ),
 }

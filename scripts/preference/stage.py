@@ -130,7 +130,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def _argument(field: dataclasses.Field, kind) -> dict:
     if field.metadata["form"] == "switch":
         return {"action": "store_true", "help": field.metadata["help"].replace("%", "%%")}
-    many = typing.get_origin(kind) is tuple
+    many = typing.get_origin(_given(kind)) is tuple
     required = field.default is dataclasses.MISSING
     help = field.metadata["help"] + ("" if required else f" (default: {field.default})")
     argument = {"type": _parser_of(kind), "choices": field.metadata["choices"], "help": help.replace("%", "%%")}
@@ -146,9 +146,15 @@ class _StoreTuple(argparse.Action):
         setattr(namespace, self.dest, tuple(values))
 
 
+def _given(kind):
+    """The type of a flag that is given, where it may also be None."""
+    return (
+        next(k for k in typing.get_args(kind) if k is not types.NoneType) if isinstance(kind, types.UnionType) else kind
+    )
+
+
 def _parser_of(kind):
-    if isinstance(kind, types.UnionType):
-        (kind,) = (k for k in typing.get_args(kind) if k is not types.NoneType)
+    kind = _given(kind)
     if typing.get_origin(kind) is tuple:
         kind = typing.get_args(kind)[0]
     return {bool: _boolean, float: _finite}.get(kind, kind)

@@ -23,6 +23,8 @@ HOLDS = {
     "pairs": "a chosen and a rejected response to each prompt",
     "reference_logps": "pairs with the reference policy's log-probability of both responses",
     "evaluation": "answers to held-out prompts with rewards, log-probabilities, KL to the reference, and wins",
+    "history": "a bandit's measures as it learns, a row per seed and recorded step",
+    "tuning": "the final reward of each learning rate and beta that was tried on a bandit, a row per seed",
     "foreign": "a Parquet table of no kind that the workflow knows",
     "metrics": "the metrics of an evaluation: means with bootstrap 95 % intervals over prompts",
     "model": "weights, configuration and tokenizer of a model",

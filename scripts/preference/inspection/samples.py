@@ -96,13 +96,19 @@ def measures(table: pa.Table) -> dict[str, np.ndarray]:
             found[field.name] = _floats(table.column(field.name))
     if {"chosen_reward", "rejected_reward"} <= found.keys():
         found["margin"] = found["chosen_reward"] - found["rejected_reward"]
+    texts = texts_of(table)
     for name in TEXTS:
         tokens = f"{name}_tokens"
         if tokens in table.schema.names and table.column(tokens).null_count < table.num_rows:
             found[tokens] = _floats(pc.list_value_length(table.column(tokens)))
-        elif name in table.schema.names and "num_tokens" not in found:
+        elif name in texts and "num_tokens" not in found:
             found[f"{name}_characters"] = _floats(pc.utf8_length(table.column(name)))
     return found
+
+
+def texts_of(table: pa.Table) -> list[str]:
+    """The columns of prompts and responses; a `chosen` may also be a yes or no."""
+    return [name for name in TEXTS if name in table.schema.names and pa.types.is_string(table.schema.field(name).type)]
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
@@ -162,8 +168,8 @@ def rows(table: pa.Table, titles: dict[int, str], most: int) -> list[str]:
         ]
         facts += [f"{name} {row[name]}" for name in row if name.endswith("finish_reason") and row[name] is not None]
         lines += ["", *terminal.folded(facts[0], [f"· {fact}" for fact in facts[1:]])]
-        for name in TEXTS:
-            if row.get(name) is not None:
+        for name in texts_of(table):
+            if row[name] is not None:
                 lines += [f"  {name}", *terminal.quoted(row[name], most)]
     return lines
 

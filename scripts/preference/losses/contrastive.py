@@ -29,6 +29,29 @@ def dpo_loss(
     return -(1 - label_smoothing) * logsigmoid(logits) - label_smoothing * logsigmoid(-logits)
 
 
+def ipo_loss(
+    chosen_logps: torch.Tensor,
+    rejected_logps: torch.Tensor,
+    ref_chosen_logps: torch.Tensor,
+    ref_rejected_logps: torch.Tensor,
+    beta: float,
+) -> torch.Tensor:
+    """IPO: (h - 1 / (2 beta))^2, h the difference of the two log-ratios (arXiv 2310.12036, equation 17).
+
+    The margin that h is drawn to is 1 / (2 beta); the code of arXiv 2404.14367 calls that target itself beta.
+
+    Args:
+        chosen_logps, rejected_logps: log pi(y | x) summed over the response, any shape.
+        ref_chosen_logps, ref_rejected_logps: the same under the reference.
+        beta: strength of the KL constraint, > 0.
+
+    Returns:
+        One loss per pair, of that shape.
+    """
+    margin = (chosen_logps - ref_chosen_logps) - (rejected_logps - ref_rejected_logps)
+    return (margin - 1 / (2 * beta)) ** 2
+
+
 def implicit_rewards(logps: torch.Tensor, ref_logps: torch.Tensor, beta: float) -> torch.Tensor:
     """The reward that a policy implies: beta * log(pi / pi_ref), (batch,) (arXiv 2305.18290, section 4)."""
     return beta * (logps - ref_logps)

@@ -1,0 +1,76 @@
+"""Draw measures of a bandit experiment as it learns, from curves_<experiment>.csv: against steps, queries or KL.
+
+A row of panels per measure and a column per level of an axis, or, of one measure, rows and columns by two axes; a line
+per level of the others, the mean over seeds, with its 95 % t band.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from preference import lines, provenance, stage, style, summaries
+from preference.lines import Layout
+from preference.measures import PROGRESS, TIDY, TITLES
+from preference.stage import InputError, flag
+
+
+@dataclass(frozen=True)
+class Flags:
+    curves: str = flag("curves_<experiment>.csv")
+    output: str = flag("figure to write, .svg; the .png goes beside it")
+    metric: tuple[str, ...] = flag("measures, a row of panels each", choices=tuple(TITLES))
+    x: str = flag("what they are drawn against", choices=tuple(PROGRESS))
+    panels: tuple[str, ...] = flag("the axis with a column of panels per level; of two, rows and columns", default=())
+    lines: tuple[str, ...] = flag("the one or two axes with a line per level: colours, dashes", default=())
+    title: str = flag("title of the figure", default="")
+
+
+def main(flags: Flags) -> None:
+    table = summaries.read_csv(flags.curves, list(TIDY))
+    axes = list(table.columns[: table.columns.get_loc("step")])
+    layout = Layout.of(table, axes, flags.panels, flags.lines)
+    if len(flags.metric) > 1 and layout.rows:
+        raise InputError("--panels: rows are of an axis or of several --metric, not both")
+    rows = [(metric, panels) for metric in flags.metric for panels in layout.grid()]
+    figure, grid = style.panels(rows, len(rows[0][1]))
+    ends = {}
+    for (metric, panels), drawn in zip(rows, grid, strict=True):
+        for panel, axis in zip(panels, drawn, strict=True):
+            ends[axis] = draw(axis, against(lines.select(table, panel), axes, metric, flags.x), layout)
+            if axis in grid[0] or layout.rows:
+                axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
+            axis.sharey(drawn[0])
+        drawn[0].set_ylabel(lines.title(metric))
+    for axis in grid[-1]:
+        axis.set_xlabel(PROGRESS[flags.x])
+    figure.suptitle(flags.title or None)
+    layout.name_lines(figure, ends, marker="")
+    lines.note_diverged(figure, table, axes)
+    style.save(figure, flags.output, provenance.describe(__file__, flags, {"curves": flags.curves}))
+
+
+def against(table: pd.DataFrame, axes: list[str], metric: str, x: str) -> pd.DataFrame:
+    """The rows of a measure with a column `x`: their steps, their queries, or the mean KL of the same cell and step."""
+    rows = table[table["metric"] == metric]
+    if x != "kl":
+        return rows.assign(x=rows[x])
+    kl = table[table["metric"] == "kl"].rename(columns={"mean": "x"})
+    return rows.merge(kl[[*axes, "step", "x"]], on=[*axes, "step"])
+
+
+def draw(axis, rows: pd.DataFrame, layout: Layout) -> dict[tuple[str, ...], float]:
+    """One panel: the mean of each line and its band. Returns where each line ends."""
+    ends = {}
+    for levels, look in layout.looks().items():
+        line = lines.select(rows, dict(zip(layout.lines, levels, strict=True))).dropna(subset="mean")
+        if not line.empty:
+            axis.plot(line["x"], line["mean"], **{**look, "marker": ""}, zorder=3)
+            axis.fill_between(line["x"], line["low"], line["high"], color=look["color"], alpha=0.13, linewidth=0)
+            ends[levels] = line["mean"].iloc[-1]
+    if not ends:
+        style.note(axis, "not measured here" if (rows["seeds"] > 0).any() or rows.empty else "every run diverged")
+    return ends
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

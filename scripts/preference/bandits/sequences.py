@@ -1,0 +1,107 @@
+"""A policy over sequences: a small GPT that continues a prompt of one token with nine more.
+
+A hundred tokens in nine places cannot be enumerated. What is measured is a mean over sampled sequences in which every
+sampled token stands only for the context of the next: the expectation over the next token itself is exact. That is
+unbiased and has a much smaller standard error than the tokens' own rewards and log-probabilities.
+"""
+
+import torch
+
+from preference.bandits import draws, networks, problems
+from preference.bandits.networks import Parameters
+
+NEW = problems.SEQUENCE_LENGTH - 1
+
+
+class SequencePolicy:
+    """Contexts are prompt tokens, (runs, states); actions are whole sequences, (runs, states, samples, 10)."""
+
+    measured = ("reward", "reward_se", "entropy", "kl", "reverse_kl")
+
+    def __init__(self, reward: int, dtype: torch.dtype):
+        self.dtype = dtype
+        self.token_rewards = problems.arm_rewards(reward).to(dtype)
+        self.data_logprobs = problems.reference_probs().to(dtype).log()
+
+    def contexts(self, seeds: torch.Tensor, stream: str, states: int, *counters: int) -> torch.Tensor:
+        """Prompt tokens, uniform over the vocabulary, (runs, states)."""
+        return (draws.uniform(seeds, stream, (states,), *counters) * problems.NUM_ACTIONS).long()
+
+    def init(self, seeds: torch.Tensor) -> Parameters:
+        return networks.init_gpt(seeds, self.dtype)
+
+    def pretraining(self, seeds: torch.Tensor):
+        """(parameters, step) -> KL(pi || data) summed over one sequence of the policy's own, a new prompt a step."""
+
+        def loss(parameters: Parameters, step: int) -> torch.Tensor:
+            contexts = self.contexts(seeds, "pretraining", 1, step)
+            uniforms = draws.uniform(seeds, "pretraining", (1, 1, NEW), step, 1)
+            logprobs = self.logprobs(parameters, self.sample(parameters, contexts, uniforms))
+            return (logprobs.exp() * (logprobs - self.data_logprobs)).sum((1, 2, 3))
+
+        return loss
+
+    def refer_to(self, parameters: Parameters, seeds: torch.Tensor, eval_states: int) -> None:
+        """Remember these parameters as the reference, and sequences of it to measure KL(ref || pi) on."""
+        self.reference = {name: value.detach().clone() for name, value in parameters.items()}
+        contexts = self.contexts(seeds, "reference", eval_states)
+        uniforms = draws.uniform(seeds, "reference", (eval_states, 1, NEW), 1)
+        self.reference_sequences = self.sample_reference(contexts, uniforms)
+        self.reference_logprobs = self.logprobs(self.reference, self.reference_sequences)
+
+    def logprobs(self, parameters: Parameters, actions: torch.Tensor) -> torch.Tensor:
+        """log pi of every token after each prefix, (runs, sequences, 9, 100), of actions (runs, ..., 10)."""
+        sequences = actions.flatten(1, -2)
+        return torch.log_softmax(networks.gpt(parameters, sequences[..., :-1]), dim=-1)
+
+    @torch.no_grad()
+    def sample(self, parameters: Parameters, contexts: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """Sequences that begin with the prompts: uniforms (runs, states, samples, 9) -> (runs, states, samples, 10)."""
+        runs, states, samples, _ = uniforms.shape
+        tokens = [contexts.repeat_interleave(samples, dim=1)]
+        chances, cache = uniforms.flatten(1, 2), []
+        for place in range(NEW):
+            logits = networks.gpt(parameters, tokens[-1][..., None], cache)[:, :, 0]
+            cumulated = torch.softmax(logits.double(), dim=-1).cumsum(-1)
+            drawn = torch.searchsorted(cumulated, chances[..., place, None] * cumulated[..., -1:], right=True)
+            tokens.append(drawn[..., 0].clamp(max=problems.NUM_ACTIONS - 1))
+        return torch.stack(tokens, dim=-1).view(runs, states, samples, -1)
+
+    def sample_reference(self, contexts: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        return self.sample(self.reference, contexts, uniforms)
+
+    def uniforms(self, seeds: torch.Tensor, states: int, samples: int, *counters: int) -> torch.Tensor:
+        return draws.uniform(seeds, "actions", (states, samples, NEW), *counters)
+
+    def rewards(self, contexts: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Mean over all ten tokens, the prompt's included, as published: a tenth of it is noise."""
+        return self.token_rewards[actions].mean(-1)
+
+    def logps(self, parameters: Parameters, contexts: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """log pi of the nine new tokens given the prompt, (runs, states, samples)."""
+        logits = networks.gpt(parameters, actions.flatten(1, -2)[..., :-1])
+        new = actions.flatten(1, -2)[..., 1:]
+        logps = -torch.nn.functional.cross_entropy(logits.flatten(0, -2), new.flatten(), reduction="none")
+        return logps.view(*actions.shape[:-1], NEW).sum(-1)
+
+    @torch.no_grad()
+    def ref_logps(self, contexts: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        return self.logps(self.reference, contexts, actions)
+
+    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int) -> dict:
+        """Means over one sequence per held-out prompt, each (runs,); reward_se is the standard error of the reward."""
+        uniforms = draws.uniform(seeds, "eval_actions", (contexts.shape[1], 1, NEW), step)
+        sequences = self.sample(parameters, contexts, uniforms)
+        logprobs = self.logprobs(parameters, sequences)
+        probs = logprobs.exp()
+        rewards = ((probs @ self.token_rewards).sum(-1) + self.token_rewards[contexts]) / problems.SEQUENCE_LENGTH
+        entropy = -(probs * logprobs).sum(-1).sum(-1)
+        cross = (probs * self.logprobs(self.reference, sequences)).sum(-1).sum(-1)
+        reverse = self.reference_logprobs - self.logprobs(parameters, self.reference_sequences)
+        return {
+            "reward": rewards.mean(dim=1),
+            "reward_se": rewards.std(dim=1) / rewards.shape[1] ** 0.5,
+            "entropy": entropy.mean(dim=1),
+            "kl": (-entropy - cross).mean(dim=1),
+            "reverse_kl": (self.reference_logprobs.exp() * reverse).sum(-1).sum(-1).mean(dim=1),
+        }

@@ -1,0 +1,155 @@
+"""The lines of a bandit's figures: which panel and which look a cell has, from the levels of its axes."""
+
+import itertools
+import math
+import re
+import textwrap
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from preference import style
+from preference.measures import TITLES
+from preference.stage import InputError
+
+DASHES = ("-", (0, (4, 1.3)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2, 2, 2)))
+RAMP = ("viridis_r", 0.22, 1.0)  # of levels that are sizes: the larger, the darker
+NOTED = 8  # diverged cells that a figure names
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Axes of a table by what they are in a figure: a row of panels, a column, a look of a line."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    lines: tuple[str, ...]
+    levels: dict[str, list[str]]  # of each axis, in the table's order
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, axes: list[str], panels: tuple[str, ...], lines: tuple[str, ...]) -> "Layout":
+        """Panels are columns, or, of two axes, rows and columns; an axis that is nowhere or twice is an InputError."""
+        for flag, names in (("panels", panels), ("lines", lines)):
+            if unknown := [name for name in names if name not in axes]:
+                raise InputError(f"--{flag}: the table has no axis '{unknown[0]}', only {', '.join(axes)}")
+        placed = [*panels, *lines]
+        if wrong := [axis for axis in axes if placed.count(axis) != 1]:
+            raise InputError(f"--lines: axis '{wrong[0]}' must be in --panels or in --lines, and once")
+        if len(panels) > 2 or len(lines) > 2:
+            raise InputError("--panels and --lines: no more than two axes each")
+        levels = {axis: list(dict.fromkeys(table[axis])) for axis in axes}
+        return cls(panels[:-1], panels[-1:], lines, levels)
+
+    def grid(self) -> list[list[dict[str, str]]]:
+        """The levels that each panel shows, by rows."""
+        return [[row | column for column in self._crossed(self.columns)] for row in self._crossed(self.rows)]
+
+    def looks(self) -> dict[tuple[str, ...], dict]:
+        """The levels of each line, and its colour, dashes and marker."""
+        if not self.lines:
+            return {(): {"color": style.COLOURS[0], "linestyle": "-", "marker": "o"}}
+        first = _looks_of(self.levels[self.lines[0]])
+        if len(self.lines) == 1:
+            return {(level,): look for level, look in first.items()}
+        second = {level: DASHES[i % len(DASHES)] for i, level in enumerate(self.levels[self.lines[1]])}
+        return {(a, b): {**look, "linestyle": dash} for a, look in first.items() for b, dash in second.items()}
+
+    def name_lines(self, figure, ends: dict, **changes) -> None:
+        """Say which line is which: each beside its end; of two axes, colours and dashes in a legend below the panels.
+
+        Args:
+            ends: of each panel, the last value of each line, by its levels.
+            changes: what a line in the legend has otherwise than in `looks`.
+        """
+        looks = self.looks()
+        if len(self.lines) < 2:
+            longest = max((len(said(name)) for levels in looks for name in levels), default=0)
+            figure.set_figwidth(
+                figure.get_figwidth() + 0.056 * longest * len({axis.get_subplotspec().colspan.start for axis in ends})
+            )
+            for axis, values in ends.items() if self.lines else ():
+                _label_ends(axis, {said(name): (y, looks[name,]["color"]) for (name,), y in values.items()})
+            return
+        first, second = (self.levels[axis] for axis in self.lines)
+        entries = {level: looks[level, second[0]] for level in first}
+        entries |= {level: {**looks[first[0], level], "color": style.SFT_COLOUR, "marker": ""} for level in second}
+        handles = [plt.Line2D([], [], label=said(name), **{**look, **changes}) for name, look in entries.items()]
+        width = 0.5 + 0.066 * max(len(handle.get_label()) for handle in handles)
+        rows = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / width)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / rows))
+
+    def _crossed(self, axes: tuple[str, ...]) -> list[dict[str, str]]:
+        return [dict(zip(axes, levels, strict=True)) for levels in itertools.product(*(self.levels[a] for a in axes))]
+
+
+def _looks_of(levels: list[str]) -> dict[str, dict]:
+    """Levels that end in a number go from light to dark; others have colours that the colour-blind tell apart."""
+    if len(levels) > 2 and all(re.search(r"\d$", level) for level in levels):
+        name, low, high = RAMP
+        ramp = plt.get_cmap(name)
+        places = [low + (high - low) * i / (len(levels) - 1) for i in range(len(levels))]
+        return {
+            level: {"color": ramp(place), "linestyle": "-", "marker": style.MARKERS[i % len(style.MARKERS)]}
+            for i, (level, place) in enumerate(zip(levels, places, strict=True))
+        }
+    count = len(style.COLOURS)
+    return {
+        level: {
+            "color": style.COLOURS[i % count],
+            "linestyle": DASHES[i // count % len(DASHES)],
+            "marker": style.MARKERS[i % len(style.MARKERS)],
+        }
+        for i, level in enumerate(levels)
+    }
+
+
+def said(name: str) -> str:
+    """A level as words."""
+    return name.replace("_", " ")
+
+
+def title(metric: str) -> str:
+    """A measure, or what a seed's history comes down to in one, as an axis says it."""
+    if metric in TITLES:
+        return TITLES[metric]
+    kind, _, measure = metric.partition("_")
+    words = {"final": "{}", "area": "{}, mean over steps", "change": "change of {}"}
+    return words[kind].format(TITLES[measure])
+
+
+def select(table: pd.DataFrame, levels: dict[str, str]) -> pd.DataFrame:
+    """The rows of some levels."""
+    return table[(table[list(levels)] == pd.Series(levels, dtype=object)).all(axis=1)]
+
+
+def _label_ends(axis, ends: dict[str, tuple[float, object]]) -> None:
+    """Write each line's name to the right of its end, in its colour, moved apart where names would overlap."""
+    low, high = axis.get_ylim()
+    gap = 0.052  # of the panel's height
+    names = sorted(ends, key=lambda name: ends[name][0])
+    places = [(ends[name][0] - low) / (high - low) for name in names]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    for i in range(len(places) - 1, -1, -1):
+        places[i] = min(places[i], 1.0 if i == len(places) - 1 else places[i + 1] - gap)
+    for name, place in zip(names, places, strict=True):
+        right = {"transform": axis.transAxes, "va": "center", "fontsize": 7}
+        axis.text(1.015, place, name, color=ends[name][1], **right)
+
+
+def note_diverged(figure, rows: pd.DataFrame, axes: list[str]) -> None:
+    """Say below the panels how many runs of which cells diverged, and so are in no mean."""
+    lost = rows[rows["diverged"] > 0].drop_duplicates(axes).to_dict("records")
+    cells = [
+        f"{' · '.join(said(line[name]) for name in axes)}: {line['diverged']} of {line['diverged'] + line['seeds']}"
+        for line in lost
+    ]
+    if cells:
+        more = [f"and {len(cells) - NOTED} cells more"] if len(cells) > NOTED else []
+        text = "Runs that diverged, and are in no mean: " + "; ".join([*cells[:NOTED], *more])
+        text = "\n".join(textwrap.wrap(text, int(21 * figure.get_figwidth())))
+        if figure.legends:  # it has the place below the panels
+            figure.legends[0].set_title(text, prop={"size": 7})
+        else:
+            figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=style.SFT_COLOUR)

@@ -1,0 +1,19 @@
+"""What is measured of a bandit's policy as it learns, as it is called on an axis; the columns of the tables of it."""
+
+TITLES = {
+    "reward": "expected reward",
+    "reward_se": "standard error of the reward",
+    "entropy": "entropy (nats)",
+    "kl": "KL(π ‖ reference) (nats)",
+    "reverse_kl": "KL(reference ‖ π) (nats)",
+    "loss": "loss",
+    "gradient_norm": "gradient norm",
+    "chosen_logratio": "log-ratio of chosen (nats)",
+    "rejected_logratio": "log-ratio of rejected (nats)",
+    "margin": "margin (nats)",
+    "gradient_product": "⟨gradient of chosen, of rejected⟩",
+    "gradient_cosine": "cosine of the gradients of chosen and rejected",
+}
+PROGRESS = {"step": "gradient steps", "queries": "reward queries", "kl": TITLES["kl"]}  # what a curve can be drawn over
+TIDY = ("step", "queries", "metric", "mean", "low", "high", "seeds", "diverged")  # after the levels, of curves
+RESERVED = (*TIDY, "steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid")  # no axis is called so

@@ -1,0 +1,172 @@
+"""What is wrong with a lab file, one line each, found before any job starts; `validation` does it for experiments.
+
+What a lab is and which parts it has is in `labs`.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+
+import configfiles
+import labs
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import validation
+
+from preference import claims
+from preference.bandits import cells
+from preference.measures import PROGRESS, TITLES
+from preference.stage import InputError
+
+SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
+COLUMNS = {"final": list(TITLES), "area": ["reward"], "change": ["chosen_logratio", "rejected_logratio", "margin"]}
+TAKEN_COLUMNS = {"step", "queries", "metric", "mean", "low", "high", "seeds", "diverged"}  # of an experiment's tables
+TAKEN_COLUMNS |= {"steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid"}
+TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use
+
+
+def asked_for(targets: list[str], folder: Path | str = "config") -> tuple[dict[str, dict], list[str]]:
+    """The labs that a call's targets are of, name -> lab, and what is wrong with these or with the targets."""
+    files = labs.files(folder)
+    of_lab = {target: labs.asked(target, list(files)) for target in targets}
+    found = [f"{target}: there is no {folder}/{target}.yaml" for target in of_lab if _is_of_no_lab(target, of_lab)]
+    read = {}
+    for name in dict.fromkeys(filter(None, of_lab.values())):
+        read[name], wrong = _read(files[name])
+        asked = [target for target, lab in of_lab.items() if lab == name]
+        found += wrong or filter(None, (_no_target(target, read[name], files[name]) for target in asked))
+    return read, found
+
+
+def _is_of_no_lab(target: str, of_lab: dict[str, str | None]) -> bool:
+    return of_lab[target] is None and labs.is_name(target)
+
+
+def _read(path: Path) -> tuple[dict, list[str]]:
+    """A lab and its problems, each with the file before it; a lab with problems may be anything."""
+    found = [problem] if (problem := configfiles.problem_of(path)) else []
+    lab = {} if found else yaml.safe_load(path.read_text(encoding="utf-8"))
+    return lab, [f"{path}: {problem}" for problem in found or problems(lab, path.stem, list(labs.files(path.parent)))]
+
+
+def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
+    """Every problem as `key.path: what is wrong`: shape first, then what names what, then the flags of each cell.
+
+    Args:
+        name: that of its file; `others`: those of all labs.
+    """
+    shape = validation.misshapen(lab, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab) or _claim_problems(lab)))
+
+
+def _no_target(target: str, lab: dict, path: Path) -> str | None:
+    """Why a target that begins with a lab's name is none; that of a file is left to the workflow."""
+    known = labs.targets(lab)
+    if target in known or "/" in target:
+        return None
+    near = difflib.get_close_matches(target, known, 1, 0.5)
+    return f"{target}: {path} has no such target; " + (
+        f"did you mean {near[0]}?" if near else f"it has {_listed(known)}"
+    )
+
+
+def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
+    found = []
+    if lab["lab"] != name:
+        found.append(f"lab: {lab['lab']} is not the name of the file; write {name}")
+    for experiment, said in lab["experiments"].items():
+        place = f"experiments.{experiment}"
+        if experiment in TAKEN or experiment.startswith("curves_"):
+            found.append(f"{place}: the name is taken by the results' own")
+        if (target := f"{lab['lab']}_{experiment}") in others:
+            found.append(f"{place}: its target {target} is the lab of another file; rename one of the two")
+        for axis, choice in said["axes"].items():
+            if axis in TAKEN_COLUMNS:
+                found.append(f"{place}.axes.{axis}: is another column of the tables; give the axis another name")
+            found += [f"{place}.axes.{axis}{problem}" for problem in _unknown_methods(choice, lab.get("methods", {}))]
+        found += [f"{place}.figure.{problem}" for problem in _figure_problems(said["figure"], said["axes"])]
+    return found
+
+
+def _figure_problems(figure: dict, axes: dict):
+    """What is wrong with what a figure names; every axis has to be somewhere in it, and once."""
+    of_curves = figure["kind"] == "curves"
+    reduced = [f"{kind}_{measure}" for kind, measures in COLUMNS.items() for measure in measures]
+    known = [*TITLES, *([] if of_curves else reduced)]
+    for name in (name for name in _names(figure["metric"]) if name not in known):
+        yield f"metric: {name} is not one of {_listed(known)}"
+    if figure["x"] not in (places := PROGRESS if of_curves else axes):
+        yield f"x: {figure['x']} is not one of {_listed(places)}"
+    panels, lines = (_names(figure.get(key, [])) for key in ("panels", "lines"))
+    for key, names in (("panels", panels), ("lines", lines)):
+        yield from (f"{key}: {name} is not one of the axes {_listed(axes)}" for name in names if name not in axes)
+        yield from [f"{key}: {len(names)} axes are too many; two at most"] if len(names) > 2 else []
+    for axis in axes:
+        places = [*panels, *lines, *([] if of_curves else [figure["x"]])].count(axis)
+        yield from [] if places == 1 else [f"lines: the axis {axis} is {places} times in panels, lines and x, not once"]
+    if of_curves and (unread := [key for key in ("numbers", "log") if key in figure]):
+        yield f"{unread[0]}: is of figures of the kind axis only"
+
+
+def _names(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _unknown_methods(choice: dict | list, methods: dict) -> list[str]:
+    named = {level: labs.named_method(choice, level) for level in choice}
+    return [
+        ("" if isinstance(choice, list) else f".{level}")
+        + f": there is no method {method}; there are {_listed(methods)}"
+        for level, method in named.items()
+        if method and method not in methods
+    ]
+
+
+def _cell_problems(lab: dict) -> list[str]:
+    """What is wrong with the flags of each cell, under the key that says them."""
+    found = []
+    for experiment in lab["experiments"]:
+        for label, flags in labs.cells(lab, experiment).items():
+            parts = labs.parts(lab, experiment, tuple(label.split(".")))
+            found += [f"{_said_by(parts, flag)}: {reason}" for flag, reason in _faults(flags)]
+    return found
+
+
+def _faults(flags: dict):
+    for flag, reason in cells.faults(flags):
+        yield flag, f"{cells.shown(flags, flag)} {reason}".strip()
+
+
+def _said_by(parts: list[tuple[str, dict]], flag: str) -> str:
+    """The key whose value of a flag counts; of one that nothing says, the key where it would best be said."""
+    speaks = [place for place, settings in parts if flag in settings]
+    if not speaks and flag in cells.OF_ALGORITHM:
+        speaks = [place for place, settings in parts if "algorithm" in settings]
+    seeds, _, cell, *_ = (place for place, _ in parts)
+    place = speaks[-1] if speaks else seeds if flag == "tuning_seeds" else cell
+    return f"{place}.{flag}" if place else flag
+
+
+def _claim_problems(lab: dict) -> list[str]:
+    entries, known = lab.get("claims", []), {name: labs.cells(lab, name).keys() for name in lab["experiments"]}
+
+    def check(number: int) -> None:
+        claims.check_cells(claims.parse(entries[number], f"claims.{number}"), known)
+
+    of_each = [problem for number in range(len(entries)) for problem in _raised(check, number)]
+    return of_each or _raised(claims.parse_all, entries)
+
+
+def _raised(check, given) -> list[str]:
+    """The problem that a check raises, under the key of the claims."""
+    try:
+        check(given)
+    except InputError as error:
+        return [str(error) if str(error).startswith("claims") else f"claims: {error}"]
+    return []
+
+
+def _listed(names) -> str:
+    return ", ".join(names) or "none"

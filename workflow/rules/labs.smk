@@ -1,0 +1,119 @@
+# What the rules of the bandit lab use. Only labs that the command line asks for are read, so that the others cost
+# nothing and may be broken; without one, the rules match nothing.
+
+
+def targets_asked():
+    """The targets of this call, and in a job on a cluster those that its rule belongs to. Snakemake keeps them to
+    itself until the rules are read."""
+    if not any("bandit" in word for word in sys.argv):
+        return []
+    options = get_argument_parser().parse_known_args()[0]
+    return [*sorted(options.targets), *labs.targets_of_jobs(options.target_jobs or [])]
+
+
+LABS, found = lab_validation.asked_for(targets_asked())
+FOLDERS = [RESULTS] if not LABS else [f"results/{name}" for name in LABS]  # what this call makes
+if found := found or list(filter(None, map(validation.no_folder, FOLDERS))):
+    print("\n".join(found), file=sys.stderr)
+    sys.exit(1)
+
+# The tree of a lab's results.
+LAB = "results/{lab}"
+CELL = f"{LAB}/{{experiment}}/{{cell}}"
+
+
+wildcard_constraints:
+    lab=one_of(LABS),
+    experiment=one_of(sorted({name for lab in LABS.values() for name in lab["experiments"]})),
+    cell=r"[a-z0-9_]+(\.[a-z0-9_]+)*",
+
+
+def lab_stage(name, flags):
+    """What makes an output of a lab's stage stale, see `stage`; `flags` is a function of the wildcards."""
+
+    def spec(wildcards):
+        return {"flags": runs.canonical(flags(wildcards)), "code": fingerprint(f"{name}.py")}
+
+    return spec
+
+
+def lab_command(name, flags):
+    """A lab's stage as it is typed, see `command`."""
+
+    def typed(wildcards, resources):
+        return f"{interpreter(None)} {shlex.quote(str(SCRIPTS / name))}.py {labs.as_flags(flags(wildcards))}"
+
+    return typed
+
+
+def cell_flags(wildcards):
+    return labs.flags(LABS[wildcards.lab], wildcards.experiment, tuple(wildcards.cell.split(".")))
+
+
+def axes_flags(wildcards):
+    return {"axes": list(labs.axes(LABS[wildcards.lab], wildcards.experiment))}
+
+
+def files_of_cells(name):
+    """A file of each cell of the experiment that the wildcards name, or else of all of the lab's: label -> path."""
+
+    def found(wildcards):
+        return labs.files_of_cells(LABS[wildcards.lab], name, wildcards.get("experiment"))
+
+    return found
+
+
+def no_flags(wildcards):
+    return {}
+
+
+def figure(wildcards):
+    """(script, flags) of an experiment's figure."""
+    return labs.figure(LABS[wildcards.lab], wildcards.experiment)
+
+
+def figure_spec(wildcards):
+    script, flags = figure(wildcards)
+    return lab_stage(script, lambda _: flags)(wildcards)
+
+
+def figure_command(wildcards, resources):
+    script, flags = figure(wildcards)
+    return lab_command(script, lambda _: flags)(wildcards, resources)
+
+
+def figure_table(wildcards):
+    """What a figure shows: what the runs come to, or how they get there."""
+    curves = figure(wildcards)[0] == "plot_bandit_curves"
+    return f"{LAB}/tables/{'curves_' if curves else ''}{{experiment}}.csv".format(**wildcards)
+
+
+def figure_input(wildcards, input):
+    curves = figure(wildcards)[0] == "plot_bandit_curves"
+    return runs.as_flags({"curves" if curves else "table": str(input)})
+
+
+def files_of_claims(wildcards):
+    return labs.files_of_claims(LABS[wildcards.lab])
+
+
+def paths(files):
+    """The paths of such files, as a rule's input."""
+    return lambda wildcards: list(files(wildcards).values())
+
+
+def labelled_paths(files):
+    """The same as a script takes them, LABEL=PATH."""
+    return lambda wildcards: labelled(files(wildcards))
+
+
+def claims_spec(wildcards):
+    """What makes the claims stale, by their ids, so that `make why` can name the one that changed; their order is that
+    of the table."""
+    claims = LABS[wildcards.lab]["claims"]
+    flags = {"claims": {claim["id"]: claim for claim in claims}, "order": [claim["id"] for claim in claims]}
+    return {"flags": runs.canonical(flags), **code_of("judge_claims")}
+
+
+def claims_flags(wildcards):
+    return {"claims": json.dumps(LABS[wildcards.lab]["claims"])}
