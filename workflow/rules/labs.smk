@@ -13,7 +13,7 @@ def targets_asked():
 
 LABS, found = lab_validation.asked_for(targets_asked())
 FOLDERS = [RESULTS] if not LABS else [f"results/{name}" for name in LABS]  # what this call makes
-if found := found or list(filter(None, map(validation.no_folder, FOLDERS))):
+if found := found or list(filter(None, map(folders.no_folder, FOLDERS))):
     print("\n".join(found), file=sys.stderr)
     sys.exit(1)
 
