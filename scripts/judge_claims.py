@@ -46,9 +46,9 @@ def main(flags: Flags) -> None:
     paths = histories.labelled(flags.histories, "histories")
     for claim in found:
         claims.check_cells(claim, cells_of(paths))
-    needed = dict.fromkeys(f"{claim.experiment}/{label}" for claim in found for label in claim.cells())
+    needed = dict.fromkeys(name for claim in found for name in claim.cell_names())
     read = {name: histories.read(paths[name]) for name in needed}
-    rows = [judge(claim, {label: read[f"{claim.experiment}/{label}"] for label in claim.cells()}) for claim in found]
+    rows = [judge(claim, {name: read[name] for name in claim.cell_names()}) for claim in found]
 
     inputs = {"histories": tuple(paths[name] for name in needed)}
     made_by = provenance.describe(__file__, flags, inputs, labels=list(needed))
@@ -87,8 +87,8 @@ def per_seed(claim: Claim, cells: dict[str, History]) -> np.ndarray:
     kept = stayed_finite(cells)
     if not kept.any():
         return np.empty(0)
-    values = {label: value_of(claim.value, history, kept, claim) for label, history in cells.items()}
-    against = claim.against and {label: value_of(claim.against, h, kept, claim) for label, h in cells.items()}
+    values = {name: value_of(claim.value, history, kept, claim) for name, history in cells.items()}
+    against = claim.against and {name: value_of(claim.against, h, kept, claim) for name, h in cells.items()}
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.broadcast_to(evaluate(claim.of, values, against), kept.sum())
     return found[np.isfinite(found)]
@@ -101,12 +101,12 @@ def stayed_finite(cells: dict[str, History]) -> np.ndarray:
 def notes(claim: Claim, cells: dict[str, History], counted: int) -> list[str]:
     """Why a verdict is open where it is, and which runs never got to a level."""
     found, kept = [], stayed_finite(cells)
-    for label, history in cells.items():
+    for name, history in cells.items():
         if history.diverged.any():
-            found.append(f"{history.diverged.sum()} of {len(kept)} runs of {label} diverged")
+            found.append(f"{history.diverged.sum()} of {len(kept)} runs of {name} diverged")
         if claim.value.kind == "steps_to":
             reached = (history.measures[claim.value.measure][kept] >= claim.value.level).any(axis=1)
-            found += [] if reached.all() else [f"{(~reached).sum()} of {len(kept)} runs of {label} never get there"]
+            found += [] if reached.all() else [f"{(~reached).sum()} of {len(kept)} runs of {name} never get there"]
     if counted < kept.sum():
         found.append(f"{kept.sum() - counted} of {len(kept)} seeds would divide by zero")
     return found + (["one seed has no interval"] if len(kept) == 1 else [])
@@ -126,8 +126,8 @@ def evaluate(tree: ast.expr, values: dict[str, np.ndarray], against: dict[str, n
     """An expression seed by seed, shape (seeds,)."""
     if isinstance(tree, ast.Constant):
         return np.array(float(tree.value))
-    if isinstance(tree, ast.Name | ast.Attribute):
-        return values[ast.unparse(tree)]
+    if isinstance(tree, ast.Name):
+        return values[tree.id]
     parts = [evaluate(part, values, against) for part in claims.parts_of(tree)]
     if isinstance(tree, ast.BinOp):
         return ARITHMETIC[type(tree.op)](*parts)

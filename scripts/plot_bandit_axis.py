@@ -40,7 +40,7 @@ def main(flags: Flags) -> None:
     for (metric, panels), drawn in zip(rows, grid, strict=True):
         for panel, axis in zip(panels, drawn, strict=True):
             ends[axis] = draw(axis, lines.select(table, panel), metric, flags.x, places, layout)
-            if drawn is grid[0] or layout.rows:
+            if axis in grid[0] or layout.rows:
                 axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
             scale(axis, places, flags)
             axis.sharey(drawn[0])
@@ -78,7 +78,7 @@ def draw(axis, table: pd.DataFrame, metric: str, x: str, places: dict[str, float
             axis.errorbar(line[x].map(places), line[metric], yerr=reach, capsize=2.5, elinewidth=1, **look, zorder=3)
             ends[levels] = line[metric].iloc[-1]
     if not ends:
-        style.note(axis, "every run diverged" if (table["diverged"] > 0).any() else "not measured here")
+        style.note(axis, "not measured here" if (table["seeds"] > 0).any() or table.empty else "every run diverged")
     elif metric.startswith("change"):
         axis.axhline(0, color=style.SFT_COLOUR, linewidth=0.8, zorder=1)
     return ends
@@ -89,7 +89,7 @@ def scale(axis, places: dict[str, float], flags: Flags) -> None:
     if flags.log:
         axis.set_xscale("log")
     names = [f"{number:g}" for number in flags.numbers] or [lines.said(level) for level in places]
-    axis.set_xticks(list(places.values()), names)
+    axis.set_xticks(list(places.values()), names, fontsize=8)
     axis.set_xticks([], minor=True)
 
 

@@ -10,10 +10,8 @@ import pandas as pd
 
 from preference import lines, provenance, stage, style, summaries
 from preference.lines import Layout
-from preference.measures import PROGRESS, TITLES
+from preference.measures import PROGRESS, TIDY, TITLES
 from preference.stage import InputError, flag
-
-TIDY = ["step", "queries", "metric", "mean", "low", "high", "seeds", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    table = summaries.read_csv(flags.curves, TIDY)
+    table = summaries.read_csv(flags.curves, list(TIDY))
     axes = list(table.columns[: table.columns.get_loc("step")])
     layout = Layout.of(table, axes, flags.panels, flags.lines)
     if len(flags.metric) > 1 and layout.rows:
@@ -39,7 +37,7 @@ def main(flags: Flags) -> None:
     for (metric, panels), drawn in zip(rows, grid, strict=True):
         for panel, axis in zip(panels, drawn, strict=True):
             ends[axis] = draw(axis, against(lines.select(table, panel), axes, metric, flags.x), layout)
-            if drawn is grid[0] or layout.rows:
+            if axis in grid[0] or layout.rows:
                 axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
             axis.sharey(drawn[0])
         drawn[0].set_ylabel(lines.title(metric))
@@ -70,7 +68,7 @@ def draw(axis, rows: pd.DataFrame, layout: Layout) -> dict[tuple[str, ...], floa
             axis.fill_between(line["x"], line["low"], line["high"], color=look["color"], alpha=0.13, linewidth=0)
             ends[levels] = line["mean"].iloc[-1]
     if not ends:
-        style.note(axis, "every run diverged" if (rows["diverged"] > 0).any() else "not measured here")
+        style.note(axis, "not measured here" if (rows["seeds"] > 0).any() or rows.empty else "every run diverged")
     return ends
 
 

@@ -37,9 +37,13 @@ def cells(tmp_path_factory) -> dict[str, histories.History]:
     return {name: histories.read(str(path)) for name, path in found.items()}
 
 
+def named(cells, claim: claims.Claim) -> dict[str, histories.History]:
+    return {name: cells[name.removeprefix("e/")] for name in claim.cell_names()}
+
+
 def judged(cells, **given) -> dict:
     claim = claims.parse(entry(**given))
-    return judge_claims.judge(claim, {label: cells[label] for label in claim.cells()})
+    return judge_claims.judge(claim, named(cells, claim))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,7 @@ def judged(cells, **given) -> dict:
         ("far.ipo - far.bon", "final reward", [0.4, 0.5, 0.6]),
         ("far.ipo - far.bon", "change reward", [0.5, 0.6, 0.7]),
         ("far.bon", "area reward", [0.175, 0.2, 0.15]),
+        ("e[far.ipo] - far.bon", "final reward", [0.4, 0.5, 0.6]),
         ("far.ipo", "steps_to reward 0.65", [20, 20, 20]),
         ("(far.ipo - far.bon) - 3 * (near.ipo - near.bon)", "final reward", [0.1, 0.2, 0.6]),
         ("far.ipo / far.bon", "final reward", [3, 8 / 3, 7]),
@@ -60,7 +65,7 @@ def judged(cells, **given) -> dict:
 )
 def test_a_statistic_by_hand(cells, of, value, by_hand):
     claim = claims.parse(entry(of=of, value=value))
-    assert judge_claims.per_seed(claim, {label: cells[label] for label in claim.cells()}) == pytest.approx(by_hand)
+    assert judge_claims.per_seed(claim, named(cells, claim)) == pytest.approx(by_hand)
 
 
 def test_a_correlation_is_between_two_values_of_the_same_cells(cells):
@@ -109,7 +114,7 @@ def test_above_and_below_exclude_each_other_and_are_open_together():
 @pytest.mark.parametrize(
     ("given", "note"),
     [
-        ({"of": "far.lost - far.bon"}, "1 of 3 runs of far.lost diverged"),
+        ({"of": "far.lost - far.bon"}, "1 of 3 runs of e/far.lost diverged"),
         ({"of": "far.one"}, "one seed has no interval"),
         ({"of": "far.ipo / (near.bon - near.ipo)"}, "1 of 3 seeds would divide by zero"),
     ],
@@ -120,7 +125,9 @@ def test_a_claim_is_undecided_with_the_reason(cells, given, note):
 
 
 def test_runs_that_never_reach_a_level_are_counted(cells):
-    assert judged(cells, of="far.ipo", value="steps_to reward 0.75")["note"] == "2 of 3 runs of far.ipo never get there"
+    assert (
+        judged(cells, of="far.ipo", value="steps_to reward 0.75")["note"] == "2 of 3 runs of e/far.ipo never get there"
+    )
 
 
 def test_a_measure_that_was_not_taken_is_named(cells):
@@ -133,6 +140,8 @@ def test_a_measure_that_was_not_taken_is_named(cells):
     [
         ({"of": "far.ipo -"}, "claim 'c': statistic.of: 'far.ipo -' is not arithmetic on cells"),
         ({"of": 3}, "statistic.of: '3' is not arithmetic on cells"),
+        ({"of": "e[3]"}, "'e.3.' is neither a cell"),
+        ({"of": "e.f[far.ipo]"}, "is neither a cell"),
         ({"of": "1 + 2"}, "names no cell"),
         ({"of": "far.ipo ** 2"}, "'far.ipo [*][*] 2' is neither a cell, a number, nor"),
         ({"of": "__import__('os').system"}, "is neither a cell"),
@@ -177,8 +186,8 @@ def test_what_is_no_list_of_claims_is_named(entries, line):
 def test_cells_that_there_are_not_are_named():
     with pytest.raises(InputError, match="claim 'c': statistic.of: experiment 'e' has no cell 'far.bon'"):
         claims.check_cells(claims.parse(entry()), {"e": ["far.ipo"]})
-    with pytest.raises(InputError, match="claim 'c': statistic.experiment: there is no experiment 'e'"):
-        claims.check_cells(claims.parse(entry()), {"f": ["far.ipo"]})
+    with pytest.raises(InputError, match="claim 'c': statistic: there is no experiment 'g'"):
+        claims.check_cells(claims.parse(entry(of="far.ipo - g[far.ipo]")), {"e": ["far.ipo"]})
 
 
 def flags(folder: Path, text: str) -> judge_claims.Flags:

@@ -13,9 +13,10 @@
 its mean over all steps; `change M`, since the first step; `steps_to M X`, the first recorded step with M of at least X,
 and the last step where it never is.
 
-`of` is arithmetic (+ - * /) on cells, named by their labels, seed by seed, with the functions mean, min, max, all of
-two terms or more; slope, the least-squares slope of the terms against their places 0, 1, 2, …; and correlation,
-Pearson's, of the terms with the same terms of another value, that of `against`.
+`of` is arithmetic (+ - * /) on cells, seed by seed. A cell is named by its label; of another experiment than the
+claim's as on_policy_rl[far.ppo]. The functions mean, min, max, slope and correlation have two terms or more: slope is
+the least-squares slope of the terms against their places 0, 1, 2, …, correlation is Pearson's, of the terms with the
+same terms of another value, that of `against`.
 
 `passes` is {above: X}, {below: X} or {within: [A, B]}. The claim holds where the whole interval satisfies it, does not
 hold where no part of it does, and is undecided otherwise.
@@ -58,7 +59,8 @@ class Claim:
     experiment: str
     value: Value
     against: Value | None
-    of: ast.expr
+    words: str  # `of`, in one style
+    of: ast.expr  # a cell is an ast.Name, EXPERIMENT/LABEL
     rule: str
     bounds: tuple[float, float]
 
@@ -66,11 +68,11 @@ class Claim:
     def statistic(self) -> str:
         """The statistic in words."""
         against = f", against {self.against}" if self.against else ""
-        return f"{self.value}{against}: {ast.unparse(self.of)}"
+        return f"{self.value}{against}: {self.words}"
 
-    def cells(self) -> list[str]:
-        """The labels of the cells that the statistic is made of."""
-        return list(dict.fromkeys(labels_of(self.of)))
+    def cell_names(self) -> list[str]:
+        """EXPERIMENT/LABEL of each cell that the statistic is made of."""
+        return list(dict.fromkeys(_names_in(self.of)))
 
 
 def parse_all(entries) -> list[Claim]:
@@ -99,12 +101,16 @@ def _statistic(given, place: str) -> dict:
     _check_keys(given, place, {"experiment", "value", "of"}, optional={"against"})
     if not isinstance(given["experiment"], str):
         raise InputError(f"{place}.experiment: {given['experiment']!r} is not a name")
-    of = _expression(given["of"], f"{place}.of")
+    parsed = _parsed(given["of"], f"{place}.of")
+    of = _resolved(parsed, given["experiment"], f"{place}.of")
+    if not _names_in(of):
+        raise InputError(f"{place}.of: '{given['of']}' names no cell")
     if ("against" in given) != ("correlation" in _functions(of)):
         raise InputError(f"{place}: 'against' and correlation(…) need each other")
     against = _value(given["against"], f"{place}.against") if "against" in given else None
     value = _value(given["value"], f"{place}.value")
-    return {"experiment": given["experiment"], "value": value, "against": against, "of": of}
+    words = ast.unparse(parsed)
+    return {"experiment": given["experiment"], "value": value, "against": against, "words": words, "of": of}
 
 
 def check_cells(claim: Claim, known: dict[str, Collection[str]]) -> None:
@@ -113,11 +119,13 @@ def check_cells(claim: Claim, known: dict[str, Collection[str]]) -> None:
     Args:
         known: the labels of the cells of each experiment.
     """
-    place = f"claim '{claim.id}': statistic"
-    if claim.experiment not in known:
-        raise InputError(f"{place}.experiment: there is no experiment '{claim.experiment}'")
-    if unknown := [label for label in claim.cells() if label not in known[claim.experiment]]:
-        raise InputError(f"{place}.of: experiment '{claim.experiment}' has no cell '{unknown[0]}'")
+    for name in claim.cell_names():
+        experiment, _, label = name.partition("/")
+        place = f"claim '{claim.id}': statistic"
+        if experiment not in known:
+            raise InputError(f"{place}: there is no experiment '{experiment}'")
+        if label not in known[experiment]:
+            raise InputError(f"{place}.of: experiment '{experiment}' has no cell '{label}'")
 
 
 def verdict(low: float, high: float, bounds: tuple[float, float]) -> str:
@@ -128,11 +136,8 @@ def verdict(low: float, high: float, bounds: tuple[float, float]) -> str:
     return FAILS if high <= least or low >= most else UNDECIDED
 
 
-def labels_of(tree: ast.expr) -> list[str]:
-    """The labels in an expression, from left to right."""
-    if isinstance(tree, ast.Name | ast.Attribute):
-        return [ast.unparse(tree)]
-    return [label for part in parts_of(tree) for label in labels_of(part)]
+def _names_in(tree: ast.expr) -> list[str]:
+    return [tree.id] if isinstance(tree, ast.Name) else [name for part in parts_of(tree) for name in _names_in(part)]
 
 
 def parts_of(tree: ast.expr) -> list[ast.expr]:
@@ -149,32 +154,31 @@ def _functions(tree: ast.expr) -> set[str]:
     return own.union(*map(_functions, parts_of(tree)))
 
 
-def _expression(text, place: str) -> ast.expr:
+def _parsed(text, place: str) -> ast.expr:
     try:
-        tree = ast.parse(text, mode="eval").body
+        return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, TypeError, RecursionError):
         raise InputError(f"{place}: '{text}' is not arithmetic on cells") from None
-    _check_expression(tree, place)
-    if not labels_of(tree):
-        raise InputError(f"{place}: '{text}' names no cell")
-    return tree
 
 
-def _check_expression(tree: ast.AST, place: str) -> None:
-    if isinstance(tree, ast.Name | ast.Attribute) and _is_label(tree):
-        return
+def _resolved(tree: ast.expr, experiment: str, place: str) -> ast.expr:
+    """An expression whose cells have their full names; what is no such expression is an InputError."""
+    if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name) and _is_label(tree.slice):
+        return ast.Name(f"{tree.value.id}/{ast.unparse(tree.slice)}")
+    if _is_label(tree):
+        return ast.Name(f"{experiment}/{ast.unparse(tree)}")
     if isinstance(tree, ast.Constant) and type(tree.value) in (int, float) and math.isfinite(tree.value):
-        return
+        return tree
+    parts = [_resolved(part, experiment, place) for part in parts_of(tree)]
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, OPERATORS):
+        return ast.BinOp(parts[0], tree.op, parts[1])
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+        return ast.UnaryOp(tree.op, parts[0])
     if isinstance(tree, ast.Call):
-        known = isinstance(tree.func, ast.Name) and tree.func.id in FUNCTIONS
-        if not known or len(tree.args) < 2 or tree.keywords:
-            raise InputError(f"{place}: '{ast.unparse(tree)}' is none of {', '.join(FUNCTIONS)}, of two terms or more")
-    elif not (isinstance(tree, ast.BinOp) and isinstance(tree.op, OPERATORS)) and not (
-        isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub)
-    ):
-        raise InputError(f"{place}: '{ast.unparse(tree)}' is neither a cell, a number, nor + - * / of them")
-    for part in parts_of(tree):
-        _check_expression(part, place)
+        if isinstance(tree.func, ast.Name) and tree.func.id in FUNCTIONS and len(parts) > 1 and not tree.keywords:
+            return ast.Call(tree.func, parts, [])
+        raise InputError(f"{place}: '{ast.unparse(tree)}' is none of {', '.join(FUNCTIONS)}, of two terms or more")
+    raise InputError(f"{place}: '{ast.unparse(tree)}' is neither a cell, a number, nor + - * / of them")
 
 
 def _is_label(tree: ast.AST) -> bool:

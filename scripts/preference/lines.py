@@ -64,6 +64,10 @@ class Layout:
         """
         looks = self.looks()
         if len(self.lines) < 2:
+            longest = max((len(said(name)) for levels in looks for name in levels), default=0)
+            figure.set_figwidth(
+                figure.get_figwidth() + 0.056 * longest * len({axis.get_subplotspec().colspan.start for axis in ends})
+            )
             for axis, values in ends.items() if self.lines else ():
                 _label_ends(axis, {said(name): (y, looks[name,]["color"]) for (name,), y in values.items()})
             return
@@ -144,5 +148,8 @@ def note_diverged(figure, rows: pd.DataFrame, axes: list[str]) -> None:
     if cells:
         more = [f"and {len(cells) - NOTED} cells more"] if len(cells) > NOTED else []
         text = "Runs that diverged, and are in no mean: " + "; ".join([*cells[:NOTED], *more])
-        lines = textwrap.wrap(text, int(21 * figure.get_figwidth()))
-        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=style.SFT_COLOUR)
+        text = "\n".join(textwrap.wrap(text, int(21 * figure.get_figwidth())))
+        if figure.legends:  # it has the place below the panels
+            figure.legends[0].set_title(text, prop={"size": 7})
+        else:
+            figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=style.SFT_COLOUR)

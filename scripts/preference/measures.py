@@ -1,4 +1,4 @@
-"""What is measured of a bandit's policy as it learns: the numbers of a history, as they are called on an axis."""
+"""What is measured of a bandit's policy as it learns, as it is called on an axis; the columns of the tables of it."""
 
 TITLES = {
     "reward": "expected reward",
@@ -15,3 +15,10 @@ TITLES = {
     "gradient_cosine": "cosine of the gradients of chosen and rejected",
 }
 PROGRESS = {"step": "gradient steps", "queries": "reward queries", "kl": TITLES["kl"]}  # what a curve can be drawn over
+REDUCED = {  # what the history of a seed comes down to in the table of cells, of which measures (see histories)
+    "final": tuple(TITLES),
+    "area": ("reward",),
+    "change": ("chosen_logratio", "rejected_logratio", "margin"),
+}
+TIDY = ("step", "queries", "metric", "mean", "low", "high", "seeds", "diverged")  # after the levels, of curves
+RESERVED = (*TIDY, "steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid")  # no axis is called so
