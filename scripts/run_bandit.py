@@ -7,6 +7,7 @@ All runs of a pass are one tensor program (arXiv 2404.14367, section 4, on its d
 
 import dataclasses
 import itertools
+import math
 import time
 from dataclasses import dataclass
 
@@ -109,7 +110,7 @@ def history_rows(runs: training.Runs, history: list[dict]) -> list[dict]:
         place = {name: record[name] for name in ("step", "round", "queries")}
         measured = {name: value.tolist() for name, value in record.items() if name not in place}
         for i, (setting, finite) in enumerate(zip(settings(runs), lives.tolist(), strict=True)):
-            values = {name: value[i] for name, value in measured.items()} if finite else {}
+            values = {name: value[i] for name, value in measured.items() if finite and math.isfinite(value[i])}
             rows.append({**setting, **place, "diverged": not finite, **values})
     return rows
 

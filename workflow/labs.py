@@ -81,8 +81,7 @@ def files_of_cells(lab: dict, name: str, experiment: str | None = None) -> dict[
 
 def files_of_claims(lab: dict) -> dict[str, str]:
     """Experiment/label -> the history of each cell that a claim is about."""
-    about = [(claim.experiment, claim.cells()) for claim in claims.parse_all(lab.get("claims", []))]
-    named = dict.fromkeys(f"{experiment}/{label}" for experiment, labels in about for label in labels)
+    named = dict.fromkeys(name for claim in claims.parse_all(lab.get("claims", [])) for name in claim.cell_names())
     return {label: f"{results(lab)}/{label}/history.parquet" for label in named}
 
 

@@ -8,7 +8,7 @@ import torch
 
 Memory = dict[str, torch.Tensor]
 DECAY = 0.9  # of the exponentially moving average
-EPSILON = 1e-8
+LEAST_DEVIATION = 1e-6  # of rewards that differ at all; equal float32 numbers may differ from their mean by an ulp
 
 
 def kl_shaped(rewards: torch.Tensor, logps: torch.Tensor, ref_logps: torch.Tensor, kl_coef: float) -> torch.Tensor:
@@ -21,7 +21,8 @@ def scaled(rewards: torch.Tensor, scale: str | None, memory: Memory) -> torch.Te
     if scale == "per_state":
         return per_state(rewards)
     if scale == "running":
-        return rewards / _running(rewards, memory, "scale")[1].sqrt().clamp(min=EPSILON).view(-1, 1, 1)
+        deviation = _running(rewards, memory, "scale")[1].sqrt()
+        return rewards / torch.where(deviation > LEAST_DEVIATION, deviation, 1.0).to(rewards).view(-1, 1, 1)
     return rewards
 
 
@@ -29,7 +30,7 @@ def per_state(rewards: torch.Tensor) -> torch.Tensor:
     """Rewards minus their state's mean, over their state's standard deviation; zero where all are equal."""
     centred = rewards - rewards.mean(-1, keepdim=True)
     deviation = centred.square().mean(-1, keepdim=True).sqrt()
-    return torch.where(deviation > EPSILON, centred / deviation.clamp(min=EPSILON), torch.zeros_like(centred))
+    return torch.where(deviation > LEAST_DEVIATION, centred / deviation.clamp(min=LEAST_DEVIATION), 0.0)
 
 
 def advantages(rewards: torch.Tensor, baseline: str | None, memory: Memory) -> torch.Tensor:
@@ -49,7 +50,7 @@ def advantages(rewards: torch.Tensor, baseline: str | None, memory: Memory) -> t
         others = rewards.shape[-1] - 1
         return rewards - (rewards.sum(-1, keepdim=True) - rewards) / others
     if baseline == "moving_average":
-        return rewards - _running(rewards, memory, "baseline")[0].view(-1, 1, 1)
+        return rewards - _running(rewards, memory, "baseline")[0].to(rewards).view(-1, 1, 1)
     mean = rewards.mean((1, 2))
     if baseline == "exponential_moving_average":
         mean = memory["ema"] = DECAY * memory["ema"] + (1 - DECAY) * mean if "ema" in memory else mean
@@ -58,7 +59,8 @@ def advantages(rewards: torch.Tensor, baseline: str | None, memory: Memory) -> t
 
 def _running(rewards: torch.Tensor, memory: Memory, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """(mean, variance) of all rewards so far, these included, each (runs,); the sums are kept under a name."""
-    parts = (torch.ones_like(rewards), rewards, rewards.square())
+    exact = rewards.double()  # a difference of sums of squares loses most digits of float32
+    parts = (torch.ones_like(exact), exact, exact.square())
     sums = torch.stack([part.sum((1, 2)) for part in parts])
     memory[name] = sums = sums + memory[name] if name in memory else sums
     count, total, squares = sums

@@ -13,7 +13,7 @@ from preference.bandits import draws, networks, problems
 from preference.bandits.networks import Parameters
 
 PRETRAINING_STATES = 100
-NODES = 128  # of the quadrature over quantiles
+NODES = 1024  # of the quadrature over quantiles, which is within 2e-4 (Gaussian) or 7e-4 (Cauchy) of the reward
 LOG_SCALE = (-7.0, 3.0)  # limits of log(scale): beyond, a density overflows
 
 

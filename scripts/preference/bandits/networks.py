@@ -68,10 +68,11 @@ def gpt(parameters: Parameters, tokens: torch.Tensor, cache: list | None = None)
     """Logits of the token after each one: (runs, sequences, length) -> (runs, sequences, length, 100).
 
     Args:
-        cache: keys and values of the tokens before these, one pair per layer, which is extended in place; an empty
-            list begins one. With a cache, `tokens` are the next ones only. No dropout anywhere.
+        cache: keys and values of the tokens before this one, a pair per layer, which is extended in place; an empty
+            list begins one. With a cache, `tokens` are the next one only. No dropout anywhere.
     """
     runs, sequences, length = tokens.shape
+    assert cache is None or length == 1, f"{length} tokens at once would see each other's future"
     start = cache[0][0].shape[2] if cache else 0
     rows = torch.arange(runs).view(-1, 1, 1) * problems.NUM_ACTIONS + tokens
     hidden = functional.embedding(rows, parameters["tokens"].flatten(0, 1))
@@ -98,8 +99,7 @@ def _attended(parameters: Parameters, layer: int, hidden: torch.Tensor, shape: t
             cache[layer] = (key, value)
         else:
             cache.append((key, value))
-    causal = key.shape[2] == length and length > 1
-    attended = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    attended = functional.scaled_dot_product_attention(query, key, value, is_causal=cache is None)
     attended = attended.transpose(1, 2).reshape(runs, sequences * length, WIDTH)
     return _linear(parameters, f"{layer}.attended", attended)
 

@@ -74,12 +74,14 @@ def counted_pairs(rewards: torch.Tensor, min_margin: float) -> torch.Tensor:
 
 
 def log_ratios(logps: torch.Tensor, batch: Samples, min_margin: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean log(pi / ref) of the chosen and of the rejected responses of a batch's pairs, each (runs,)."""
-    return tuple(_mean_of_pairs(part, batch, min_margin) for part in pairs(logps - batch.ref_logps))
+    """Mean log(pi / ref) of the chosen and of the rejected responses of a batch's pairs, each (runs,); NaN where a run
+    has no pair, as it has none when all its samples are equal."""
+    missing = torch.where(counted_pairs(batch.rewards, min_margin).flatten(1).any(dim=1), 0.0, torch.nan)
+    return tuple(_mean_of_pairs(part, batch, min_margin) + missing for part in pairs(logps - batch.ref_logps))
 
 
 def _mean_of_pairs(values: torch.Tensor, batch: Samples, min_margin: float) -> torch.Tensor:
-    """Mean over the pairs that count, (runs,); zero where none does, so that such a step changes nothing."""
+    """Mean over the pairs that count, (runs,); zero where none does, so that such a step has no gradient."""
     counted = counted_pairs(batch.rewards, min_margin)
     return (values * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
 

@@ -18,7 +18,7 @@ from preference.bandits.optimizer import Adam
 from preference.bandits.sequences import SequencePolicy
 
 PRETRAINING_STEPS, PRETRAINING_RATE = 100, 0.01  # as published
-PAIR_MEASURES = ("chosen_logratio", "rejected_logratio", "margin")
+OF_PAIRS = ("chosen_logratio", "rejected_logratio", "margin", "gradient_product", "gradient_cosine")
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def collect(cell: Cell, policy, parameters, runs: Runs, memory: rollouts.Memory,
     order = policy.rewards(contexts, actions).argsort(dim=-1, descending=True, stable=True)
     actions = actions.gather(2, order.view(*order.shape, *[1] * (actions.dim() - 3)).expand_as(actions))
     rewards, ref_logps = policy.rewards(contexts, actions), policy.ref_logps(contexts, actions)
-    on_policy = cell.algorithm in ("reinforce", "ppo")
-    old_logps = policy.logps(parameters, contexts, actions) if on_policy else ref_logps
+    compared = cell.algorithm in ("reinforce", "ppo") and cell.source == "on_policy"
+    old_logps = policy.logps(parameters, contexts, actions) if compared else ref_logps
     advantages = _advantages(cell, rewards, old_logps, ref_logps, memory)
     return Samples(contexts, actions, rewards, ref_logps, old_logps, advantages)
 
@@ -169,10 +169,12 @@ def _inner(some: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor
 
 
 def finite(history: list[dict]) -> list[torch.Tensor]:
-    """Of each record, whether each run is finite there and was before, (runs,), bool."""
+    """Of each record, whether each run is finite there and was before, (runs,), bool; where there are no pairs, what is
+    measured on pairs does not count."""
     alive, found = None, []
     for record in history:
-        measured = torch.stack([value for value in record.values() if isinstance(value, torch.Tensor)])
+        numbers = [value for name, value in record.items() if isinstance(value, torch.Tensor) and name not in OF_PAIRS]
+        measured = torch.stack(numbers)
         now = measured.isfinite().all(dim=0)
         alive = now if alive is None else alive & now
         found.append(alive)

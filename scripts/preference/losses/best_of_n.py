@@ -1,5 +1,7 @@
 """Best-of-N on N responses per prompt, with the seven ways of arXiv 2404.14367's code to push the others down."""
 
+import math
+
 import torch
 
 LEAST_RATIO = 0.01  # a response this much less likely than the best one is not pushed down any further
@@ -25,19 +27,22 @@ def best_of_n_loss(
     """
     assert negative == "none" or logps.shape[-1] > 1, "a negative gradient needs a second response"
     best = rewards.argmax(-1, keepdim=True)
+    best_logps, best_rewards = logps.gather(-1, best), rewards.gather(-1, best)
     if negative.endswith("_constrained"):
-        return best_of_n_loss(logps - ref_logps, rewards, ref_logps, negative.removesuffix("_constrained"), beta)
-    best_logps = logps.gather(-1, best).squeeze(-1)
+        lifted, pushed = best_logps - ref_logps.gather(-1, best), logps - ref_logps
+    else:
+        lifted, pushed = best_logps, logps
     if negative == "none":
-        return -best_logps
-    if negative == "worst":
-        return -best_logps + beta * logps.gather(-1, rewards.argmin(-1, keepdim=True)).squeeze(-1)
-    worse = rewards < rewards.gather(-1, best)
-    if negative == "complement":
-        return -best_logps - beta * (worse * _log_complement(logps)).sum(-1)
-    likely = worse & (logps.detach() - best_logps.detach().unsqueeze(-1) > torch.tensor(LEAST_RATIO).log())
-    below = (likely * logps).sum(-1)
-    return -best_logps + beta * (below if negative == "sum" else below / (logps.shape[-1] - 1))
+        below = 0.0
+    elif negative == "worst":
+        below = pushed.gather(-1, rewards.argmin(-1, keepdim=True)).squeeze(-1)
+    elif negative == "complement":
+        below = -((rewards < best_rewards) * _log_complement(logps)).sum(-1)
+    else:
+        likely = (logps - best_logps).detach() > math.log(LEAST_RATIO)
+        below = ((rewards < best_rewards) & likely).mul(pushed).sum(-1)
+        below = below / (logps.shape[-1] - 1) if negative.startswith("average") else below
+    return -lifted.squeeze(-1) + beta * below
 
 
 def _log_complement(logps: torch.Tensor) -> torch.Tensor:
