@@ -38,7 +38,7 @@ def main(flags: Flags) -> None:
         for panel, axis in zip(panels, drawn, strict=True):
             ends[axis] = draw(axis, against(lines.select(table, panel), axes, metric, flags.x), layout)
             if axis in grid[0] or layout.rows:
-                axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
+                axis.set_title(lines.said(*panel.values()))
             axis.sharey(drawn[0])
         drawn[0].set_ylabel(lines.title(metric))
     for axis in grid[-1]:
