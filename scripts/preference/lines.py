@@ -82,6 +82,30 @@ class Layout:
         return [dict(zip(axes, levels, strict=True)) for levels in itertools.product(*(self.levels[a] for a in axes))]
 
 
+def figure_of(table: pd.DataFrame, axes: list[str], layout: Layout, metrics: tuple[str, ...], draw, **legend):
+    """The panels of a figure, without the names of their horizontal axes: (figure, panels).
+
+    Args:
+        draw: (panel, its rows of the table, metric) -> where each line ends.
+        legend: what a line has otherwise in the legend.
+    """
+    if len(metrics) > 1 and layout.rows:
+        raise InputError("--panels: rows are of an axis or of several --metric, not both")
+    rows = [(metric, levels) for metric in metrics for levels in layout.grid()]
+    figure, panels = style.panels(rows, len(rows[0][1]))
+    ends = {}
+    for (metric, levels_of_row), row in zip(rows, panels, strict=True):
+        for levels, axis in zip(levels_of_row, row, strict=True):
+            ends[axis] = draw(axis, select(table, levels), metric)
+            if axis in panels[0] or layout.rows:
+                axis.set_title(said(*levels.values()))
+            axis.sharey(row[0])
+        row[0].set_ylabel(title(metric))
+    layout.name_lines(figure, ends, **legend)
+    note_diverged(figure, table, axes)
+    return figure, panels
+
+
 def _looks_of(levels: list[str]) -> dict[str, dict]:
     """Levels that end in a number go from light to dark; others have colours that the colour-blind tell apart."""
     count = len(style.COLOURS)
