@@ -198,7 +198,7 @@ BAD = {  # changes of the lab -> the lines that say what is wrong with it
     ),
     "a claim of no experiment": (
         {"claims": claimed(experiment="sampled")},
-        ["claims: claim 'sampling': statistic.experiment: there is no experiment 'sampled'"],
+        ["claims: claim 'sampling': statistic: there is no experiment 'sampled'"],
     ),
     "a claim of no cell": (
         {"claims": claimed(of="dpo.on_policy - ipo.offline")},
