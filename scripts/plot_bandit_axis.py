@@ -32,24 +32,15 @@ def main(flags: Flags) -> None:
     axes = list(table.columns[: table.columns.get_loc("learning_rate")])
     places = places_of(table, axes, flags)
     layout = Layout.of(table, [axis for axis in axes if axis != flags.x], flags.panels, flags.lines)
-    if len(flags.metric) > 1 and layout.rows:
-        raise InputError("--panels: rows are of an axis or of several --metric, not both")
-    rows = [(metric, panels) for metric in flags.metric for panels in layout.grid()]
-    figure, grid = style.panels(rows, len(rows[0][1]))
-    ends = {}
-    for (metric, panels), drawn in zip(rows, grid, strict=True):
-        for panel, axis in zip(panels, drawn, strict=True):
-            ends[axis] = draw(axis, lines.select(table, panel), metric, flags.x, places, layout)
-            if axis in grid[0] or layout.rows:
-                axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
-            scale(axis, places, flags)
-            axis.sharey(drawn[0])
-        drawn[0].set_ylabel(lines.title(metric))
-    for axis in grid[-1]:
+
+    def draw_panel(axis, rows: pd.DataFrame, metric: str):
+        scale(axis, places, flags)
+        return draw(axis, rows, metric, flags.x, places, layout)
+
+    figure, panels = lines.figure_of(table, axes, layout, flags.metric, draw_panel)
+    for axis in panels[-1]:
         axis.set_xlabel(lines.said(flags.x))
     figure.suptitle(flags.title or None)
-    layout.name_lines(figure, ends)
-    lines.note_diverged(figure, table, axes)
     style.save(figure, flags.output, provenance.describe(__file__, flags, {"table": flags.table}))
 
 

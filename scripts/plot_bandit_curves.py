@@ -11,7 +11,7 @@ import pandas as pd
 from preference import lines, provenance, stage, style, summaries
 from preference.lines import Layout
 from preference.measures import PROGRESS, TIDY, TITLES
-from preference.stage import InputError, flag
+from preference.stage import flag
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,14 @@ def main(flags: Flags) -> None:
     table = summaries.read_csv(flags.curves, list(TIDY))
     axes = list(table.columns[: table.columns.get_loc("step")])
     layout = Layout.of(table, axes, flags.panels, flags.lines)
-    if len(flags.metric) > 1 and layout.rows:
-        raise InputError("--panels: rows are of an axis or of several --metric, not both")
-    rows = [(metric, panels) for metric in flags.metric for panels in layout.grid()]
-    figure, grid = style.panels(rows, len(rows[0][1]))
-    ends = {}
-    for (metric, panels), drawn in zip(rows, grid, strict=True):
-        for panel, axis in zip(panels, drawn, strict=True):
-            ends[axis] = draw(axis, against(lines.select(table, panel), axes, metric, flags.x), layout)
-            if axis in grid[0] or layout.rows:
-                axis.set_title(" · ".join(lines.said(level) for level in panel.values()))
-            axis.sharey(drawn[0])
-        drawn[0].set_ylabel(lines.title(metric))
-    for axis in grid[-1]:
+
+    def draw_panel(axis, rows: pd.DataFrame, metric: str):
+        return draw(axis, against(rows, axes, metric, flags.x), layout)
+
+    figure, panels = lines.figure_of(table, axes, layout, flags.metric, draw_panel, marker="")
+    for axis in panels[-1]:
         axis.set_xlabel(PROGRESS[flags.x])
     figure.suptitle(flags.title or None)
-    layout.name_lines(figure, ends, marker="")
-    lines.note_diverged(figure, table, axes)
     style.save(figure, flags.output, provenance.describe(__file__, flags, {"curves": flags.curves}))
 
 

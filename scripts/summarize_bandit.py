@@ -17,14 +17,8 @@ import pandas as pd
 
 from preference import histories, intervals, provenance, records, stage, summaries
 from preference.histories import History
-from preference.measures import RESERVED, TIDY, TITLES
+from preference.measures import REDUCED, RESERVED, TIDY, TITLES
 from preference.stage import InputError, flag
-
-COLUMNS = {  # what a seed's history comes down to: of which measures
-    histories.final: TITLES,
-    histories.area: ("reward",),
-    histories.change: ("chosen_logratio", "rejected_logratio", "margin"),
-}
 
 
 @dataclass(frozen=True)
@@ -84,9 +78,9 @@ def final_row(history: History) -> dict:
     """The columns of one cell: counts, and the interval of each number that a seed's history comes down to."""
     found = counts(history)
     found |= {"steps": int(history.steps[-1]), "queries": int(history.queries[-1])}
-    for reduce, measures in COLUMNS.items():
+    for kind, measures in REDUCED.items():
         for name in measures:
-            found |= _cells(f"{reduce.__name__}_{name}", _values(history, name, reduce))
+            found |= _cells(f"{kind}_{name}", _values(history, name, getattr(histories, kind)))
     return found
 
 

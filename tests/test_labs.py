@@ -109,6 +109,15 @@ def test_a_target_makes_an_experiments_tables_and_figure_and_the_labs_own_all_of
     assert set(found["bandit_tiny"]) == {*found["bandit_tiny_sampling"], *found["bandit_tiny_clipping"], *tables}
 
 
+def test_points_of_the_kl_directions_are_typed_as_distributions(lab):
+    lab["kl_directions"] = directions(forward=[0.4, 0.6], reverse=[0.3, 0.7])
+    assert labs.kl_flags(lab) == {
+        **{"draws": 5, "learning_rate": 1.0, "points": ["published=0.5,0.5:0.25,0.75"]},
+        **{"published": "published=0.4,0.6:0.3,0.7", "seed": 1, "steps": 10},
+    }
+    assert "results/bandit_tiny/tables/kl_directions_checks.csv" in labs.targets(lab)["bandit_tiny_kl_directions"]
+
+
 def test_claims_read_the_cells_that_they_are_about(lab):
     about = ["sampling/dpo.on_policy", "sampling/dpo.offline"]
     assert labs.files_of_claims(lab) == {cell: f"results/bandit_tiny/{cell}/history.parquet" for cell in about}
@@ -148,6 +157,12 @@ def claimed(**changes) -> list[dict]:
     return [{**claim, "statistic": claim["statistic"] | changes}]
 
 
+def directions(**point) -> dict:
+    start = {"start": [0.5, 0.5], "target": [0.25, 0.75]}
+    whole = {"points": {"published": start | point}, "learning_rate": 1.0, "steps": 10, "draws": 5, "seed": 1}
+    return whole | {"figure": {"steps": 3}}
+
+
 FIGURE = {"kind": "curves", "metric": "reward", "x": "step", "lines": ["method"]}
 OTHER = {"title": "x", "axes": {"method": ["ppo"]}, "figure": FIGURE}
 E, SAMPLING = "experiments.sampling", "experiments.sampling.cell"
@@ -183,7 +198,7 @@ BAD = {  # changes of the lab -> the lines that say what is wrong with it
     ),
     "a claim of no experiment": (
         {"claims": claimed(experiment="sampled")},
-        ["claims: claim 'sampling': statistic.experiment: there is no experiment 'sampled'"],
+        ["claims: claim 'sampling': statistic: there is no experiment 'sampled'"],
     ),
     "a claim of no cell": (
         {"claims": claimed(of="dpo.on_policy - ipo.offline")},
@@ -201,6 +216,28 @@ BAD = {  # changes of the lab -> the lines that say what is wrong with it
         ["claims.0: has no 'id'", "claims.1: has no 'passes'"],
     ),
     "two claims of one id": ({"claims": claimed() * 2}, ["claims: the id 'sampling' occurs twice"]),
+    "distributions that are none": (
+        {
+            "kl_directions": directions(target=[0.5, 0.6]),
+            "kl_directions.points.inside": {"start": [0.5, 0.5], "target": [1.0]},
+        },
+        [
+            "kl_directions.points.published.target: sums to 1.1, not to 1",
+            "kl_directions.points.inside.target: has 1 categories, and start has 2",
+        ],
+    ),
+    "half of a figure's bars": (
+        {"kl_directions": directions(forward=[0.5, 0.5])},
+        ["kl_directions.points.published.forward: bars of a figure are forward and reverse, of one point"],
+    ),
+    "bars after the last step": (
+        {"kl_directions": directions(), "kl_directions.figure.steps": 11},
+        ["kl_directions.figure.steps: 11 is more than steps, which is 10"],
+    ),
+    "nothing of a category": (
+        {"kl_directions": directions(target=[0, 1])},
+        ["kl_directions.points.published.target.0: 0 must be more than 0"],
+    ),
     "a name": ({"lab": "bandit_other"}, ["lab: bandit_other is not the name of the file; write bandit_tiny"]),
     "a misspelt key": ({"default": {}}, ["default: unknown key; did you mean defaults?"]),
     "a misspelt flag": (
@@ -353,16 +390,6 @@ def test_what_is_wrong_with_a_lab_is_a_line_each_that_names_the_key(lab, name):
     for path, value in changes.items():
         change(lab, path, copy.deepcopy(value))
     assert lab_validation.problems(lab, "bandit_tiny", ["bandit_tiny", "bandit_tiny_mine"]) == lines
-
-
-def test_the_columns_of_tables_are_those_that_the_workflow_knows():
-    import summarize_bandit
-
-    columns = {reduce.__name__: list(measures) for reduce, measures in summarize_bandit.COLUMNS.items()}
-    assert (
-        columns == lab_validation.COLUMNS
-        and set(summarize_bandit.TAKEN) | {"diverged", "seeds"} == lab_validation.TAKEN_COLUMNS
-    )
 
 
 def test_the_lab_that_these_are_changes_of_is_right(lab):

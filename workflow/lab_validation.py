@@ -17,13 +17,10 @@ import validation
 
 from preference import claims
 from preference.bandits import cells
-from preference.measures import PROGRESS, TITLES
+from preference.measures import PROGRESS, REDUCED, RESERVED, TITLES
 from preference.stage import InputError
 
 SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
-COLUMNS = {"final": list(TITLES), "area": ["reward"], "change": ["chosen_logratio", "rejected_logratio", "margin"]}
-TAKEN_COLUMNS = {"step", "queries", "metric", "mean", "low", "high", "seeds", "diverged"}  # of an experiment's tables
-TAKEN_COLUMNS |= {"steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid"}
 TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use
 
 
@@ -58,7 +55,7 @@ def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
         name: that of its file; `others`: those of all labs.
     """
     shape = validation.misshapen(lab, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
-    return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab) or _claim_problems(lab)))
+    return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab) or _other_problems(lab)))
 
 
 def _no_target(target: str, lab: dict, path: Path) -> str | None:
@@ -83,7 +80,7 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
         if (target := f"{lab['lab']}_{experiment}") in others:
             found.append(f"{place}: its target {target} is the lab of another file; rename one of the two")
         for axis, choice in said["axes"].items():
-            if axis in TAKEN_COLUMNS:
+            if axis in RESERVED:
                 found.append(f"{place}.axes.{axis}: is another column of the tables; give the axis another name")
             found += [f"{place}.axes.{axis}{problem}" for problem in _unknown_methods(choice, lab.get("methods", {}))]
         found += [f"{place}.figure.{problem}" for problem in _figure_problems(said["figure"], said["axes"])]
@@ -93,7 +90,7 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
 def _figure_problems(figure: dict, axes: dict):
     """What is wrong with what a figure names; every axis has to be somewhere in it, and once."""
     of_curves = figure["kind"] == "curves"
-    reduced = [f"{kind}_{measure}" for kind, measures in COLUMNS.items() for measure in measures]
+    reduced = [f"{kind}_{measure}" for kind, measures in REDUCED.items() for measure in measures]
     known = [*TITLES, *([] if of_curves else reduced)]
     for name in (name for name in _names(figure["metric"]) if name not in known):
         yield f"metric: {name} is not one of {_listed(known)}"
@@ -147,6 +144,27 @@ def _said_by(parts: list[tuple[str, dict]], flag: str) -> str:
     seeds, _, cell, *_ = (place for place, _ in parts)
     place = speaks[-1] if speaks else seeds if flag == "tuning_seeds" else cell
     return f"{place}.{flag}" if place else flag
+
+
+def _other_problems(lab: dict) -> list[str]:
+    directions = _direction_problems(**lab[labs.KL_DIRECTIONS]) if labs.KL_DIRECTIONS in lab else []
+    return [*_claim_problems(lab), *(f"{labs.KL_DIRECTIONS}.{problem}" for problem in directions)]
+
+
+def _direction_problems(points: dict, steps: int, figure: dict, **_):
+    if figure["steps"] > steps:
+        yield f"figure.steps: {figure['steps']} is more than steps, which is {steps}"
+    for name, point in points.items():
+        for key, shares in point.items():
+            if len(shares) != len(point["start"]):
+                yield f"points.{name}.{key}: has {len(shares)} categories, and start has {len(point['start'])}"
+            if abs(sum(shares) - 1) > 1e-6:
+                yield f"points.{name}.{key}: sums to {sum(shares):g}, not to 1"
+    published = [
+        f"points.{name}.{key}" for name, point in points.items() for key in ("forward", "reverse") if key in point
+    ]
+    if len(published) not in (0, 2):
+        yield f"{published[-1]}: bars of a figure are forward and reverse, of one point"
 
 
 def _claim_problems(lab: dict) -> list[str]:

@@ -86,9 +86,23 @@ def files_of_claims(lab: dict) -> dict[str, str]:
 
 
 def made(lab: dict, part: str) -> list[str]:
-    """What a target has made of a part of a lab: the tables and the figure."""
-    tables = [f"tables/{part}.csv"] + ([] if part == KL_DIRECTIONS else [f"tables/curves_{part}.csv"])
-    return [f"{results(lab)}/{path}" for path in (*tables, f"figures/{part}.svg", f"figures/{part}.png")]
+    """What a target has made of a part of a lab: its tables and its figure."""
+    others = f"{part}_checks" if part == KL_DIRECTIONS else f"curves_{part}"
+    made_of = (f"tables/{part}.csv", f"tables/{others}.csv", f"figures/{part}.svg", f"figures/{part}.png")
+    return [f"{results(lab)}/{path}" for path in made_of]
+
+
+def kl_flags(lab: dict) -> dict[str, object]:
+    """The flags of compare_kl_directions, apart from its files: NAME=START:TARGET, and a published figure's bars."""
+    said = {key: value for key, value in lab[KL_DIRECTIONS].items() if key != "figure"}
+    points = said.pop("points")
+    chosen = said | {"points": [_typed(name, point["start"], point["target"]) for name, point in points.items()]}
+    bars = [_typed(name, point["forward"], point["reverse"]) for name, point in points.items() if "forward" in point]
+    return {key: chosen[key] for key in sorted(chosen)} | ({"published": bars[0]} if bars else {})
+
+
+def _typed(name: str, *distributions: list[float]) -> str:
+    return f"{name}={':'.join(','.join(map(str, each)) for each in distributions)}"
 
 
 def flags(lab: dict, experiment: str, levels: tuple[str, ...]) -> dict[str, object]:

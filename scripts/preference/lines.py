@@ -64,12 +64,11 @@ class Layout:
         """
         looks = self.looks()
         if len(self.lines) < 2:
-            longest = max((len(said(name)) for levels in looks for name in levels), default=0)
-            figure.set_figwidth(
-                figure.get_figwidth() + 0.056 * longest * len({axis.get_subplotspec().colspan.start for axis in ends})
-            )
-            for axis, values in ends.items() if self.lines else ():
-                _label_ends(axis, {said(name): (y, looks[name,]["color"]) for (name,), y in values.items()})
+            longest = max(len("".join(levels)) for levels in looks)
+            columns = {axis.get_subplotspec().colspan.start for axis in ends}
+            figure.set_figwidth(figure.get_figwidth() + 0.056 * longest * len(columns))  # names are beside each panel
+            for axis, values in ends.items():
+                _label_ends(axis, {said(*levels): (y, looks[levels]["color"]) for levels, y in values.items()})
             return
         first, second = (self.levels[axis] for axis in self.lines)
         entries = {level: looks[level, second[0]] for level in first}
@@ -83,30 +82,51 @@ class Layout:
         return [dict(zip(axes, levels, strict=True)) for levels in itertools.product(*(self.levels[a] for a in axes))]
 
 
+def figure_of(table: pd.DataFrame, axes: list[str], layout: Layout, metrics: tuple[str, ...], draw, **legend):
+    """The panels of a figure, without the names of their horizontal axes: (figure, panels).
+
+    Args:
+        draw: (panel, its rows of the table, metric) -> where each line ends.
+        legend: what a line has otherwise in the legend.
+    """
+    if len(metrics) > 1 and layout.rows:
+        raise InputError("--panels: rows are of an axis or of several --metric, not both")
+    rows = [(metric, levels) for metric in metrics for levels in layout.grid()]
+    figure, panels = style.panels(rows, len(rows[0][1]))
+    ends = {}
+    for (metric, levels_of_row), row in zip(rows, panels, strict=True):
+        for levels, axis in zip(levels_of_row, row, strict=True):
+            ends[axis] = draw(axis, select(table, levels), metric)
+            if axis in panels[0] or layout.rows:
+                axis.set_title(said(*levels.values()))
+            axis.sharey(row[0])
+        row[0].set_ylabel(title(metric))
+    layout.name_lines(figure, ends, **legend)
+    note_diverged(figure, table, axes)
+    return figure, panels
+
+
 def _looks_of(levels: list[str]) -> dict[str, dict]:
     """Levels that end in a number go from light to dark; others have colours that the colour-blind tell apart."""
+    count = len(style.COLOURS)
+    colours, dashes = [style.COLOURS[i % count] for i in range(len(levels))], DASHES
     if len(levels) > 2 and all(re.search(r"\d$", level) for level in levels):
         name, low, high = RAMP
-        ramp = plt.get_cmap(name)
-        places = [low + (high - low) * i / (len(levels) - 1) for i in range(len(levels))]
-        return {
-            level: {"color": ramp(place), "linestyle": "-", "marker": style.MARKERS[i % len(style.MARKERS)]}
-            for i, (level, place) in enumerate(zip(levels, places, strict=True))
-        }
-    count = len(style.COLOURS)
+        ramp, dashes = plt.get_cmap(name), DASHES[:1]
+        colours = [ramp(low + (high - low) * i / (len(levels) - 1)) for i in range(len(levels))]
     return {
         level: {
-            "color": style.COLOURS[i % count],
-            "linestyle": DASHES[i // count % len(DASHES)],
+            "color": colours[i],
+            "linestyle": dashes[i // count % len(dashes)],
             "marker": style.MARKERS[i % len(style.MARKERS)],
         }
         for i, level in enumerate(levels)
     }
 
 
-def said(name: str) -> str:
-    """A level as words."""
-    return name.replace("_", " ")
+def said(*levels: str) -> str:
+    """Levels as words."""
+    return " · ".join(level.replace("_", " ") for level in levels)
 
 
 def title(metric: str) -> str:
@@ -142,7 +162,7 @@ def note_diverged(figure, rows: pd.DataFrame, axes: list[str]) -> None:
     """Say below the panels how many runs of which cells diverged, and so are in no mean."""
     lost = rows[rows["diverged"] > 0].drop_duplicates(axes).to_dict("records")
     cells = [
-        f"{' · '.join(said(line[name]) for name in axes)}: {line['diverged']} of {line['diverged'] + line['seeds']}"
+        f"{said(*(line[name] for name in axes))}: {line['diverged']} of {line['diverged'] + line['seeds']}"
         for line in lost
     ]
     if cells:

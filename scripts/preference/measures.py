@@ -11,9 +11,14 @@ TITLES = {
     "chosen_logratio": "log-ratio of chosen (nats)",
     "rejected_logratio": "log-ratio of rejected (nats)",
     "margin": "margin (nats)",
-    "gradient_product": "⟨gradient of chosen, of rejected⟩",
-    "gradient_cosine": "cosine of the gradients of chosen and rejected",
+    "gradient_product": "⟨∇ chosen, ∇ rejected⟩",
+    "gradient_cosine": "cos(∇ chosen, ∇ rejected)",
 }
 PROGRESS = {"step": "gradient steps", "queries": "reward queries", "kl": TITLES["kl"]}  # what a curve can be drawn over
+REDUCED = {  # what the history of a seed comes down to in the table of cells, of which measures (see histories)
+    "final": tuple(TITLES),
+    "area": ("reward",),
+    "change": ("chosen_logratio", "rejected_logratio", "margin"),
+}
 TIDY = ("step", "queries", "metric", "mean", "low", "high", "seeds", "diverged")  # after the levels, of curves
 RESERVED = (*TIDY, "steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid")  # no axis is called so

@@ -105,6 +105,43 @@ rule summarize_seconds:
         "{params.command} --seconds {params.seconds:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+rule compare_kl_directions:
+    output:
+        table=f"{LAB}/tables/kl_directions.csv",
+        checks=f"{LAB}/tables/kl_directions_checks.csv",
+    log:
+        f"{LAB}/tables/kl_directions.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=lab_stage("compare_kl_directions", kl_flags),
+        command=lab_command("compare_kl_directions", kl_flags),
+    message:
+        "compare_kl_directions {wildcards.lab}"
+    shell:
+        "{params.command} --output {output.table:q} --checks_output {output.checks:q}"
+        " >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+rule plot_kl_directions:
+    input:
+        f"{LAB}/tables/kl_directions.csv",
+    output:
+        svg=report(f"{LAB}/figures/kl_directions.svg", category="Figures"),
+        png=f"{LAB}/figures/kl_directions.png",
+    log:
+        f"{LAB}/figures/kl_directions.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=lab_stage("plot_kl_directions", kl_figure_flags),
+        command=lab_command("plot_kl_directions", kl_figure_flags),
+    message:
+        "plot_kl_directions {wildcards.lab}"
+    shell:
+        "{params.command} --table {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 # The targets, `bandit` and `bandit_<experiment>`: snakefmt keeps a loop around a rule as it is.
 for lab in LABS.values():
     for target, files in labs.targets(lab).items():

@@ -63,6 +63,14 @@ def files_of_cells(name):
     return found
 
 
+def kl_flags(wildcards):
+    return labs.kl_flags(LABS[wildcards.lab])
+
+
+def kl_figure_flags(wildcards):
+    return LABS[wildcards.lab]["kl_directions"]["figure"]
+
+
 def no_flags(wildcards):
     return {}
 
