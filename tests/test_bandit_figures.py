@@ -110,6 +110,19 @@ def test_levels_that_are_sizes_get_darker_and_others_get_colours_of_their_own():
     assert len({look["color"] for look in methods.values()}) == 3
 
 
+def test_panels_side_by_side_have_one_scale_that_shows_all():
+    table = pd.DataFrame({"method": ["dpo", "ipo"], "y": [1.0, 30.0], "seeds": 3, "diverged": 0})
+    layout = lines.Layout.of(table, ["method"], ("method",), ())
+
+    def draw(axis, rows, metric):
+        axis.plot([0, 1], [0, rows["y"].iloc[0]])
+        axis.get_ylim()  # which settles it, as setting ticks does
+        return {}
+
+    _, (panels,) = lines.figure_of(table, ["method"], layout, ("reward",), draw)
+    assert panels[0].get_ylim() == panels[1].get_ylim() and panels[1].get_ylim()[1] > 30
+
+
 def test_seconds_are_per_run_and_step_and_a_single_point_has_no_tuning(tmp_path):
     artifacts.write_json(tmp_path / "a.json", {"reporting": {"runs": 10, "steps": 20, "seconds": 4.0}})
     tuning = {"runs": 30, "steps": 20, "seconds": 8.0}

@@ -95,11 +95,12 @@ def figure_of(table: pd.DataFrame, axes: list[str], layout: Layout, metrics: tup
     figure, panels = style.panels(rows, len(rows[0][1]))
     ends = {}
     for (metric, levels_of_row), row in zip(rows, panels, strict=True):
+        for axis in row[1:]:  # before anything is drawn, or the scale would be that of the first
+            axis.sharey(row[0])
         for levels, axis in zip(levels_of_row, row, strict=True):
             ends[axis] = draw(axis, select(table, levels), metric)
             if axis in panels[0] or layout.rows:
                 axis.set_title(said(*levels.values()))
-            axis.sharey(row[0])
         row[0].set_ylabel(title(metric))
     layout.name_lines(figure, ends, **legend)
     note_diverged(figure, table, axes)
