@@ -143,7 +143,7 @@ def as_flags(chosen: dict[str, object]) -> str:
         values = value if isinstance(value, list) else [value]
         typed = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
         # A value that looks like a flag would be taken for one.
-        words += [f"--{key}={typed[0]}"] if typed[0].startswith("-") else [f"--{key}", *typed]
+        words += [f"--{key}={typed[0]}"] if "".join(typed[:1]).startswith("-") else [f"--{key}", *typed]
     return shlex.join(words)
 
 
