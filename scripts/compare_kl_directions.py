@@ -1,9 +1,10 @@
-"""Follow the forward and the reverse KL to a target, from a few starts, by exact gradient descent on softmax logits.
+"""Make kl_directions.csv: the way of the forward and of the reverse KL to a target, from each of a few starts.
 
-With p = softmax(z), the gradient of the forward KL(q || p) is p - q, that of the reverse KL(p || q) is
-p (log(p / q) - KL(p || q)). Where p1 = p2 = p, one step of rate eta therefore changes log(p1 / p2) by exactly
-eta (q1 - q2) and by eta p log(q1 / q2): the reverse KL is faster where p exceeds the logarithmic mean of q1 and q2,
-and only there (arXiv 2404.14367, section 6, whose figure shows one start and draws its bars without saying how).
+Both by exact gradient descent on softmax logits. With p = softmax(z), the gradient of the forward KL(q || p) is p - q,
+that of the reverse KL(p || q) is p (log(p / q) - KL(p || q)). Where p1 = p2 = p, one step of rate eta therefore changes
+log(p1 / p2) by exactly eta (q1 - q2) and by eta p log(q1 / q2): the reverse KL is faster where p exceeds the
+logarithmic mean of q1 and q2, and only there (arXiv 2404.14367, section 6, whose figure shows one start and draws its
+bars without saying how).
 
 kl_directions.csv         tidy: point, direction, step, category, probability, target, published (the figure's bars)
 kl_directions_checks.csv  check, value, expected, and whether they agree: the identities at every pair of categories

@@ -1,4 +1,4 @@
-"""Draw what the runs of a bandit experiment come down to against one of its axes, from <experiment>.csv.
+"""Draw what the runs of a bandit experiment come down to against one of its axes, from its table in tables/.
 
 A row of panels per metric and a column per level of an axis; a line per level of the others through the means over
 seeds, with 95 % t intervals.

@@ -31,19 +31,24 @@ def main(flags: Flags) -> None:
     table = summaries.read_csv(flags.table, COLUMNS)
     if flags.steps > table["step"].max():
         raise InputError(f"--steps {flags.steps}: {flags.table} ends at step {table['step'].max()}")
+    style.save(drawn(table, flags.steps), flags.output, provenance.describe(__file__, flags, {"table": flags.table}))
+
+
+def drawn(table: pd.DataFrame, steps: int):
+    """The figure."""
     points = list(dict.fromkeys(table["point"]))
-    figure, (bars, ways) = style.panels(["bars", "ways"], len(points))
-    for point, bar, way in zip(points, bars, ways, strict=True):
-        rows = table[table["point"] == point]
-        draw_bars(bar, rows, flags.steps)
-        bar.set_title(f"{point.replace('_', ' ')}: after {flags.steps} steps")
-        draw_ways(way, rows, flags.steps)
-        for axis, first in ((bar, bars[0]), (way, ways[0])):
+    figure, panels = style.panels(["bars", "ways"], len(points))
+    for first, *others in panels:
+        first.set_ylabel("probability")
+        for axis in others:  # before anything is drawn, or the scale would be that of the first
             axis.sharey(first)
-    bars[0].set_ylabel("probability")
-    ways[0].set_ylabel("probability")
+    for point, (bar, way) in zip(points, panels.T, strict=True):
+        rows = table[table["point"] == point]
+        draw_bars(bar, rows, steps)
+        bar.set_title(f"{point.replace('_', ' ')}: after {steps} steps")
+        draw_ways(way, rows, steps)
     legend(figure, table)
-    style.save(figure, flags.output, provenance.describe(__file__, flags, {"table": flags.table}))
+    return figure
 
 
 def draw_bars(axis, rows: pd.DataFrame, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Make the tables of a bandit experiment from the history and the tuning of each of its cells.
+"""Make the tables of a bandit experiment from history.parquet and tuning.parquet of each of its cells.
 
 Every mean is over the seeds whose runs stayed finite, with its 95 % t interval: NAME, NAME_low, NAME_high. How many
 did not is in the column `diverged`, and where none did the cells are empty.

@@ -110,6 +110,21 @@ def test_levels_that_are_sizes_get_darker_and_others_get_colours_of_their_own():
     assert len({look["color"] for look in methods.values()}) == 3
 
 
+def test_panels_side_by_side_have_one_scale_that_shows_all_that_can_be():
+    table = pd.DataFrame({"method": ["dpo", "ipo"], "y": [1.0, 30.0], "seeds": 3, "diverged": 0})
+    layout = lines.Layout.of(table, ["method"], ("method",), ())
+
+    def draw(axis, rows, metric):
+        axis.plot([0, 1], [0, rows["y"].iloc[0]])
+        axis.get_ylim()  # which settles it, as setting ticks does
+        return {}
+
+    _, (margins, rewards) = lines.figure_of(table, ["method"], layout, ("margin", "reward"), draw)
+    assert margins[0].get_ylim() == margins[1].get_ylim() and margins[1].get_ylim()[1] > 30
+    low, high = rewards[1].get_ylim()
+    assert -0.1 < low < 0 and 1 < high < 1.1  # no reward is above 1, whatever the interval of a few seeds says
+
+
 def test_seconds_are_per_run_and_step_and_a_single_point_has_no_tuning(tmp_path):
     artifacts.write_json(tmp_path / "a.json", {"reporting": {"runs": 10, "steps": 20, "seconds": 4.0}})
     tuning = {"runs": 30, "steps": 20, "seconds": 8.0}

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from preference import style
-from preference.measures import TITLES
+from preference.measures import RANGES, TITLES
 from preference.stage import InputError
 
 DASHES = ("-", (0, (4, 1.3)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2, 2, 2)))
@@ -95,15 +95,26 @@ def figure_of(table: pd.DataFrame, axes: list[str], layout: Layout, metrics: tup
     figure, panels = style.panels(rows, len(rows[0][1]))
     ends = {}
     for (metric, levels_of_row), row in zip(rows, panels, strict=True):
+        for axis in row[1:]:  # before anything is drawn, or the scale would be that of the first
+            axis.sharey(row[0])
         for levels, axis in zip(levels_of_row, row, strict=True):
             ends[axis] = draw(axis, select(table, levels), metric)
             if axis in panels[0] or layout.rows:
                 axis.set_title(said(*levels.values()))
-            axis.sharey(row[0])
         row[0].set_ylabel(title(metric))
+        _keep_to_range(row[0], metric)
     layout.name_lines(figure, ends, **legend)
     note_diverged(figure, table, axes)
     return figure, panels
+
+
+def _keep_to_range(axis, metric: str) -> None:
+    """Show no more than the values that a measure can have: the interval of a few seeds may go far beyond."""
+    kind, _, measure = ("final", "", metric) if metric in TITLES else metric.partition("_")
+    if kind != "change" and measure in RANGES:
+        (low, high), (least, most) = axis.get_ylim(), RANGES[measure]
+        margin = 0.04 * (min(high, most) - max(low, least))
+        axis.set_ylim(max(low, least - margin), min(high, most + margin))
 
 
 def _looks_of(levels: list[str]) -> dict[str, dict]:

@@ -1,5 +1,7 @@
 """What is measured of a bandit's policy as it learns, as it is called on an axis; the columns of the tables of it."""
 
+import math
+
 TITLES = {
     "reward": "expected reward",
     "reward_se": "standard error of the reward",
@@ -14,6 +16,7 @@ TITLES = {
     "gradient_product": "⟨∇ chosen, ∇ rejected⟩",
     "gradient_cosine": "cos(∇ chosen, ∇ rejected)",
 }
+RANGES = {"reward": (0, 1), "kl": (0, math.inf), "reverse_kl": (0, math.inf), "gradient_cosine": (-1, 1)}  # if limited
 PROGRESS = {"step": "gradient steps", "queries": "reward queries", "kl": TITLES["kl"]}  # what a curve can be drawn over
 REDUCED = {  # what the history of a seed comes down to in the table of cells, of which measures (see histories)
     "final": tuple(TITLES),
