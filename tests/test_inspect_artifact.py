@@ -86,7 +86,7 @@ def write_others(folder: Path) -> dict[str, str]:
     (folder / "config.yaml").write_text("a: 1\n")
     write_json(folder / "evaluation.json", {"stage": "evaluate_policy", "metrics": {"reward": {"mean": 1.5}}})
     for suffix in ("svg", "png"):
-        matplotlib.figure.Figure(figsize=(3, 2), dpi=100).savefig(folder / f"figure.{suffix}")
+        matplotlib.figure.Figure(figsize=(3, 2)).savefig(folder / f"figure.{suffix}", dpi=100)
     return {
         "training.csv": "loss   first 2 · last 1",
         "metrics.csv": "run: dpo",
