@@ -169,9 +169,11 @@ def test_closed_forms_equal_integrals(family, loc, scale):
         assert found["entropy"] == pytest.approx([surprise.mean().item()], abs=1e-4)
     if family == "tanh_gaussian":  # the density of tanh(x) is that of x over 1 - tanh(x)^2
         slope = (1 - actions.tanh() ** 2).clamp(min=1e-300).log()
-        assert found["entropy"] == pytest.approx([(surprise + slope).mean().item()], abs=0.01)
-    reward = policy.rewards(None, actions).mean().item()
-    assert found["reward"] == pytest.approx([reward], abs=2e-3)
+        assert found["entropy"] == pytest.approx([(surprise + slope).mean().item()], abs=2e-3)
+    for reward in (1, 2, 3):
+        policy = line_policy(family, reward)
+        quadrature = measured(policy, at(policy, loc, scale))["reward"]
+        assert quadrature == pytest.approx([policy.rewards(None, actions).mean().item()], abs=7e-4), reward
 
 
 def test_the_entropy_of_a_tanh_cauchy_is_not_reported_since_it_is_infinite():

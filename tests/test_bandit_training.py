@@ -1,11 +1,13 @@
 """The batched program of the bandit lab against plain loops, and runs against their neighbours."""
 
+import math
+
 import bandit_oracle
 import pytest
 import torch
 
 import run_bandit
-from preference.bandits import training
+from preference.bandits import objectives, training
 from preference.bandits.cells import NEGATIVES, Cell
 from preference.bandits.training import Runs
 from preference.measures import TITLES
@@ -151,6 +153,25 @@ def test_single_precision_is_close_to_double(policy):
 def test_offline_ppo_compares_with_what_sampled():
     cell = small("categorical", **ALGORITHMS["ppo"][0] | OFFLINE)
     agree(run_of(train(cell, (3,), (0.03, None))[1], 0), bandit_oracle.train(cell, 3, 0.03), 1e-6)
+
+
+def test_pairs_by_hand_on_three_samples_leave_out_ties_and_small_gaps():
+    rewards = torch.tensor([[[3.0, 2.0, 2.0]]])
+    chosen, rejected = objectives.pairs(rewards)
+    assert list(zip(chosen.flatten().tolist(), rejected.flatten().tolist(), strict=True)) == [(3, 2), (3, 2), (2, 2)]
+    assert objectives.counted_pairs(rewards, 0.0).flatten().tolist() == [True, True, False]
+    assert not objectives.counted_pairs(rewards, 1.0).any()
+
+
+def test_a_run_that_was_not_finite_once_counts_as_diverged_ever_after():
+    nan, inf = math.nan, math.inf
+    history = [
+        {"step": 0, "reward": torch.tensor([1.0, 1.0, 1.0]), "margin": torch.tensor([nan, 0.0, 0.0])},
+        {"step": 1, "reward": torch.tensor([1.0, nan, 1.0]), "margin": torch.tensor([0.0, 0.0, 0.0])},
+        {"step": 2, "reward": torch.tensor([1.0, 1.0, inf]), "margin": torch.tensor([0.0, 0.0, 0.0])},
+    ]
+    found = [alive.tolist() for alive in training.finite(history)]
+    assert found == [[True, True, True], [True, False, True], [True, False, False]]
 
 
 def test_where_no_pair_counts_nothing_is_learnt_nothing_is_measured_on_pairs_and_nothing_diverges():
