@@ -55,8 +55,8 @@ def main(flags: Flags) -> None:
 
     inputs = {name: getattr(flags, name) for name in ("metrics", "samples", "baseline_samples")}
     made_by = provenance.describe(__file__, flags, inputs)
-    summaries.write_csv(flags.metrics_output, pd.concat([metrics, seed_means(metrics)]), made_by)
     final = rank(pd.DataFrame(final_row(*name, samples, last, flags) for name in dict.fromkeys(k[:2] for k in samples)))
+    summaries.write_csv(flags.metrics_output, pd.concat([metrics, seed_means(metrics)]), made_by)
     summaries.write_csv(flags.final_output, final, made_by)
     artifacts.write_text(flags.text_output, text := as_text(final), made_by)
     print(text)

@@ -981,6 +981,26 @@ FLAGS = {
         "--output {here}: would replace --sft {here}/sft.parquet; name another place",
         1,
     ),
+    "nothing for a name": ("prepare_task", {"sft": ""}, "--sft: is empty", 1),
+    "not UTF-8": ("prepare_task", {"sft": "a\udcff.jsonl"}, r"--sft a\udcff.jsonl: is not UTF-8 text", 1),
+    "folders without end": (
+        "score_responses",
+        {"output": "a/" * 999},
+        f"--output {'a/' * 999}: lies more than 100 folders deep".replace("/:", ":"),
+        1,
+    ),
+    "a table for JSON": (
+        "summarize_run",
+        {"evaluations": "{here}/sft.parquet"},
+        "{here}/sft.parquet: holds no JSON of this workflow",
+        1,
+    ),
+    "no bootstrap": (
+        "summarize_experiment",
+        {"resamples": "0"},
+        "--resamples 0: must be from 1 to 1000000",
+        1,
+    ),
     "a name too long for a file": (
         "score_responses",
         {"output": f"{{here}}/{'a' * 300}"},

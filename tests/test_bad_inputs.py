@@ -260,6 +260,12 @@ GOOD = {  # script: the flags of a call that works, the model's first
         "output": "{here}/new.parquet",
     },
     "construct_pairs": {"preferences": "{here}/pairs.parquet", "seed": "1", "output": "{here}/new.parquet"},
+    "summarize_run": {"evaluations": "{here}/evaluation.json", "output": "{here}/new.csv"},
+    "summarize_experiment": {
+        **{"runs": "a/b/1", "metrics": "{here}/m.csv", "samples": "{here}/s.parquet", "baselines": "a/1"},
+        "baseline_samples": "{here}/b.parquet",
+        **{f"{name}_output": f"{{here}}/{name}.csv" for name in ("metrics", "final", "text")},
+    },
     "prepare_task": {"sft": "{here}/sft.parquet", "num_eval_prompts": "1", "seed": "0", "output": "{here}/new"},
 }
 

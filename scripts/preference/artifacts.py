@@ -177,8 +177,11 @@ def read_json(path: Path | str) -> dict:
 
 def _load(path: Path | str) -> dict:
     check(path)
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
-    del content["seal"]
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        del content["seal"]
+    except (ValueError, TypeError, KeyError):  # whole, but another kind of artifact
+        raise InputError(f"{path}: holds no JSON of this workflow") from None
     return content
 
 

@@ -89,9 +89,9 @@ def _read_parquet(file: Path) -> list[dict]:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(file).read()
-        names = table.schema.names
-        rows = table.to_pylist()
+        with file.open("rb") as content:  # by its name, `x:/y` would be an address
+            table = pyarrow.parquet.ParquetFile(content).read()
+        names, rows = table.schema.names, table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InputError(f"{file}: cannot be read: {_reason(error)}") from None
     if twice := sorted({name for name in names if names.count(name) > 1}):

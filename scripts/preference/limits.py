@@ -16,6 +16,7 @@ COUNTS += ("num_pairs", "num_examples", "shard_size")
 COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record_every")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
+    "resamples": (lambda value: 1 <= value <= 10**6, "from 1 to 1000000"),
     "epochs": (lambda value: 1 <= value <= 10**4, "from 1 to 10000"),
     "vocab_size": (lambda value: 260 <= value <= 10**9, "from 260 to 1000000000"),
     **dict.fromkeys(("seed", "seeds", "tuning_seeds"), (lambda value: 0 <= value < 2**32, "from 0 to 4294967295")),
@@ -31,7 +32,17 @@ LIMITS = {  # name: (what holds, in words)
 
 def problem(flags) -> str | None:
     """What is wrong with a stage's flags, if anything: a number, or an output that would replace what it should not."""
-    return next(itertools.chain(_numbers(flags), _paths(flags)), None)
+    return next(itertools.chain(_texts(flags), _numbers(flags), _paths(flags)), None)
+
+
+def _texts(flags):
+    for field in dataclasses.fields(flags):
+        value = getattr(flags, field.name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if text == "":
+                yield f"--{field.name}: is empty"
+            if isinstance(text, str) and any("\ud800" <= letter <= "\udfff" for letter in text):
+                yield f"--{field.name} {text}: is not UTF-8 text"
 
 
 def _numbers(flags):
@@ -72,6 +83,9 @@ def _resolved(path: Path | str) -> Path:
 
 
 def _in_the_way(said: str, path: Path, folder: str | None):
+    if len(path.parts) > 100:
+        yield f"{said}: lies more than 100 folders deep"
+        return
     if folder and path.is_file():
         yield f"{said}: is a file; name a folder"
     if not folder and path.is_dir():
@@ -82,6 +96,6 @@ def _in_the_way(said: str, path: Path, folder: str | None):
     a_model = (path / "config.json").is_file() or manifest.is_file()  # a damaged one may lack either
     if folder == "model" and path.is_dir() and any(path.iterdir()) and not a_model:
         yield f"{said}: holds other files than a model's, which would be lost; name a new folder"
-    above = next(parent for parent in path.absolute().parents if parent.exists())
+    above = next(parent for parent in (*path.absolute().parents, Path("/")) if parent.exists())
     if not above.is_dir():
         yield f"{said}: {above} is a file, not a folder"

@@ -115,7 +115,8 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
     made_by = json.dumps({"kind": kind, **made_by, "path": str(path)}, sort_keys=True)
     table = table.replace_schema_metadata({"prefdag": made_by, "prefdag.seal": artifacts.UNSEALED})
     with artifacts.atomic(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)  # which column is damaged can be told then
+        with temporary.open("wb") as file:  # by its name, `x:/y` would be an address
+            pq.write_table(table, file, write_page_checksum=True)  # which column is damaged can be told then
         artifacts.seal(temporary)
 
 
@@ -164,7 +165,8 @@ def _made_by(table: pa.Table) -> dict:
 
 def _open(path: Path | str) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None)
+        with Path(path).open("rb") as file:
+            return pq.read_table(file)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise artifacts.damaged(path, f"is not Parquet ({str(error).splitlines()[0]})") from None
 

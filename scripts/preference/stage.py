@@ -57,7 +57,8 @@ def run(main, flags_class) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
     try:
-        print("$", without_passwords(shlex.join([sys.executable, *sys.argv])), flush=True)
+        typed = without_passwords(shlex.join([sys.executable, *sys.argv]))
+        print("$", typed.encode(errors="backslashreplace").decode(), flush=True)  # it may not be UTF-8
         if wrong := limits.problem(flags):
             raise InputError(wrong)
         main(flags)
@@ -81,9 +82,9 @@ def _of_a_file(error: Exception) -> str | None:
     """
     stated = re.search(r"os error (\d+)", str(error))
     number = getattr(error, "errno", None) or (int(stated[1]) if stated else None)
-    if number not in NO_ROOM + NO_ENTRY:
-        return None
     written = getattr(error, "__notes__", [])  # what `artifacts.atomic` was about to write
+    if number not in NO_ROOM + NO_ENTRY and not (written and number == errno.ENOENT):
+        return None
     where = [*written, getattr(error, "filename", None) or "a file"][0]
     if not written and number in NO_ENTRY:
         return f"{where}: cannot be read or written: {os.strerror(number)}"
