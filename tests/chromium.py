@@ -51,10 +51,13 @@ class Chromium:
         return self
 
     def __exit__(self, *_):
-        self.call("Browser.close")
-        self.process.wait(SECONDS)
-        os.close(self.input)
-        os.close(self.output)
+        try:
+            self.call("Browser.close")
+            self.process.wait(SECONDS)
+        finally:
+            self.process.kill()  # does nothing to one that has ended
+            os.close(self.input)
+            os.close(self.output)
 
     def call(self, method: str, session: str | None = None, **parameters) -> dict:
         """Send a command and wait for what it returns; what happens meanwhile is in `events`."""

@@ -52,6 +52,15 @@ def test_a_csv_is_summarized_by_column(tmp_path):
     assert lines[-1] == ["dpo", "2", "3"]
 
 
+@pytest.mark.parametrize("columns, shown", [(66, 8), (60, 6), (45, 5)])
+def test_the_summary_of_a_csv_keeps_to_the_terminals_width(tmp_path, monkeypatch, columns, shown):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    (tmp_path / "metrics.csv").write_text("run,gold_win_rate_low\ndpo,-123.4567\nsft,-234.5678\n")
+    lines = documents.table(tmp_path / "metrics.csv")
+    head = next(line for line in lines if "column " in line and "mean" in line)
+    assert len(head.replace(" %", "%").split()) == shown and max(map(len, lines)) <= columns
+
+
 def test_a_training_log_is_its_curves(tmp_path):
     (tmp_path / "training.csv").write_text("step,loss,accuracy\n1,3.0,0.5\n2,2.0,0.5\n3,1.0,1.0\n")
     text = "\n".join(documents.training(tmp_path / "training.csv"))

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -114,7 +115,7 @@ def write_others(folder: Path) -> dict[str, str]:
 
 
 def write_unfinished() -> dict[str, str]:
-    """What killed stages leave, and what must be said of it."""
+    """What killed stages go on from, and what must be said of it."""
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(2)).sum().backward()
@@ -125,7 +126,7 @@ def write_unfinished() -> dict[str, str]:
         parts.map("responses", list(range(5)), lambda part, _: [{"response": f"{HOSTILE} {i}"} for i in part])
     state, part = states.folder / "state.json", parts.folder / "responses.2.json"
     return {
-        "policy.checkpoints": "step 7, weights and optimizer in step7.safetensors",
+        "policy.checkpoints": "step 7, tensors in step7.safetensors",
         str(states.folder): "loss   first 0.75 · last 0.5",
         str(state): "state, ",
         "responses.parquet.shards": "of responses.parquet, which is there already",
@@ -196,9 +197,10 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
         (["none.parquet"], "none.parquet: no such file or folder"),
         (["empty"], "empty: a folder, but not a model"),
         (["bad.jsonl"], "bad.jsonl: damaged .line 2: .*char.*$"),
+        (["odd.json"], "odd.json: is damaged, or no stage"),
         (["own.csv"], r"own.csv: damaged \(No columns to parse from file\)$"),
         (["own.safetensors"], "^own.safetensors: damaged: its header cannot be read"),
-        (["/dev/null"], "/dev/null: neither a file nor a folder"),
+        (["pipe.csv"], "pipe.csv: neither a file nor a folder"),
         (["unknown.xyz"], "of no kind that can be shown"),
         (["pairs.parquet", "--diff", "none"], "none: no such file"),
         (["pairs.parquet", "--diff", "rewards.parquet"], "only artifacts of one kind"),
@@ -212,6 +214,8 @@ def test_a_damaged_artifact_is_shown_as_far_as_it_is_known_and_then_refused(made
 def test_what_is_wrong_is_one_line(made, capsys, flags, said):
     Path("unknown.xyz").write_text("")
     Path("bad.jsonl").write_text('{}\n{"a": \n')
+    os.mkfifo("pipe.csv")
+    Path("odd.json").write_text('{"step": [], "tensors": "", "log": 5}')
     Path("own.csv").write_text("")
     Path("own.safetensors").write_text("nothing")
     Path("empty").mkdir()

@@ -93,7 +93,17 @@ def table(path: Path) -> list[str]:
         if len(finite := finite[np.isfinite(finite)]):
             cells = *terminal.statistics(finite).values(), finite.min(), finite.max()
             rows.append([str(name), *map(terminal.number, cells)])
-    return [*lines, *(["", *terminal.aligned(rows)] if len(rows) > 1 else []), *first_rows(frame)]
+    return [*lines, *(["", *_as_wide_as_there_is_room(rows)] if len(rows) > 1 else []), *first_rows(frame)]
+
+
+def _as_wide_as_there_is_room(rows: list[list[str]]) -> list[str]:
+    """Summaries of columns, without the percentiles and then without the median where the terminal is narrow."""
+    for left_out in ((), ("5 %", "95 %"), ("5 %", "95 %", "median")):
+        kept = [i for i, name in enumerate(rows[0]) if name not in left_out]
+        lines = terminal.aligned([[row[i] for i in kept] for row in rows])
+        if max(map(len, lines)) <= terminal.width():
+            break
+    return lines
 
 
 def first_rows(frame, most: int = 5) -> list[str]:

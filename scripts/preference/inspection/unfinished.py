@@ -1,4 +1,4 @@
-"""Work that is not finished, as lines of text: states of killed trainings, finished parts of other stages."""
+"""What a stage goes on from after a kill, as lines of text: the states of a training, the finished parts of others."""
 
 from collections import Counter
 from pathlib import Path
@@ -30,13 +30,14 @@ def _of_each(path: Path, show) -> list[str]:
 def state(path: Path) -> list[str]:
     """The step that a training has reached, where its tensors are, and its loss so far."""
     content = documents.read_json(path)
-    log = [row for row in content.get("log") or [] if isinstance(row, dict)]
-    tensors = path.with_name(Path(str(content.get("tensors"))).name)
+    log = content.get("log") if isinstance(content.get("log"), list) else []
+    tensors = path.parent / Path(str(content.get("tensors"))).name
     size = terminal.size(tensors.stat().st_size) if tensors.is_file() else "which is missing"
-    lines = [f"  step {content.get('step')}, weights and optimizer in {tensors.name}, {size}"]
+    lines = [f"  step {content.get('step')}, tensors in {tensors.name}, {size}"]
     if broken := artifacts.broken(path, "state"):
         lines.append(f"  {broken}; the training begins again")
-    points = [(row["step"], row["loss"]) for row in log if {"step", "loss"} <= row.keys()]
+    points = [(row.get("step"), row.get("loss")) for row in log if isinstance(row, dict)]
+    points = [point for point in points if all(isinstance(value, int | float) for value in point)]
     return lines + ([f"  {line}" for line in terminal.curve("loss", *zip(*points, strict=True))] if points else [])
 
 
@@ -45,12 +46,13 @@ def _parts(folder: Path) -> list[str]:
     for file in sorted(folder.glob("*.json")):
         name = file.name.rsplit(".", 2)[0]
         parts[name] += 1
-        results[name] += len(documents.read_json(file).get("results") or [])
+        found = documents.read_json(file).get("results")
+        results[name] += len(found) if isinstance(found, list) else 0
     rows = [[name, str(parts[name]), f"{results[name]:,}"] for name in parts]
     return terminal.aligned([["work", "parts", "results"], *rows]) if rows else []
 
 
 def part(path: Path) -> list[str]:
     """How many results a part holds, and the first of them."""
-    results = documents.read_json(path).get("results") or []
+    results = documents.read_json(path)["results"]  # a list: that is how its kind is known
     return [f"  {terminal.counted(len(results), 'result')}", *documents.examples(results)]
