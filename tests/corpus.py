@@ -944,6 +944,12 @@ FLAGS = {
         "--output {here}/policy: is a folder; name a file",
         1,
     ),
+    "a pipe to write a table to": (
+        "score_responses",
+        {"output": "{here}/pipe"},
+        "--output {here}/pipe: is a device or a pipe; name a file",
+        1,
+    ),
     "a file to write a model to": (
         "train_sft",
         {"output": "{here}/pairs.parquet"},

@@ -221,6 +221,7 @@ def here(tiny_policy, tmp_path):
     held_out = {"prompt_id": records.prompt_id("say hi"), "prompt": "say hi", "chosen": "hi", "rejected": "no"}
     records.write(tmp_path / "eval_pairs.parquet", "pairs", [held_out], {})
     (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "taken.manifest.json").mkdir()
     return tmp_path
 

@@ -49,7 +49,7 @@ def _numbers(flags):
     for name, (holds, words) in LIMITS.items():
         value = getattr(flags, name, None)
         for each in value if isinstance(value, tuple) else (value,):
-            if each is not None and not holds(each):
+            if isinstance(each, (int, float)) and not holds(each):  # elsewhere a word may be that of files
                 yield f"--{name} {each}: must be {words}"
 
 
@@ -86,6 +86,8 @@ def _in_the_way(said: str, path: Path, folder: str | None):
     if len(path.parts) > 100:
         yield f"{said}: lies more than 100 folders deep"
         return
+    if path.exists() and not path.is_file() and not path.is_dir():  # root may replace even /dev/null by a file
+        yield f"{said}: is a device or a pipe; name a file"
     if folder and path.is_file():
         yield f"{said}: is a file; name a folder"
     if not folder and path.is_dir():
