@@ -40,12 +40,16 @@ def together(steps: int, seeds: tuple[int, ...], grid: list, **settings) -> floa
 
 
 def alone(steps: int, learning_rate: float, beta: float | None, **settings) -> float:
-    """Seconds of a step of one run in plain loops."""
+    """Seconds of a step of one run in plain loops, whose tensors are too small for more than one thread."""
 
     def train(cell, progress):
         bandit_oracle.train(cell, SEEDS[0], learning_rate, beta, progress)
 
-    return step_seconds(train, steps, **settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = step_seconds(train, steps, **settings)
+    torch.set_num_threads(threads)
+    return seconds
 
 
 def compare(steps: int, plain_steps: int) -> None:
@@ -84,9 +88,8 @@ def main() -> None:
     parser.add_argument("--plain_steps", type=int, default=3, help="steps of the plain loops (default 3)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    load = f"{os.getloadavg()[0]:.1f} programs ran in the last minute"
-    print(f"{arguments.threads} threads on {os.cpu_count()} cores, where {load}; torch {torch.__version__}", end="")
-    print("; float32, the plain loops float64")
+    print(f"{arguments.threads} threads on {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} before this")
+    print(f"torch {torch.__version__}, float32; the plain loops: 1 thread, float64")
     compare(arguments.steps, arguments.plain_steps)
     double(arguments.steps)
 
