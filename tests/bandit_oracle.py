@@ -6,7 +6,7 @@ are those of the program that is tested.
 """
 
 import math
-from statistics import NormalDist, fmean, pstdev
+from statistics import NormalDist, fmean, pstdev, stdev
 
 import torch
 
@@ -524,7 +524,5 @@ class Tokens:
             reverse_kl = (ref_logprobs.exp() * (ref_logprobs - logprobs)).sum().item()
             for name, value in zip(found, (total / len(sequence), entropy, kl, reverse_kl), strict=True):
                 found[name].append(value)
-        deviation = math.sqrt(sum((r - fmean(found["reward"])) ** 2 for r in found["reward"]) / (len(prompts) - 1))
-        return {name: fmean(values) for name, values in found.items()} | {
-            "reward_se": deviation / math.sqrt(len(prompts))
-        }
+        errors = {f"{name}_se": stdev(values) / math.sqrt(len(prompts)) for name, values in found.items()}
+        return {name: fmean(values) for name, values in found.items()} | errors

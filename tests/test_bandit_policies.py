@@ -282,7 +282,7 @@ def test_monte_carlo_measures_of_sequences_are_within_their_errors_of_an_enumera
         error = found[name].std().item() / math.sqrt(runs)
         assert abs(found[name].mean().item() - value) < 4 * error, name
         assert error < 0.05 * abs(value), name
-    assert found["reward_se"].mean().item() == pytest.approx(found["reward"].std().item(), rel=0.25)
+        assert found[f"{name}_se"].mean().item() == pytest.approx(found[name].std().item(), rel=0.25), name
 
 
 def test_sequences_are_drawn_as_often_as_they_are_likely(short):

@@ -179,8 +179,9 @@ BAD = {  # changes of the lab -> the lines that say what is wrong with it
     "a figure's metric": (
         {"experiments.clipping": None, f"{E}.figure.metric": ["reward", "rewards"]},
         [
-            f"{E}.figure.metric: rewards is not one of reward, reward_se, entropy, kl, reverse_kl, loss, "
-            "gradient_norm, chosen_logratio, rejected_logratio, margin, gradient_product, gradient_cosine"
+            f"{E}.figure.metric: rewards is not one of reward, reward_se, entropy, entropy_se, kl, kl_se, "
+            "reverse_kl, reverse_kl_se, loss, gradient_norm, chosen_logratio, rejected_logratio, margin, "
+            "gradient_product, gradient_cosine"
         ],
     ),
     "what curves are drawn against": (

@@ -47,7 +47,9 @@ _PAIR = [
     pa.field("rejected_tokens", _IDS),
 ]
 _MEASURES = [  # of a bandit's policy; all null where the run is not finite any more
-    *("reward", "reward_se", "entropy", "kl", "reverse_kl", "loss", "gradient_norm"),
+    # with a standard error where there is no closed form
+    *("reward", "reward_se", "entropy", "entropy_se", "kl", "kl_se", "reverse_kl", "reverse_kl_se"),
+    *("loss", "gradient_norm"),
     *("chosen_logratio", "rejected_logratio", "margin", "gradient_product", "gradient_cosine"),
 ]
 _SETTING = [_required("learning_rate", pa.float64()), pa.field("beta", pa.float64())]

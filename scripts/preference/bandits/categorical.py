@@ -66,7 +66,7 @@ class CategoricalPolicy:
         return {
             "reward": probs.mean(dim=1) @ self.arm_rewards,
             "entropy": entropy.mean(dim=1),
-            "kl": (-entropy.mean(dim=1) - probs.mean(dim=1) @ self.ref_logprobs),
+            "kl": self._kl(logprobs).mean(dim=1),
             "reverse_kl": (self.ref_logprobs - mean_logprobs) @ self.ref_probs,
         }
 

@@ -63,7 +63,13 @@ class Cell:
         return self.samples > 1
 
 
-COMPARING = ("best_of_n", "pref_ft", "dpo", "ipo")  # algorithms that learn from differences between samples of a state
+COMPARING = (
+    "best_of_n",
+    "awr",
+    "pref_ft",
+    "dpo",
+    "ipo",
+)  # algorithms that learn from differences between samples of a state
 READERS = {  # flag -> the algorithms that read it; to any other it would be a setting that does nothing
     "beta": ("dpo", "ipo", "rwr", "awr", "best_of_n"),
     "min_margin": ("pref_ft", "dpo", "ipo"),
@@ -102,14 +108,20 @@ def faults(settings: dict):
     yield from _problem_faults(**said)
     yield from _algorithm_faults(said)
     yield from _data_faults(**said)
+    for flag in ("seeds", "tuning_seeds", "learning_rate", "beta"):
+        values = said.get(flag)
+        if isinstance(values, list | tuple) and len(set(values)) < len(values):
+            yield flag, "names one of its values twice"
 
 
-def _problem_faults(policy: str, reward: int, hidden_size: int = 0, **_):
+def _problem_faults(policy: str, reward: int, hidden_size: int = 0, eval_states: int = Cell.eval_states, **_):
     rewards = REWARDS["line" if policy in LINE_POLICIES else policy]
     if reward not in rewards:
         yield "reward", f"is no reward of the policy {policy}, which has {', '.join(map(str, rewards))}"
     if policy == "tokens" and hidden_size not in (0, Cell.hidden_size):
         yield "hidden_size", "is not read by the policy tokens, whose network has one size"
+    if policy == "tokens" and eval_states == 1:
+        yield "eval_states", "is too few; what is sampled has no standard error"
 
 
 def _algorithm_faults(said: dict):

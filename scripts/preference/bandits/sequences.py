@@ -16,7 +16,7 @@ NEW = problems.SEQUENCE_LENGTH - 1
 class SequencePolicy:
     """Contexts are prompt tokens, (runs, states); actions are whole sequences, (runs, states, samples, 10)."""
 
-    measured = ("reward", "reward_se", "entropy", "kl", "reverse_kl")
+    measured = tuple(f"{name}{end}" for name in ("reward", "entropy", "kl", "reverse_kl") for end in ("", "_se"))
 
     def __init__(self, reward: int, dtype: torch.dtype):
         self.dtype = dtype
@@ -54,18 +54,22 @@ class SequencePolicy:
         sequences = actions.flatten(1, -2)
         return torch.log_softmax(networks.gpt(parameters, sequences[..., :-1]), dim=-1)
 
-    @torch.no_grad()
     def sample(self, parameters: Parameters, contexts: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """Sequences that begin with the prompts: uniforms (runs, states, samples, 9) -> (runs, states, samples, 10)."""
+        return self._sampled(parameters, contexts, uniforms)[0]
+
+    @torch.no_grad()
+    def _sampled(self, parameters: Parameters, contexts: torch.Tensor, uniforms: torch.Tensor):
+        """Sequences, and log pi of every token after each of their prefixes, (runs, sequences, 9, 100)."""
         runs, states, samples, _ = uniforms.shape
-        tokens = [contexts.repeat_interleave(samples, dim=1)]
+        tokens, found = [contexts.repeat_interleave(samples, dim=1)], []
         chances, cache = uniforms.flatten(1, 2), []
         for place in range(NEW):
-            logits = networks.gpt(parameters, tokens[-1][..., None], cache)[:, :, 0]
-            cumulated = torch.softmax(logits.double(), dim=-1).cumsum(-1)
+            found.append(torch.log_softmax(networks.gpt(parameters, tokens[-1][..., None], cache)[:, :, 0], dim=-1))
+            cumulated = found[-1].double().exp().cumsum(-1)
             drawn = torch.searchsorted(cumulated, chances[..., place, None] * cumulated[..., -1:], right=True)
             tokens.append(drawn[..., 0].clamp(max=problems.NUM_ACTIONS - 1))
-        return torch.stack(tokens, dim=-1).view(runs, states, samples, -1)
+        return torch.stack(tokens, dim=-1).view(runs, states, samples, -1), torch.stack(found, dim=2)
 
     def sample_reference(self, contexts: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         return self.sample(self.reference, contexts, uniforms)
@@ -89,19 +93,22 @@ class SequencePolicy:
         return self.logps(self.reference, contexts, actions)
 
     def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int) -> dict:
-        """Means over one sequence per held-out prompt, each (runs,); reward_se is the standard error of the reward."""
+        """Means over one sequence per held-out prompt, and their standard errors, each (runs,)."""
         uniforms = draws.uniform(seeds, "eval_actions", (contexts.shape[1], 1, NEW), step)
-        sequences = self.sample(parameters, contexts, uniforms)
-        logprobs = self.logprobs(parameters, sequences)
-        probs = logprobs.exp()
-        rewards = ((probs @ self.token_rewards).sum(-1) + self.token_rewards[contexts]) / problems.SEQUENCE_LENGTH
-        entropy = -(probs * logprobs).sum(-1).sum(-1)
-        cross = (probs * self.logprobs(self.reference, sequences)).sum(-1).sum(-1)
-        reverse = self.reference_logprobs - self.logprobs(parameters, self.reference_sequences)
-        return {
-            "reward": rewards.mean(dim=1),
-            "reward_se": rewards.std(dim=1) / rewards.shape[1] ** 0.5,
-            "entropy": entropy.mean(dim=1),
-            "kl": (-entropy - cross).mean(dim=1),
-            "reverse_kl": (self.reference_logprobs.exp() * reverse).sum(-1).sum(-1).mean(dim=1),
+        sequences, logprobs = self._sampled(parameters, contexts, uniforms)
+        ref_logprobs = self.logprobs(self.reference, sequences)
+        of_reference = self.logprobs(parameters, self.reference_sequences)
+        expected = (logprobs.exp() @ self.token_rewards).sum(-1) + self.token_rewards[contexts]
+        values = {
+            "reward": expected / problems.SEQUENCE_LENGTH,
+            "entropy": -_expected(logprobs, logprobs),
+            "kl": _expected(logprobs, logprobs - ref_logprobs),
+            "reverse_kl": _expected(self.reference_logprobs, self.reference_logprobs - of_reference),
         }
+        means = {name: value.mean(dim=1) for name, value in values.items()}
+        return means | {f"{name}_se": value.std(dim=1) / value.shape[1] ** 0.5 for name, value in values.items()}
+
+
+def _expected(logprobs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The expectation of values over the next token, summed over the places of a sequence, (runs, sequences)."""
+    return (logprobs.exp() * values).sum(-1).sum(-1)

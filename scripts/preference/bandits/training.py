@@ -161,7 +161,8 @@ def gradient_products(cell: Cell, policy, parameters, samples: Samples) -> dict[
     of_rejected = torch.autograd.grad(rejected.sum(), leaves)
     product = _inner(of_chosen, of_rejected)
     norms = (_inner(of_chosen, of_chosen) * _inner(of_rejected, of_rejected)).sqrt()
-    return {"gradient_product": product, "gradient_cosine": product / norms.clamp(min=1e-30)}
+    none = 0 * (chosen + rejected).detach()  # NaN where a run has no pair
+    return {"gradient_product": product + none, "gradient_cosine": product / norms.clamp(min=1e-30) + none}
 
 
 def _inner(some: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor:

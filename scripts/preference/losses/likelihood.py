@@ -28,7 +28,7 @@ def pref_ft_loss(chosen_logps: torch.Tensor) -> torch.Tensor:
     return -chosen_logps
 
 
-def rwr_loss(logps: torch.Tensor, rewards: torch.Tensor, beta: float, max_weight: float = 20.0) -> torch.Tensor:
+def rwr_loss(logps: torch.Tensor, rewards: torch.Tensor, beta: float) -> torch.Tensor:
     """Reward-weighted regression: -exp(r / beta) log pi(y | x) (Peters and Schaal 2007; arXiv 2404.14367, section 3.2).
 
     With rewards that are normalised per prompt (rollouts.per_state) this is advantage-weighted regression.
@@ -37,9 +37,8 @@ def rwr_loss(logps: torch.Tensor, rewards: torch.Tensor, beta: float, max_weight
         logps: log pi(y | x) summed over the response, any shape.
         rewards: one per response, of that shape.
         beta: temperature of the weights, > 0; the larger, the more equal they are.
-        max_weight: where weights are cut, so that one response cannot outweigh all others.
 
     Returns:
         One loss per response, of that shape.
     """
-    return -torch.exp(rewards / beta).clamp(max=max_weight) * logps
+    return -torch.exp(rewards / beta) * logps
