@@ -101,7 +101,7 @@ def as_a_stage_starts(project, process, moments) -> None:
 
 
 def as_a_stage_works(project, process, moments) -> None:
-    wait_for(("step", "part"), moments.randint(1, 40), project, process)
+    wait_for(("step", "part"), moments.randint(1, 15), project, process)
     time.sleep(moments.uniform(0, 1))
 
 
@@ -111,7 +111,11 @@ def as_a_stage_ends(project, process, moments) -> None:
 
 
 def wait_for(what: tuple[str, ...], count: int, project, process) -> None:
-    while sum(note["what"] in what for note in project.notes(project.session)) < count and process.poll() is None:
+    """Wait until so many of these were noted, but not for long: near the end there may be fewer."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        if sum(note["what"] in what for note in project.notes(project.session)) >= count:
+            return
         time.sleep(0.02)
 
 
