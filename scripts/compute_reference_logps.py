@@ -27,7 +27,7 @@ def main(flags: Flags) -> None:
     tokenizer = policies.load_tokenizer(flags.reference)
     tokens.check_tokenizer(tokenizer, flags.reference)
     model = policies.load_policy(flags.reference)
-    policies.check_context(model, flags.reference, flags.max_length)
+    policies.check_context(model.config, flags.reference, flags.max_length)
     encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in rows]
     inputs = {"pairs": flags.pairs, "reference": flags.reference}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(rows), dropped={})

@@ -49,6 +49,7 @@ def main(flags: Flags) -> None:
     baseline = records.read(flags.baseline, "evaluation") if flags.baseline else None
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
+    check_lengths(flags, tokenizer, prompts, pairs)
     for model in filter(None, (flags.reference, flags.reward_model)):
         artifacts.check_model(model)
     inputs = ("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on")
@@ -64,13 +65,19 @@ def main(flags: Flags) -> None:
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
 
 
+def check_lengths(flags: Flags, tokenizer, prompts: list[dict], pairs: list[dict]) -> None:
+    """Refuse a --max_length that the policy cannot read, or that a prompt fills, before anything is sampled."""
+    policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
+    for row in (*prompts, *pairs):
+        tokens.cut(tokens.encode_prompt(tokenizer, row["prompt"]), [], flags.max_length, row["prompt_id"])
+
+
 def evaluate(flags: Flags, tokenizer, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
     """(samples with all their columns, metrics)."""
     samples = samplers.respond(flags.policy, tokenizer, prompts, flags, shards)
     score(flags, samples, shards)
     policy = policies.load_policy(flags.policy)
     reference = policy if flags.reference == flags.policy else policies.load_policy(flags.reference)
-    policies.check_context(policy, flags.policy, flags.max_length)
     compare(policy, reference, tokenizer, samples, flags, shards)
     count_wins(samples, baseline or samples)
     rng = numpy.random.default_rng(flags.seed)

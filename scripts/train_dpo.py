@@ -28,7 +28,7 @@ def main(flags: Flags) -> None:
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
     model = policies.load_policy(flags.policy)
-    policies.check_context(model, flags.policy, flags.max_length)
+    policies.check_context(model.config, flags.policy, flags.max_length)
     encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in rows]
     reference = torch.tensor([[row["ref_chosen_logps"], row["ref_rejected_logps"]] for row in rows])
     check_step_0(flags, model, encoded, reference, tokenizer.pad_token_id)

@@ -22,7 +22,7 @@ def main(flags: Flags) -> None:
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
     model = policies.load_policy(flags.policy)
-    policies.check_context(model, flags.policy, flags.max_length)
+    policies.check_context(model.config, flags.policy, flags.max_length)
     chosen = [tokens.encode_pair(tokenizer, row, flags.max_length)[0] for row in rows]
 
     def loss(micro, step):

@@ -29,7 +29,7 @@ def main(flags: Flags) -> None:
     tokens.check_tokenizer(tokenizer, flags.policy)
     torch.manual_seed(flags.seed)  # the new head's weights
     model = policies.new_reward_model(flags.policy, tokenizer.pad_token_id)
-    policies.check_context(model, flags.policy, flags.max_length)
+    policies.check_context(model.config, flags.policy, flags.max_length)
     chosen, rejected = encode(tokenizer, rows, flags.max_length)
 
     def loss(micro, step):

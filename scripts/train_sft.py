@@ -22,7 +22,7 @@ def main(flags: Flags) -> None:
     rows = records.read(flags.data, "sft")
     tokenizer = prepared_tokenizer(flags)
     model = policies.load_policy(flags.base_model)
-    policies.check_context(model, flags.base_model, flags.max_length)
+    policies.check_context(model.config, flags.base_model, flags.max_length)
     model.config.pad_token_id = tokenizer.pad_token_id
     sequences = [encode(tokenizer, row, flags.max_length) for row in rows]
     cut = sum(response[-1] != tokenizer.eos_token_id for _, response in sequences)

@@ -893,6 +893,18 @@ FLAGS = {
         "--max_length 4096: {here}/policy reads at most 128 tokens",
         1,
     ),
+    "an evaluation of longer sequences than the model reads": (
+        "evaluate_policy",
+        {"max_length": "4096"},
+        "--max_length 4096: {here}/policy reads at most 128 tokens",
+        1,
+    ),
+    "an evaluation of shorter sequences than a prompt": (
+        "evaluate_policy",
+        {"max_length": "3"},
+        "--max_length 3: prompt {prompt_id} has {num_tokens} tokens, so no response would fit",
+        1,
+    ),
     "pad token that is none": (
         "train_sft",
         {"pad_token": "<|none|>"},

@@ -213,6 +213,7 @@ def here(tiny_policy, tmp_path):
     tables = {
         "sft": [row | {"response": "one two"} for row in rows],
         "prompts": rows,
+        "eval_prompts": [row | {"response": None} for row in rows],
         "pairs": [row | {"chosen": "one", "rejected": "two"} for row in rows],
         "responses": [row | answer for row in rows],
     }
@@ -238,6 +239,12 @@ GOOD = {  # script: the flags of a call that works, the model's first
         "max_new_tokens": "8",
         "round": "1",
         "output": "{here}/new.parquet",
+    },
+    "evaluate_policy": {
+        **{"policy": "{here}/policy", "reference": "{here}/policy", "gold_reward": "min_length"},
+        **{"prompts": "{here}/eval_prompts.parquet", "pairs": "{here}/eval_pairs.parquet", **SAMPLING},
+        **{"max_new_tokens": "8", "max_length": "64"},
+        **{"output": "{here}/new.json", "samples_output": "{here}/new.parquet"},
     },
     "compute_reference_logps": {
         "reference": "{here}/policy",

@@ -103,4 +103,4 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(folder):
 
 def test_a_context_that_is_too_short_for_max_length_is_named(tiny_policy):
     with pytest.raises(InputError, match="--max_length 4096: tiny reads at most 128 tokens"):
-        policies.check_context(policies.load_policy(tiny_policy), "tiny", 4096)
+        policies.check_context(policies.load_config(tiny_policy), "tiny", 4096)

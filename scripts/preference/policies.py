@@ -155,9 +155,9 @@ def all_pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], 
     return tokens.map_batches(pairs, lengths, size, logps, progress)
 
 
-def check_context(model, path: str, max_length: int) -> None:
-    """Raise an InputError where --max_length is more than the model can read."""
-    context = getattr(model.config, "max_position_embeddings", None)
+def check_context(config, path: str, max_length: int) -> None:
+    """Raise an InputError where --max_length is more than the model with this config can read."""
+    context = getattr(config, "max_position_embeddings", None)
     if context is not None and max_length > context:
         raise InputError(f"--max_length {max_length}: {path} reads at most {context} tokens")
 
