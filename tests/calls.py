@@ -91,10 +91,11 @@ def load_code() -> None:
 
 def forget_code() -> None:
     """For a call that reads other code than this, under the same names."""
+    ours = (f"{ROOT}/workflow", f"{ROOT}/scripts")
     for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith((f"{ROOT}/workflow/", f"{ROOT}/scripts/")):
+        if (getattr(module, "__file__", None) or "").startswith(ours):
             del sys.modules[name]
-    sys.path[:] = [path for path in sys.path if not path.startswith(f"{ROOT}/")]
+    sys.path[:] = [path for path in sys.path if path not in ours]
 
 
 if __name__ == "__main__":
