@@ -211,7 +211,7 @@ def kill(project: Project, times: int) -> None:
         process = project.start()
         MOMENTS[turn % len(MOMENTS)](project, process, moments)
         interrupt(project, process, signal.SIGKILL, everyone=True)
-        if turn == 0:
+        if turn == 1:  # killed as a stage started, so the lock is there
             refused = project.call()
             assert refused.returncode != 0 and "Directory cannot be locked" in refused.stdout + refused.stderr
         unlocked = project.call(UNLOCK)
