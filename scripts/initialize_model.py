@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from preference import policies, provenance, records, stage, tokens
-from preference.stage import flag
+from preference.stage import InputError, flag
 
 SPECIAL = {"eos": "<|endoftext|>", "pad": "<|padding|>", "user": "<|prompter|>", "assistant": "<|assistant|>"}
 
@@ -29,6 +29,8 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
+    if flags.hidden_size % flags.num_heads:
+        raise InputError(f"--hidden_size {flags.hidden_size}: is no multiple of --num_heads {flags.num_heads}")
     rows = records.read(flags.data, "sft")
     tokenizer = train_tokenizer((row[key] for row in rows for key in ("prompt", "response")), flags)
     torch.manual_seed(flags.seed)

@@ -905,6 +905,12 @@ FLAGS = {
         "--max_length 3: prompt {prompt_id} has {num_tokens} tokens, so no response would fit",
         1,
     ),
+    "heads that do not divide the width": (
+        "initialize_model",
+        {"num_heads": "3"},
+        "--hidden_size 32: is no multiple of --num_heads 3",
+        1,
+    ),
     "pad token that is none": (
         "train_sft",
         {"pad_token": "<|none|>"},

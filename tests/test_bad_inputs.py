@@ -268,6 +268,10 @@ GOOD = {  # script: the flags of a call that works, the model's first
         "output": "{here}/new.parquet",
     },
     "construct_pairs": {"preferences": "{here}/pairs.parquet", "seed": "1", "output": "{here}/new.parquet"},
+    "initialize_model": {
+        **{"data": "{here}/sft.parquet", "vocab_size": "300", "hidden_size": "32", "num_layers": "2"},
+        **{"num_heads": "2", "context_length": "64", "seed": "1", "output": "{here}/new"},
+    },
     "summarize_run": {"evaluations": "{here}/evaluation.json", "output": "{here}/new.csv"},
     "summarize_experiment": {
         **{"runs": "a/b/1", "metrics": "{here}/m.csv", "samples": "{here}/s.parquet", "baselines": "a/1"},

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pyarrow.parquet as pq
 import pytest
 from miniature import ROOT
@@ -291,7 +292,8 @@ def pasted(command: str, monkeypatch) -> None:
     _, *argv = shlex.split(command)
     module = importlib.import_module(Path(argv[0]).stem)
     monkeypatch.setattr(sys, "argv", argv)
-    stage.run(module.main, module.Flags)
+    with matplotlib.rc_context():  # what a plot sets is not for other tests
+        stage.run(module.main, module.Flags)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from preference import stage
 from preference.stage import flag
@@ -113,3 +114,14 @@ def test_even_what_nobody_foresaw_tells_no_password(capsys, monkeypatch, caplog)
     said = str(stopped.value.code) + capsys.readouterr().out + caplog.text
     assert "asks https://***@host" in said
     assert "secret" not in said and "RuntimeError: cannot connect to https://***@host" in said
+
+
+def test_not_enough_memory_is_one_line(monkeypatch):
+    def main(flags):
+        torch.empty(2**50, dtype=torch.uint8)
+
+    monkeypatch.setattr(sys, "argv", ["x.py", "a"])
+    with pytest.raises(SystemExit) as stopped:
+        stage.run(main, Reader)
+    asked = "tried to allocate 1125899906842624 bytes"
+    assert stopped.value.code == f"x.py: not enough memory ({asked}); make batches, sequences or the model smaller"

@@ -67,7 +67,7 @@ def run(main, flags_class) -> None:
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {one_line(str(error))}")
     except Exception as error:
-        reason = _of_a_file(error)
+        reason = _of_a_file(error) or _of_memory(error)
         sys.exit(f"{sys.argv[0]}: {one_line(reason)}" if reason else without_passwords(traceback.format_exc()))
 
 
@@ -90,6 +90,14 @@ def _of_a_file(error: Exception) -> str | None:
         return f"{where}: cannot be read or written: {os.strerror(number)}"
     kept = "nothing half-written was kept, the same command goes on from here"
     return f"{where}: cannot be written: {os.strerror(number)}; {kept}"
+
+
+def _of_memory(error: Exception) -> str | None:
+    """That there was not enough memory, where that is what went wrong, on the machine or on its GPU."""
+    if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
+        return None
+    asked = re.search(r"tried to allocate [\d.]+ \w+", str(error), re.IGNORECASE)
+    return f"not enough memory{f' ({asked[0].lower()})' if asked else ''}; make batches, sequences or the model smaller"
 
 
 def one_line(text: str) -> str:
