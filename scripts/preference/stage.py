@@ -157,9 +157,9 @@ class _StoreTuple(argparse.Action):
 
 def _given(kind):
     """The type of a flag that is given, where it may also be None."""
-    return (
-        next(k for k in typing.get_args(kind) if k is not types.NoneType) if isinstance(kind, types.UnionType) else kind
-    )
+    if not isinstance(kind, types.UnionType):
+        return kind
+    return next(k for k in typing.get_args(kind) if k is not types.NoneType)
 
 
 def _parser_of(kind):
