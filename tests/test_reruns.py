@@ -112,11 +112,13 @@ MODULES = {
     "rewards": ("score_responses", "evaluate_policy"),
     "samplers": ("generate_responses", "evaluate_policy"),
     "shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
+    "sources": ("prepare_task",),
     "stage": ("prepare_task", "write_config"),
     "style": tuple(FIGURES),
     "summaries": ("summarize_run",),
     "tokens": ("initialize_model",),
     "unfinished": TRAININGS,
+    "untrusted": ("render_report",),
 }
 NOT_RUN = {"inspect_artifact"}  # programs that no rule runs
 OF_LABS = {"run_bandit", "summarize_bandit", "plot_bandit_axis", "plot_bandit_curves", "judge_claims"}

@@ -207,5 +207,14 @@ LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]
 BASELINES = list(dict.fromkeys((task, seed) for task, _, seed in CELLS))
 SFT = {f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.json" for task, seed in BASELINES}
 REWARD_MODELS = {f"{t}/{s}": f"{RESULTS}/{t}/seed{s}/reward_model/evaluation.json" for t, s in BASELINES}
-SAMPLES = {f"{task}/sft/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet" for task, seed in BASELINES}
-SAMPLES |= {label: cell(f"{ROUND}/evaluation.parquet", *each) for label, each in zip(LABELS, CELLS)}
+# The report shows samples of the first seed only.
+SAMPLES = {
+    f"{task}/sft/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet"
+    for task, seed in BASELINES
+    if seed == config["seeds"][0]
+}
+SAMPLES |= {
+    label: cell(f"{ROUND}/evaluation.parquet", *each)
+    for label, each in zip(LABELS, CELLS)
+    if each[-1] == config["seeds"][0]
+}
