@@ -34,6 +34,11 @@ COMMAND = [sys.executable, "-m", "snakemake"]
 UNLOCK = "--unlock"  # README's; test_workflow.py holds it to that
 
 
+def heed_ctrl_c() -> None:
+    """As in a terminal: what a script starts in the background ignores Ctrl-C, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Project:
     """A copy of the project, without vLLM's environment, in which one command is called again and again."""
 
@@ -69,6 +74,7 @@ class Project:
             stderr=subprocess.STDOUT,
             env=self.environment(),
             start_new_session=True,  # a process group that can be killed as a whole
+            preexec_fn=heed_ctrl_c,
         )
 
     def notes(self, session: int) -> list[dict]:
