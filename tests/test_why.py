@@ -57,7 +57,7 @@ summarize_run 4, summarize_experiment, plot_frontier, plot_margins, plot_rewards
   evaluate_policy, 2 jobs: new
   summarize_run, 2 jobs: new
   summarize_experiment: input added: results/miniature/min_length/dpo_offline/seed1/metrics.csv and 3 more
-  render_report: input added: results/miniature/min_length/dpo_offline/seed1/round1/evaluation.parquet and 3 more
+  render_report: input added: results/miniature/min_length/dpo_offline/seed1/round1/evaluation.parquet and 2 more
 3 more because of them: plot_frontier, plot_margins, plot_rewards
 """,
     ),
