@@ -76,8 +76,9 @@ def counted_pairs(rewards: torch.Tensor, min_margin: float) -> torch.Tensor:
 def log_ratios(logps: torch.Tensor, batch: Samples, min_margin: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean log(pi / ref) of the chosen and of the rejected responses of a batch's pairs, each (runs,); NaN where a run
     has no pair, as it has none when all its samples are equal."""
-    missing = torch.where(counted_pairs(batch.rewards, min_margin).flatten(1).any(dim=1), 0.0, torch.nan)
-    return tuple(_mean_of_pairs(part, batch, min_margin) + missing for part in pairs(logps - batch.ref_logps))
+    counted = counted_pairs(batch.rewards, min_margin)
+    total = counted.sum((1, 2))
+    return tuple((part * counted).sum((1, 2)) / total for part in pairs(logps - batch.ref_logps))
 
 
 def _mean_of_pairs(values: torch.Tensor, batch: Samples, min_margin: float) -> torch.Tensor:

@@ -18,25 +18,29 @@ class Adam:
         self.moments = [(torch.zeros_like(leaf), torch.zeros_like(leaf)) for leaf in self.leaves]
         self.rates, self.steps, start = [], torch.zeros(()), 0
         for rate, runs in itertools.groupby(learning_rates):
-            stop = start + len(list(runs))
-            self.rates.append((rate, slice(start, stop)))
-            start = stop
+            some = slice(start, start + len(list(runs)))
+            state = [
+                [leaf.data[some] for leaf in self.leaves],
+                *([m[some] for m in each] for each in zip(*self.moments, strict=True)),
+            ]
+            self.rates.append((rate, some, state))
+            start = some.stop
 
     def step(self, losses: torch.Tensor) -> None:
         """One step of every run on its own loss, (runs,)."""
         self.loss = losses.detach()
         self.gradients = torch.autograd.grad(losses.sum(), self.leaves)
         with torch.no_grad():
-            for rate, runs in self.rates:
-                self._step(rate, runs)
+            for rate, runs, state in self.rates:
+                self._step(rate, [gradient[runs] for gradient in self.gradients], *state)
         self.steps = self.steps + 1
 
-    def _step(self, rate: float, runs: slice) -> None:
+    def _step(self, rate: float, gradients: list, leaves: list, first: list, second: list) -> None:
         adam(
-            [leaf.data[runs] for leaf in self.leaves],
-            [gradient[runs] for gradient in self.gradients],
-            [first[runs] for first, _ in self.moments],
-            [second[runs] for _, second in self.moments],
+            leaves,
+            gradients,
+            first,
+            second,
             [],
             [self.steps.clone() for _ in self.leaves],
             fused=True,
@@ -51,4 +55,5 @@ class Adam:
 
     def gradient_norm(self) -> torch.Tensor:
         """The L2 norm of each run's last gradient, (runs,)."""
-        return sum(gradient.square().flatten(1).sum(dim=1) for gradient in self.gradients).sqrt()
+        norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in self.gradients]
+        return torch.linalg.vector_norm(torch.stack(norms), dim=0)
