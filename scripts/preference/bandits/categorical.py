@@ -29,7 +29,12 @@ class CategoricalPolicy:
     def pretraining(self, seeds: torch.Tensor):
         """(parameters, step) -> mean KL(pi || data) over a hundred contexts, the same at every step, (runs,)."""
         contexts = self.contexts(seeds, "pretraining", PRETRAINING_STATES)
-        return lambda parameters, step: self._kl(self.logprobs(parameters, contexts)).mean(dim=1)
+
+        def loss(parameters: Parameters, step: int) -> torch.Tensor:
+            logprobs = self.logprobs(parameters, contexts)
+            return self._kl(logprobs, logprobs.exp()).mean(dim=1)
+
+        return loss
 
     def refer_to(self, parameters: Parameters, seeds: torch.Tensor, eval_states: int) -> None:
         """Nothing to remember: the reference is a fixed distribution."""
@@ -66,12 +71,12 @@ class CategoricalPolicy:
         return {
             "reward": probs.mean(dim=1) @ self.arm_rewards,
             "entropy": entropy.mean(dim=1),
-            "kl": self._kl(logprobs).mean(dim=1),
+            "kl": self._kl(logprobs, probs).mean(dim=1),
             "reverse_kl": (self.ref_logprobs - mean_logprobs) @ self.ref_probs,
         }
 
-    def _kl(self, logprobs: torch.Tensor) -> torch.Tensor:
-        return (logprobs.exp() * (logprobs - self.ref_logprobs)).sum(-1)
+    def _kl(self, logprobs: torch.Tensor, probs: torch.Tensor) -> torch.Tensor:
+        return (probs * (logprobs - self.ref_logprobs)).sum(-1)
 
 
 def _inverse(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
