@@ -39,7 +39,8 @@ def loss(cell: Cell, logps: torch.Tensor, batch: Samples, beta: torch.Tensor | N
         beta: one per run, (runs, 1, 1), where the algorithm has one.
     """
     if cell.algorithm in ("dpo", "ipo", "pref_ft"):
-        return _mean_of_pairs(pair_losses(cell, logps, batch, beta), batch, cell.min_margin)
+        total, count = _over_pairs(pair_losses(cell, logps, batch, beta), counted_pairs(batch.rewards, cell.min_margin))
+        return total / count.clamp(min=1)  # zero where no pair counts, so that such a step has no gradient
     if cell.algorithm == "best_of_n":
         strength = 0.0 if beta is None else beta[..., 0]
         losses = best_of_n_loss(logps, batch.rewards, batch.ref_logps, cell.negative, strength)
@@ -77,14 +78,13 @@ def log_ratios(logps: torch.Tensor, batch: Samples, min_margin: float) -> tuple[
     """Mean log(pi / ref) of the chosen and of the rejected responses of a batch's pairs, each (runs,); NaN where a run
     has no pair, as it has none when all its samples are equal."""
     counted = counted_pairs(batch.rewards, min_margin)
-    total = counted.sum((1, 2))
-    return tuple((part * counted).sum((1, 2)) / total for part in pairs(logps - batch.ref_logps))
+    sums = (_over_pairs(part, counted) for part in pairs(logps - batch.ref_logps))
+    return tuple(total / count for total, count in sums)
 
 
-def _mean_of_pairs(values: torch.Tensor, batch: Samples, min_margin: float) -> torch.Tensor:
-    """Mean over the pairs that count, (runs,); zero where none does, so that such a step has no gradient."""
-    counted = counted_pairs(batch.rewards, min_margin)
-    return (values * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
+def _over_pairs(values: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(sum over the pairs that count, how many these are), each (runs,)."""
+    return (values * counted).sum((1, 2)), counted.sum((1, 2))
 
 
 def _taken(part: torch.Tensor, states: torch.Tensor) -> torch.Tensor:

@@ -150,7 +150,8 @@ def measures(cell: Cell, policy, parameters, optimizer: Adam, samples: Samples, 
 
 
 def gradient_products(cell: Cell, policy, parameters, samples: Samples) -> dict[str, torch.Tensor]:
-    """<grad mean log pi(y_w), grad mean log pi(y_l)> over a round's pairs, and its cosine, each (runs,).
+    """<grad mean log pi(y_w), grad mean log pi(y_l)> over a round's pairs, and its cosine, each (runs,); NaN
+    where a run has no pair.
 
     Where it is negative, pushing y_l down raises log pi(y_w) (arXiv 2404.14367, lemma 6.2).
     """
@@ -161,8 +162,7 @@ def gradient_products(cell: Cell, policy, parameters, samples: Samples) -> dict[
     of_rejected = torch.autograd.grad(rejected.sum(), leaves)
     product = _inner(of_chosen, of_rejected)
     norms = (_inner(of_chosen, of_chosen) * _inner(of_rejected, of_rejected)).sqrt()
-    none = 0 * (chosen + rejected).detach()  # NaN where a run has no pair
-    return {"gradient_product": product + none, "gradient_cosine": product / norms.clamp(min=1e-30) + none}
+    return {"gradient_product": product, "gradient_cosine": product / norms.clamp(min=1e-30)}
 
 
 def _inner(some: list[torch.Tensor], others: list[torch.Tensor]) -> torch.Tensor:
