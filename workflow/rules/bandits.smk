@@ -13,7 +13,7 @@ rule run_bandit:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=lab_stage("run_bandit", cell_flags),
+        stage=stage("run_bandit", cell_flags),
         command=lab_command("run_bandit", cell_flags),
     message:
         "run_bandit {wildcards.lab}, {wildcards.experiment}, {wildcards.cell}"
@@ -34,7 +34,7 @@ rule summarize_bandit:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=lab_stage("summarize_bandit", axes_flags),
+        stage=stage("summarize_bandit", axes_flags),
         command=lab_command("summarize_bandit", axes_flags),
         histories=labelled_paths(files_of_cells("history.parquet")),
         tunings=labelled_paths(files_of_cells("tuning.parquet")),
@@ -96,7 +96,7 @@ rule summarize_seconds:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=lab_stage("summarize_seconds", no_flags),
+        stage=stage("summarize_seconds", no_flags),
         command=lab_command("summarize_seconds", no_flags),
         seconds=labelled_paths(files_of_cells("seconds.json")),
     message:
@@ -114,7 +114,7 @@ rule compare_kl_directions:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=lab_stage("compare_kl_directions", kl_flags),
+        stage=stage("compare_kl_directions", kl_flags),
         command=lab_command("compare_kl_directions", kl_flags),
     message:
         "compare_kl_directions {wildcards.lab}"
@@ -134,7 +134,7 @@ rule plot_kl_directions:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=lab_stage("plot_kl_directions", kl_figure_flags),
+        stage=stage("plot_kl_directions", kl_figure_flags),
         command=lab_command("plot_kl_directions", kl_figure_flags),
     message:
         "plot_kl_directions {wildcards.lab}"

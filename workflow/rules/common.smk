@@ -49,12 +49,15 @@ wildcard_constraints:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def stage(name):
-    """What makes an output of this stage stale: its flags, and the code that it runs. One value, plain types."""
+def stage(name, flags=None):
+    """What makes an output of this stage stale: its flags, and the code that it runs. One value, plain types.
+
+    `flags` is a function of the wildcards, where they are not those of an experiment's stage.
+    """
+    chosen = flags or (lambda wildcards: runs.options(config, name, dict(wildcards)))
 
     def spec(wildcards):
-        flags = runs.canonical(runs.options(config, name, dict(wildcards)))
-        return {"flags": flags, "code": fingerprint(f"{name}.py")}
+        return {"flags": runs.canonical(chosen(wildcards)), "code": fingerprint(f"{name}.py")}
 
     return spec
 

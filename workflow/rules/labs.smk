@@ -28,15 +28,6 @@ wildcard_constraints:
     cell=r"[a-z0-9_]+(\.[a-z0-9_]+)*",
 
 
-def lab_stage(name, flags):
-    """What makes an output of a lab's stage stale, see `stage`; `flags` is a function of the wildcards."""
-
-    def spec(wildcards):
-        return {"flags": runs.canonical(flags(wildcards)), "code": fingerprint(f"{name}.py")}
-
-    return spec
-
-
 def lab_command(name, flags):
     """A lab's stage as it is typed, see `command`."""
 
@@ -82,7 +73,7 @@ def figure(wildcards):
 
 def figure_spec(wildcards):
     script, flags = figure(wildcards)
-    return lab_stage(script, lambda _: flags)(wildcards)
+    return stage(script, lambda _: flags)(wildcards)
 
 
 def figure_command(wildcards, resources):
