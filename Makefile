@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-lab test-kills test-browser test-vllm bench-bandit vllm figure
+.PHONY: demo why test test-workflow test-lab test-kills test-browser test-vllm bench-bandit vllm figure
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -15,6 +15,9 @@ test: .venv/dev
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
 	.venv/bin/pytest
+
+test-workflow: .venv/dev
+	.venv/bin/pytest -m workflow
 
 test-lab: .venv/dev
 	.venv/bin/snakemake bandit_quick

@@ -9,6 +9,14 @@ import pytest
 SENTENCES = ["count to three", "one two three", "say hi", "hi there", "name a colour", "red", "a b c d e f g"] * 3
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks select
+def pytest_collection_modifyitems(items):
+    """What reads the twins waits for two experiments, and so belongs to `make test-workflow`."""
+    for item in items:
+        if "twins" in item.fixturenames:
+            item.add_marker("workflow")
+
+
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory):
     """The folder of an untrained GPT-NeoX with a byte-level BPE: real files, small enough to load in a blink."""

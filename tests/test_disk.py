@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 import yaml
 from miniature import MINIATURE, ROOT, write_data
+
+pytestmark = pytest.mark.workflow
 
 TARGET = "results/miniature/min_length/seed1/sft/policy.manifest.json"
 

@@ -5,6 +5,8 @@ from miniature import ROOT, Workflow
 
 from preference import artifacts, records
 
+pytestmark = pytest.mark.workflow
+
 DATA = ROOT.parent / "shared" / "data"
 
 
