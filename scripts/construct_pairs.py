@@ -1,8 +1,9 @@
-"""Build preference pairs: rewards.parquet (on-policy) or pairs.parquet (offline) -> pairs.parquet of one round.
+"""Build preference pairs: rewards.parquet (on-policy), pairs.parquet (offline), or both -> pairs.parquet of one round.
 
 On-policy, the samples of each prompt are compared by their training reward under a pairing rule; ties, identical
 responses and (with --truncated drop) cut responses are dropped and counted. Offline, the round takes its window of
-the preferences as they are. The result opens in TRL and HALOs as it is (prompt, chosen, rejected).
+the preferences as they are. Given both, it takes both. The result opens in TRL and HALOs as it is (prompt, chosen,
+rejected).
 """
 
 import dataclasses
@@ -28,9 +29,12 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    if (flags.rewards is None) == (flags.preferences is None):
-        raise InputError("--rewards, --preferences: give exactly one")
-    rows, dropped, rows_in = from_rewards(flags) if flags.rewards else from_preferences(flags)
+    if flags.rewards is None and flags.preferences is None:
+        raise InputError("--rewards, --preferences: give at least one")
+    parts = [from_rewards(flags)] if flags.rewards else []
+    parts += [from_preferences(flags)] if flags.preferences else []
+    rows = [row for part, _, _ in parts for row in part]
+    dropped, rows_in = sum((part for _, part, _ in parts), Counter()), sum(part for _, _, part in parts)
     for reason, count in sorted(dropped.items()):
         print(f"dropped {count} prompts: {reason}")
     if not rows:
@@ -41,7 +45,8 @@ def main(flags: Flags) -> None:
     records.write(flags.output, "pairs", rows, made_by)
     margins = [r["chosen_reward"] - r["rejected_reward"] for r in rows if r["chosen_reward"] is not None]
     margin = f", mean margin {fmean(margins):.3f}" if margins else ""
-    stage.say(f"{len(rows)} pairs of {rows_in} rows, {sum(dropped.values())} prompts dropped{margin}")
+    offline = f", {len(parts[-1][0])} of them offline" if len(parts) > 1 else ""
+    stage.say(f"{len(rows)} pairs of {rows_in} rows{offline}, {sum(dropped.values())} prompts dropped{margin}")
 
 
 def from_rewards(flags: Flags) -> tuple[list[dict], Counter, int]:

@@ -35,7 +35,7 @@ class Flags(samplers.Flags):
     reward_model: str | None = flag("reward model folder", None)
     gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
     baseline: str | None = flag("evaluation.parquet to win against; without it the policy is its own baseline", None)
-    trained_on: str | None = flag("pairs.parquet of this round, which must share no prompt with --prompts", None)
+    trained_on: str | None = flag("what this round was trained on, which must share no prompt with --prompts", None)
     output: str = flag("evaluation.json to write")
     samples_output: str = flag("evaluation.parquet to write")
     max_length: int = flag("longest prompt + response in tokens, as in training")
@@ -45,7 +45,7 @@ class Flags(samplers.Flags):
 def main(flags: Flags) -> None:
     prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs")
     if flags.trained_on:
-        records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "pairs"), flags.prompts, prompts)
+        records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "prompts"), flags.prompts, prompts)
     baseline = records.read(flags.baseline, "evaluation") if flags.baseline else None
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)

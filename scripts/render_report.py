@@ -31,7 +31,7 @@ class Flags:
     output: str = flag("report.html to write")
     figures: tuple[str, ...] = flag("SVG files, in the order to show them", default=())
     reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
-    pairs: tuple[str, ...] = flag("task/run/seed/roundN=pairs.parquet", default=())
+    trained_on: tuple[str, ...] = flag("task/run/seed/roundN=what a round was trained on: pairs, samples", default=())
     num_examples: int = flag("prompts per task to show answers to", default=4)
 
 
@@ -51,7 +51,7 @@ def main(flags: Flags) -> None:
         sft=health_table(evaluations, SFT_HEALTH),
         reward_models=health_table(models, REWARD_MODEL),
         runs=run_rows(yaml.safe_load(config) or {}, metrics),
-        pairs=[pair_row(label, path) for label, path in labelled(flags.pairs, 4, "pairs")],
+        trained_on=[data_row(label, path) for label, path in labelled(flags.trained_on, 4, "trained_on")],
         rounds=[round_table(rows) for _, rows in metrics.groupby(["task", "run", "seed"], sort=False)],
         examples=examples(flags),
         config=config,
@@ -64,7 +64,7 @@ def main(flags: Flags) -> None:
 def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
     """The files that the page is made from, without their labels."""
     files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "figures")}
-    labels = ("sft", "samples", "reward_models", "pairs")
+    labels = ("sft", "samples", "reward_models", "trained_on")
     return files | {name: tuple(value.split("=", 1)[1] for value in getattr(flags, name)) for name in labels}
 
 
@@ -114,8 +114,8 @@ def as_line(value) -> str:
     return text[1:-1] if isinstance(value, dict) else text
 
 
-def pair_row(label: tuple[str, ...], path: str) -> dict:
-    """How many pairs a round has, out of how many rows, and why prompts were dropped: from the table's metadata."""
+def data_row(label: tuple[str, ...], path: str) -> dict:
+    """How many pairs or samples a round has, of how many rows, and why prompts were dropped: the table's metadata."""
     task, run, seed, number = label
     made_by = records.metadata(path)
     dropped = [f"{count} {reason}" for reason, count in sorted(made_by.get("dropped", {}).items())]
@@ -124,6 +124,7 @@ def pair_row(label: tuple[str, ...], path: str) -> dict:
         "round": number.removeprefix("round"),
         "rows_in": made_by.get("rows_in", "–"),
         "rows_out": made_by.get("rows_out", "–"),
+        "unit": "pairs" if made_by.get("kind") == "pairs" else "samples",
         "dropped": ", ".join(dropped) or "none",
     }
 

@@ -14,7 +14,7 @@ from preference.stage import InputError, flag
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
-    responses: str = flag("responses.parquet to score")
+    responses: tuple[str, ...] = flag("responses.parquet to score; several are scored as one, their samples counted on")
     output: str = flag("rewards.parquet to write")
     reward_model: str | None = flag("reward model folder; without it the gold reward is the training reward", None)
     gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
@@ -26,7 +26,7 @@ class Flags:
 def main(flags: Flags) -> None:
     if flags.gold_reward is None and flags.reward_model is None:
         raise InputError("--reward_model, --gold_reward: give at least one")
-    rows = records.read(flags.responses, "responses")
+    rows = together([records.read(path, "responses") for path in flags.responses])
     gold = rewards.gold_rewards(flags.gold_reward, rows) if flags.gold_reward else None
     if flags.reward_model:
         artifacts.check_model(flags.reward_model)
@@ -40,6 +40,18 @@ def main(flags: Flags) -> None:
         records.write(flags.output, "rewards", scored, made_by)
     parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else [])
     stage.say(f"{len(rows)} responses, {', '.join(parts)}")
+
+
+def together(tables: list[list[dict]]) -> list[dict]:
+    """The rows of all tables; samples of a prompt that an earlier table has, too, are numbered after that one's."""
+    rows, counts = [], {}
+    for table in tables:
+        before = dict(counts)
+        for row in table:
+            sample_id = before.get(row["prompt_id"], 0) + row["sample_id"]
+            counts[row["prompt_id"]] = max(counts.get(row["prompt_id"], 0), sample_id + 1)
+            rows.append({**row, "sample_id": sample_id})
+    return rows
 
 
 def learned(flags: Flags, rows: list[dict], shards: Shards) -> list[float]:

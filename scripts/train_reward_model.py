@@ -42,8 +42,9 @@ def main(flags: Flags) -> None:
     lengths = [max(sum(map(len, a)), sum(map(len, b))) for a, b in zip(chosen, rejected, strict=True)]
     inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows))
+    named = fit.Rows([row["prompt_id"] for row in rows], lengths)
     fit.train(
-        model, tokenizer, lengths, loss, flags, made_by, lambda: evaluate(model, tokenizer, eval_rows, flags, made_by)
+        model, tokenizer, named, loss, flags, made_by, lambda: evaluate(model, tokenizer, eval_rows, flags, made_by)
     )
 
 

@@ -37,7 +37,8 @@ def main(flags: Flags) -> None:
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
     inputs = {"data": flags.data, **policies.as_input("base_model", flags.base_model)}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), responses_cut=cut)
-    log = fit.train(model, tokenizer, lengths, loss, flags, made_by)
+    named = fit.Rows([row["prompt_id"] for row in rows], lengths)
+    log = fit.train(model, tokenizer, named, loss, flags, made_by)
     stage.say(f"{len(log)} steps, loss {log[0]['loss']:.3f} -> {log[-1]['loss']:.3f} nats per token")
 
 

@@ -56,7 +56,7 @@ def flags(tmp_path) -> render_report.Flags:
         reward_models=(f"length/1={tmp_path}/sft/1/evaluation.json",),
         samples=tuple(f"{label}={path}" for label, path in named),
         figures=(str(tmp_path / "rewards.svg"),),
-        pairs=(f"length/better/1/round1={tmp_path / 'pairs.parquet'}",),
+        trained_on=(f"length/better/1/round1={tmp_path / 'pairs.parquet'}",),
         output=str(tmp_path / "report.html"),
     )
 

@@ -6,8 +6,13 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 import shlex
 from pathlib import Path
 
-# What an algorithm's training stage reads, and whether that holds the reference's log-probabilities.
-ALGORITHMS = {"dpo": "reference_logps", "pref_ft": "pairs"}
+# The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
+ALGORITHMS = {
+    **dict.fromkeys(("pref_ft", "slic", "simpo"), "pairs"),
+    **dict.fromkeys(("dpo", "ipo"), "reference_logps"),
+    **dict.fromkeys(("best_of_n", "rwr", "kto", "reinforce", "ppo", "grpo"), "rewards"),
+}
+REFERENCED = {"kto", "reinforce", "ppo", "grpo"}  # these ask the reference themselves
 
 # Options that do not come from `stages`: the seed of a seeded stage, the number of a round.
 SEEDED = {
@@ -19,7 +24,8 @@ SEEDED = {
     "evaluate_policy",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
-NUMBERED = {"generate_responses", "construct_pairs"}
+WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences
+NUMBERED = {"generate_responses", *WINDOWED}
 SAMPLING = {"generate_responses", "evaluate_policy"}
 
 # What a run is where its config does not say.
@@ -97,10 +103,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
             preferences have no run; a task's `preferences` key speaks for them.
     """
     task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
-    given = {**config["stages"].get(stage, {}), **task.get(stage, {})}
-    if stage == "generate_responses" and not run:  # preferences are sampled on every prompt, not on one round's
-        given.pop("num_prompts", None)
-    chosen = {**given, **(run or task.get("preferences", {})).get(stage, {})}
+    chosen = _chosen(config, stage, wildcards)
     if stage in SAMPLING:
         chosen = {"engine": config.get("engine"), **chosen}
     if stage in SEEDED:
@@ -111,13 +114,35 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         chosen["gold_reward"] = task.get("gold_reward")
     if stage == "prepare_task":
         chosen |= data_of(task)
+    chosen |= _shares(config, stage, wildcards, chosen)
     left_out = _unread(stage, run)
     return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
 
 
+def _chosen(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
+    """What the config says of a stage in a place, the narrower word over the wider one."""
+    task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
+    given = {**config["stages"].get(stage, {}), **task.get(stage, {})}
+    if stage == "generate_responses" and not run:  # preferences are sampled on every prompt, not on one round's
+        given.pop("num_prompts", None)
+    return {**given, **(run or task.get("preferences", {})).get(stage, {})}
+
+
+def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:
+    """What a mixed run takes of each kind in a round: of its prompts, `offline_fraction` are the preferences'."""
+    run = config["runs"].get(wildcards.get("run"), {})
+    if run.get("source") != "mix" or stage not in ("generate_responses", *WINDOWED):
+        return {}
+    if stage != "generate_responses":
+        chosen = _chosen(config, "generate_responses", wildcards)
+    total = chosen.get("num_prompts", 0)
+    offline = round(run["offline_fraction"] * total)
+    return {"num_prompts": total - offline} if stage == "generate_responses" else {"num_pairs": offline}
+
+
 def _unread(stage: str, run: dict) -> set[str]:
     """Options that a stage does not look at in this place, where they must not make anything stale."""
-    if stage == "construct_pairs":  # offline pairs are a window of pairs that are there
+    if stage == "construct_pairs" and run.get("source") != "mix":  # offline pairs are a window of pairs that are there
         return {"pairing", "min_margin", "truncated"} if run.get("source") == "offline" else {"num_pairs"}
     if stage == "score_responses" and (not run or run.get("reward") == "gold"):  # no reward model reads anything
         return {"batch_size", "max_length", "shard_size"}
@@ -145,6 +170,26 @@ def as_flags(chosen: dict[str, object]) -> str:
         # A value that looks like a flag would be taken for one.
         words += [f"--{key}={typed[0]}"] if "".join(typed[:1]).startswith("-") else [f"--{key}", *typed]
     return shlex.join(words)
+
+
+def trained_on(config: dict, run: str) -> str:
+    """The table of a round that a run's training reads."""
+    return ALGORITHMS[config["runs"][run]["algorithm"]]
+
+
+def compared_by(config: dict, run: str) -> str:
+    """The table of a round that says what it was trained on, before the reference is asked: pairs, or rewards."""
+    return "rewards" if trained_on(config, run) == "rewards" else "pairs"
+
+
+def is_on_policy(config: dict, run: str) -> bool:
+    """Whether a run samples from its own policy, for all of a round or for a part."""
+    return source_of(config, run) in ("on_policy", "mix")
+
+
+def is_offline(config: dict, run: str) -> bool:
+    """Whether a run takes given preferences, for all of a round or for a part."""
+    return source_of(config, run) in ("offline", "mix")
 
 
 def uses_gold_reward(config: dict, run: str) -> bool:

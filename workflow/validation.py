@@ -14,7 +14,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import formats, model_folders, sources
+from preference import formats, limits, model_folders, sources
 from preference.stage import InputError, one_line
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
@@ -172,9 +172,31 @@ def _run_problems(config: dict, name: str, run: dict) -> list[str]:
             found.append(f"runs.{name}.tasks: there is no task {task}; there are {', '.join(config['tasks'])}")
         elif run.get("reward") == "gold" and "gold_reward" not in config["tasks"][task]:
             found.append(f"runs.{name}.reward: task {task} has no gold_reward")
+    found += _mix_problems(config, name, run)
     for stage in run:
         if stage.startswith("train_") and stage != f"train_{run['algorithm']}":
             found.append(f"runs.{name}.{stage}: its algorithm is {run['algorithm']}, so {stage} never runs")
+    return found
+
+
+def _mix_problems(config: dict, name: str, run: dict) -> list[str]:
+    """What a run's `source` says together with its share of preferences, and with the prompts that it shares out."""
+    if (run["source"] == "mix") != ("offline_fraction" in run):
+        need = "is missing" if run["source"] == "mix" else f"its source is {run['source']}; only a mix has one"
+        return [f"runs.{name}.offline_fraction: {need}"]
+    found = []
+    for task in runs.tasks_of(config, name) if run["source"] == "mix" else []:
+        if task in config["tasks"]:
+            where = {"task": task, "run": name, "seed": 0, "round": 1}
+            on_policy = runs.options(config, "generate_responses", where).get("num_prompts", 0)
+            offline = runs.options(config, "construct_pairs", where)["num_pairs"]
+            if on_policy + offline == 0:
+                found.append("stages.generate_responses.num_prompts: is missing, so a mix has nothing to share out")
+            elif not on_policy or not offline:
+                found.append(
+                    f"runs.{name}.offline_fraction: {run['offline_fraction']} of {on_policy + offline} prompts leaves "
+                    f"{on_policy} of its own and {offline} preferences; a mix has both"
+                )
     return found
 
 
@@ -189,6 +211,8 @@ def _stage_problems(config: dict) -> list[str]:
             continue
         for key, reason in _faults(config, stage, wildcards, chosen):
             found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {chosen[key]} {reason}")
+        for key, reason in limits.together({**DEFAULTS[stage], **chosen}):
+            found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {reason}")
     return found
 
 
@@ -202,8 +226,8 @@ def _stages(config: dict):
         if "preferences" not in runs.data_of(task):
             yield "generate_responses", where
     for name, run in config["runs"].items():
-        sampling = ["generate_responses"] if run["source"] == "on_policy" else []
-        reference = ["compute_reference_logps"] if runs.ALGORITHMS[run["algorithm"]] == "reference_logps" else []
+        sampling = ["generate_responses"] if runs.is_on_policy(config, name) else []
+        reference = ["compute_reference_logps"] if runs.trained_on(config, name) == "reference_logps" else []
         for task in runs.tasks_of(config, name):
             for stage in (*sampling, *reference, f"train_{run['algorithm']}", "evaluate_policy"):
                 yield stage, {"task": task, "run": name, "seed": config["seeds"][0], "round": 1}
@@ -217,17 +241,36 @@ def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
     if context and stage not in ("initialize_model", "score_responses") and chosen.get("max_length", 0) > context:
         yield "max_length", f"is more than the {context} tokens that the base model reads"
     if stage in runs.SAMPLING:
-        yield from _sampling_faults(stage, chosen, min(filter(None, (context, chosen.get("max_model_len"))), default=0))
+        if stage == "generate_responses" and chosen["samples_per_prompt"] < (
+            least := _least_samples(config, wildcards)
+        ):
+            yield "samples_per_prompt", f"is too few; {_why_samples(config, wildcards)} needs at least {least}"
+        yield from _sampling_faults(chosen, min(filter(None, (context, chosen.get("max_model_len"))), default=0))
     if stage == "generate_responses" and "run" in wildcards:
         prepared = runs.options(config, "prepare_task", wildcards).get("num_prompts", math.inf)
         if chosen.get("num_prompts", 0) > prepared:
             yield "num_prompts", f"is more than the prompts of the task, prepare_task.num_prompts {prepared}"
 
 
-def _sampling_faults(stage: str, chosen: dict, context: int):
+def _least_samples(config: dict, wildcards: dict) -> int:
+    """Samples per prompt that what is made of them needs."""
+    run = wildcards.get("run")
+    if run is None or runs.trained_on(config, run) != "rewards":
+        return 2  # a pair
+    algorithm = config["runs"][run]["algorithm"]
+    chosen = {**DEFAULTS[f"train_{algorithm}"], **runs.options(config, f"train_{algorithm}", wildcards)}
+    compared = algorithm == "grpo" or chosen.get("baseline") in ("per_prompt", "leave_one_out")
+    return max(2 if compared or chosen.get("negative", "none") != "none" else 1, chosen.get("keep", 1))
+
+
+def _why_samples(config: dict, wildcards: dict) -> str:
+    run = wildcards.get("run")
+    pairs = run is None or runs.trained_on(config, run) != "rewards"
+    return "a pair" if pairs else f"train_{config['runs'][run]['algorithm']}"
+
+
+def _sampling_faults(chosen: dict, context: int):
     samples = chosen["samples_per_prompt"]
-    if stage == "generate_responses" and samples < 2:
-        yield "samples_per_prompt", "is too few; a pair needs at least 2"
     if chosen["temperature"] == 0 and samples > 1:
         yield "temperature", f"is greedy, so that all {samples} samples of a prompt would be equal"
     if context and chosen["max_new_tokens"] >= context:

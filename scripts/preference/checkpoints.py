@@ -35,6 +35,11 @@ class Checkpoints(Unfinished):
         say(f"resumes at step {state['step']}")
         return state["step"], state["log"]
 
+    def latest(self) -> str | None:
+        """The file with the weights of the last state that was kept."""
+        state = self._state()
+        return str(self.folder / state["tensors"]) if state else None
+
     def _state(self) -> dict | None:
         """What was saved last; None where nothing was, or where it is damaged, which costs no more than time."""
         marker = self.folder / "state.json"

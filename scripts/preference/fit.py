@@ -14,6 +14,9 @@ from preference.policies import DTYPES
 from preference.stage import InputError, Progress, flag
 
 
+SHOWN = 8  # prompts that an error names
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
     """The flags that every training stage shares."""
@@ -22,7 +25,7 @@ class Training:
     log_output: str = flag("training.csv to write, a row per optimizer step")
     learning_rate: float = flag("peak learning rate of AdamW")
     epochs: int = flag("passes over the data (T)")
-    batch_size: int = flag("rows (pairs, for pairwise losses) per optimizer step")
+    batch_size: int = flag("rows per optimizer step: responses, pairs (losses on pairs) or prompts (best_of_n)")
     micro_batch_size: int = flag("rows per forward pass; gradients accumulate over a batch and change by rounding only")
     max_length: int = flag("longest prompt + response in tokens; longer responses are cut, longer prompts are an error")
     seed: int = flag("seed of the data order")
@@ -41,31 +44,39 @@ def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[l
     return [order[i : i + batch_size] for order in orders for i in range(0, num_rows, batch_size)]
 
 
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """What the loop knows of the data: a row is a response, a pair or a prompt with its responses."""
+
+    prompt_ids: list[str]  # to name them where a step diverges
+    lengths: list[int]  # in tokens, so that rows of similar length are batched together
+
+
 Loss = Callable[[list[int], list[int]], tuple[torch.Tensor, dict[str, float]]]
 
 
 def train(
     model,
     tokenizer,
-    lengths: list[int],
+    rows: Rows,
     loss: Loss,
     flags: Training,
     made_by: dict,
-    evaluate: Callable[[], None] = lambda: None,
+    finish: Callable[[], dict | None] = lambda: None,
 ) -> list[dict]:
     """Train a model under `fit`, resuming where a killed run left off; write it and its log, and return the log.
 
-    `evaluate` is called on the trained model, whose state is kept already.
+    `finish` is called on the trained model, whose state is kept already; what it returns is the policy's memory.
     """
     with Checkpoints(flags.output, made_by) as checkpoints:
-        log = fit(model, lengths, loss, flags, checkpoints)
-        evaluate()
+        log = fit(model, rows, loss, flags, checkpoints)
+        memory = finish()
         artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
-        policies.save(model, tokenizer, flags.output, made_by)
+        policies.save(model, tokenizer, flags.output, made_by, memory)
     return log
 
 
-def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
+def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
     """Train a model in place.
 
     It stays in eval mode, which switches off dropout of every kind: the reference has none, a ratio of two networks
@@ -73,7 +84,7 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
 
     Args:
         model: its parameters are float32 and stay so.
-        lengths: tokens of each row, to batch rows of similar length together.
+        rows: the prompt and the length of each row.
         loss: (rows of this micro-batch, rows of the whole step) -> (this micro-batch's share of the step's loss,
             sums over its rows of what the log shows).
         flags: the shared training flags.
@@ -83,9 +94,9 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
         The log, a row per optimizer step: step, loss, learning_rate, gradient_norm, and the means that `loss` summed.
 
     Raises:
-        InputError: the loss or a gradient is NaN or infinite; the line has the step.
+        InputError: the loss or a gradient is NaN or infinite; the line has the step, the prompts and the last good state.
     """
-    order = data_order(len(lengths), flags.batch_size, flags.epochs, flags.seed)
+    order = data_order(len(rows.lengths), flags.batch_size, flags.epochs, flags.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=flags.learning_rate, weight_decay=flags.weight_decay)
     done, log = checkpoints.load(model, optimizer)
     warmup = math.ceil(flags.warmup_ratio * len(order))
@@ -96,7 +107,11 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
     model.eval()
     for step in range(done, len(order)):
         rate = optimizer.param_groups[0]["lr"]
-        row = _step(model, optimizer, order[step], lengths, loss, flags, step)
+        row = _step(model, order[step], rows.lengths, loss, flags)
+        if not all(map(math.isfinite, row.values())):
+            raise _diverged(step, row, [rows.prompt_ids[i] for i in order[step]], flags, checkpoints)
+        optimizer.step()
+        optimizer.zero_grad()
         scheduler.step()
         log.append({"step": step + 1, "learning_rate": rate, **row})
         progress.update(1, f"loss {row['loss']:.4f}")
@@ -106,7 +121,8 @@ def fit(model, lengths: list[int], loss: Loss, flags: Training, checkpoints: Che
     return log
 
 
-def _step(model, optimizer, rows, lengths, loss, flags, step) -> dict[str, float]:
+def _step(model, rows, lengths, loss, flags) -> dict[str, float]:
+    """Accumulate the gradient of one step, and say what the log shows of it."""
     device = next(model.parameters()).device
     total, sums = 0.0, {}
     for micro in tokens.micro_batches(rows, lengths, flags.micro_batch_size):
@@ -116,14 +132,18 @@ def _step(model, optimizer, rows, lengths, loss, flags, step) -> dict[str, float
         total += share.item()
         sums = {name: sums.get(name, 0.0) + value for name, value in seen.items()}
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), flags.max_grad_norm).item()
-    if not (math.isfinite(total) and math.isfinite(norm)):
-        raise InputError(
-            f"step {step + 1}: the loss is {total} and the gradient's norm {norm}; "
-            f"nothing was written; lower --learning_rate (now {flags.learning_rate})"
-        )
-    optimizer.step()
-    optimizer.zero_grad()
     return {"loss": total, "gradient_norm": norm, **{name: value / len(rows) for name, value in sums.items()}}
+
+
+def _diverged(step: int, row: dict, prompt_ids: list[str], flags: Training, checkpoints: Checkpoints) -> InputError:
+    distinct = list(dict.fromkeys(prompt_ids))
+    prompts = ", ".join(distinct[:SHOWN]) + (f" and {len(distinct) - SHOWN} more" if distinct[SHOWN:] else "")
+    state = checkpoints.latest()
+    kept = f"the last good state is {state}" if state else "no state is kept yet"
+    return InputError(
+        f"step {step + 1}: the loss is {row['loss']} and the gradient's norm {row['gradient_norm']}, on prompts {prompts}; "
+        f"no policy was written, {kept}; lower --learning_rate (now {flags.learning_rate})"
+    )
 
 
 def _advance(scheduler, steps: int) -> None:

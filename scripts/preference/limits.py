@@ -14,17 +14,20 @@ COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_si
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
 COUNTS += ("num_pairs", "num_examples", "shard_size")
 COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record_every")
+COUNTS += ("keep", "kl_horizon")
+NOT_NEGATIVE = ("round", "temperature", "weight_decay", "min_margin")
+NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
+POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
+POSITIVE += ("desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
     "resamples": (lambda value: 1 <= value <= 10**6, "from 1 to 1000000"),
     "epochs": (lambda value: 1 <= value <= 10**4, "from 1 to 10000"),
     "vocab_size": (lambda value: 260 <= value <= 10**9, "from 260 to 1000000000"),
     **dict.fromkeys(("seed", "seeds", "tuning_seeds"), (lambda value: 0 <= value < 2**32, "from 0 to 4294967295")),
-    **dict.fromkeys(
-        ("round", "temperature", "weight_decay", "min_margin", "kl_coef"), (lambda value: value >= 0, "at least 0")
-    ),
-    **dict.fromkeys(("learning_rate", "max_grad_norm", "beta", "clip_range"), (lambda value: value > 0, "more than 0")),
-    "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    **dict.fromkeys(NOT_NEGATIVE, (lambda value: value >= 0, "at least 0")),
+    **dict.fromkeys(POSITIVE, (lambda value: value > 0, "more than 0")),
+    **dict.fromkeys(("warmup_ratio", "gamma", "gae_lambda"), (lambda value: 0 <= value <= 1, "from 0 to 1")),
     "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),
     **dict.fromkeys(("top_p", "gpu_memory_utilization"), (lambda value: 0 < value <= 1, "more than 0 and at most 1")),
 }
@@ -32,7 +35,27 @@ LIMITS = {  # name: (what holds, in words)
 
 def problem(flags) -> str | None:
     """What is wrong with a stage's flags, if anything: a number, or an output that would replace what it should not."""
-    return next(itertools.chain(_texts(flags), _numbers(flags), _paths(flags)), None)
+    chosen = {field.name: getattr(flags, field.name) for field in dataclasses.fields(flags)}
+    combined = (f"--{name}: {reason}" for name, reason in together(chosen))
+    return next(itertools.chain(_texts(flags), _numbers(flags), combined, _paths(flags)), None)
+
+
+def together(chosen: dict):
+    """(flag, what is wrong) of flags that say nothing together; None is a flag that is not given.
+
+    A flag without a default that is missing is another matter.
+    """
+    beta, keep, negative = chosen.get("beta"), chosen.get("keep"), chosen.get("negative")
+    if negative is not None and (beta is None) != (negative == "none"):
+        yield "beta", f"{'is missing' if beta is None else 'is not read'}: negative is {negative}"
+    if keep is not None and keep > 1 and negative not in (None, "none"):
+        yield "keep", f"is {keep}: where others are pushed down (negative {negative}), only the best response is raised"
+    weighting = chosen.get("weighting")
+    if weighting is not None and (beta is None) != (weighting == "filter"):
+        yield "beta", f"{'is missing' if beta is None else 'is not read'}: weighting is {weighting}"
+    for one, other in (("kl_target", "kl_horizon"), ("kl_horizon", "kl_target")):
+        if chosen.get(one) is not None and chosen.get(other) is None:
+            yield other, f"is missing: an adaptive kl_coef needs both {one} and {other}"
 
 
 def _texts(flags):

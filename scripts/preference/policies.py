@@ -1,5 +1,6 @@
 """Models on disk: load and save them in Hugging Face format (safetensors only), and ask them for log-probabilities."""
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from preference.stage import InputError
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
+MEMORY = "memory.json"  # in a policy's folder
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -98,10 +100,13 @@ def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     return model.eval().to(device())
 
 
-def save(model, tokenizer, output: str, made_by: dict) -> None:
+def save(model, tokenizer, output: str, made_by: dict, memory: dict | None = None) -> None:
     """Write weights and tokenizer to the folder `output`, then `<output>.manifest.json` with the digest of each file.
 
     The folder is built under a temporary name; the manifest is written last, so it marks the model complete.
+
+    Args:
+        memory: what the next round's training has to know of this one's, as plain lists and numbers (see `recall`).
     """
     for name, parameter in model.named_parameters():
         assert torch.isfinite(parameter).all(), f"{output}: weight {name} is not finite"
@@ -109,7 +114,17 @@ def save(model, tokenizer, output: str, made_by: dict) -> None:
     with artifacts.atomic(output) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        if memory:  # JSON, because vLLM would take any .safetensors here for weights
+            (temporary / MEMORY).write_text(json.dumps({"stage": made_by["stage"], "memory": memory}))
     artifacts.write_manifest(output, {"kind": "model", **made_by})
+
+
+def recall(path: str, stage: str) -> dict:
+    """What the training of a policy left for the next round of the same stage; empty where it was another's."""
+    if not (Path(path) / MEMORY).is_file():
+        return {}
+    kept = model_folders.read(Path(path), MEMORY)
+    return kept["memory"] if kept["stage"] == stage else {}
 
 
 def response_logprobs(model, tensors: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,6 +140,32 @@ def response_logprobs(model, tensors: dict[str, torch.Tensor]) -> tuple[torch.Te
     """
     logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"]).logits
     return gather_logprobs(logits, tensors["input_ids"], tensors["response_mask"])
+
+
+def read_responses(model, tensors: dict[str, torch.Tensor], hidden: bool = False):
+    """What `response_logprobs` returns, and more of the same forward pass.
+
+    Returns:
+        logprobs and mask, (batch, tokens - 1); the mean entropy at a response's positions, (batch,), detached; and the
+        last hidden states at all positions, (batch, tokens - 1, hidden), or None where they are not asked for.
+    """
+    inputs = {name: tensors[name] for name in ("input_ids", "attention_mask")}
+    output = model(**inputs, output_hidden_states=hidden)
+    logprobs, mask = gather_logprobs(output.logits, tensors["input_ids"], tensors["response_mask"])
+    entropy = mean_entropy(output.logits[:, :-1].detach(), mask)
+    return logprobs, mask, entropy, output.hidden_states[-1][:, :-1] if hidden else None
+
+
+def mean_entropy(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Entropy of the distributions where the mask is true, averaged over them, (batch,), nats.
+
+    A row at a time: all rows at once would need the room of the logits thrice.
+    """
+    means = []
+    for row, kept in zip(logits, mask, strict=True):
+        logp = row[kept].float().log_softmax(-1)
+        means.append(-(logp.exp() * logp).sum(-1).mean())
+    return torch.stack(means)
 
 
 def gather_logprobs(logits: torch.Tensor, input_ids: torch.Tensor, response_mask: torch.Tensor):
@@ -153,6 +194,26 @@ def all_pair_logps(model, pairs: list[tuple[tokens.Sequence, tokens.Sequence]], 
         return torch.stack(pair_logps(model, some, pad_id), dim=-1).double().tolist()
 
     return tokens.map_batches(pairs, lengths, size, logps, progress)
+
+
+def all_logprobs(model, sequences: list[tokens.Sequence], pad_id: int, size: int, progress) -> list[list[float]]:
+    """log p of each token of each of many responses, `size` responses at a time, without gradients."""
+    lengths = [len(prompt) + len(response) for prompt, response in sequences]
+
+    def logprobs(some: list[tokens.Sequence]) -> list[list[float]]:
+        found, mask = response_logprobs(model, tokens.batch(some, pad_id, model.device))
+        return [row[kept].tolist() for row, kept in zip(found, mask, strict=True)]
+
+    return tokens.map_batches(sequences, lengths, size, logprobs, progress)
+
+
+def load_to_train(path: str, max_length: int):
+    """(policy, tokenizer) of a folder that a training starts from; it must read --max_length tokens."""
+    tokenizer = load_tokenizer(path)
+    tokens.check_tokenizer(tokenizer, path)
+    model = load_policy(path)
+    check_context(model.config, path, max_length)
+    return model, tokenizer
 
 
 def check_context(config, path: str, max_length: int) -> None:

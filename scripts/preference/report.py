@@ -258,12 +258,12 @@ response, entropy in nats per token. Win rates count ties as half.</small></p>
 {% endfor %}
 </table></div>
 
-{% if pairs %}<h2>Pairs</h2>
-<details{% if pairs|length <= 12 %} open{% endif %}><summary>Pairs of every round</summary><div class="wide"><table>
-<tr><th>run</th><th>round</th><th>rows read</th><th>pairs</th><th>prompts dropped</th></tr>
-{% for line in pairs %}
-<tr><td>{{ line.run }}</td><td>{{ line.round }}</td><td>{{ line.rows_in }}</td><td>{{ line.rows_out }}</td>
-<td class="any">{{ line.dropped }}</td></tr>
+{% if trained_on %}<h2>What was trained on</h2>
+<details{% if trained_on|length <= 12 %} open{% endif %}><summary>Of every round</summary><div class="wide"><table>
+<tr><th>run</th><th>round</th><th>rows read</th><th>trained on</th><th>prompts dropped</th></tr>
+{% for line in trained_on %}
+<tr><td>{{ line.run }}</td><td>{{ line.round }}</td><td>{{ line.rows_in }}</td>
+<td>{{ line.rows_out }} {{ line.unit }}</td><td class="any">{{ line.dropped }}</td></tr>
 {% endfor %}
 </table></div></details>{% endif %}
 

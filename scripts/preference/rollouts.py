@@ -7,6 +7,7 @@ Rewards are (runs, states, samples): a run never sees another run's. What is rem
 import torch
 
 Memory = dict[str, torch.Tensor]
+BASELINES = ("average", "per_prompt", "moving_average", "exponential_moving_average", "leave_one_out")
 DECAY = 0.9  # of the exponentially moving average
 LEAST_DEVIATION = 1e-6  # of rewards that differ at all; equal float32 numbers may differ from their mean by an ulp
 
@@ -66,3 +67,13 @@ def _running(rewards: torch.Tensor, memory: Memory, name: str) -> tuple[torch.Te
     count, total, squares = sums
     mean = total / count
     return mean, (squares / count - mean.square()).clamp(min=0)
+
+
+def plain(memory: Memory) -> dict:
+    """A memory as lists and numbers, for a file."""
+    return {name: tensor.tolist() for name, tensor in memory.items()}
+
+
+def recalled(kept: dict) -> Memory:
+    """The memory that `plain` made lists of."""
+    return {name: torch.tensor(values, dtype=torch.float64) for name, values in kept.items()}

@@ -88,15 +88,16 @@ def encode_pair(tokenizer, row: dict, max_length: int) -> tuple[Sequence, Sequen
 
     Sampled responses keep the very tokens that the policy drew; others are encoded from their text.
     """
-    prompt = encode_prompt(tokenizer, row["prompt"])
-
-    def ids(side: str) -> list[int]:
-        if row[f"{side}_tokens"] is not None:
-            return row[f"{side}_tokens"]
-        return encode_response(tokenizer, row[side], row[f"{side}_finish_reason"] != "length")
-
-    chosen, rejected = (cut(prompt, ids(side), max_length, row["prompt_id"]) for side in ("chosen", "rejected"))
+    prompt, sides = encode_prompt(tokenizer, row["prompt"]), ("chosen", "rejected")
+    chosen, rejected = (cut(prompt, response_ids(tokenizer, row, side), max_length, row["prompt_id"]) for side in sides)
     return chosen, rejected
+
+
+def response_ids(tokenizer, row: dict, side: str) -> list[int]:
+    """Ids of the `chosen` or the `rejected` response of a row of kind "pairs", as they were drawn where it was drawn."""
+    if row[f"{side}_tokens"] is not None:
+        return row[f"{side}_tokens"]
+    return encode_response(tokenizer, row[side], row[f"{side}_finish_reason"] != "length")
 
 
 def cut(prompt: list[int], response: list[int], max_length: int, prompt_id: str) -> Sequence:

@@ -160,14 +160,31 @@ def reward_model_manifest(wildcards):
     return f"{model}.manifest.json" if model else []
 
 
+def round_responses(wildcards):
+    """The samples of a round that are scored: its own, and for methods that do not read pairs the preferences', too."""
+    own = [f"{ROUND}/responses.parquet"] if runs.is_on_policy(config, wildcards.run) else []
+    scored = runs.trained_on(config, wildcards.run) == "rewards"
+    given = [f"{ROUND}/preference_responses.parquet"] if scored and runs.is_offline(config, wildcards.run) else []
+    return [path.format(**wildcards) for path in (*own, *given)]
+
+
 def round_rewards(wildcards):
-    on_policy = runs.source_of(config, wildcards.run) == "on_policy"
+    on_policy = runs.is_on_policy(config, wildcards.run)
     return f"{ROUND}/rewards.parquet".format(**wildcards) if on_policy else []
 
 
 def round_preferences(wildcards):
-    offline = runs.source_of(config, wildcards.run) == "offline"
-    return preferences("preferences", wildcards) if offline else []
+    return preferences("preferences", wildcards) if runs.is_offline(config, wildcards.run) else []
+
+
+def training_table(wildcards):
+    """What a round's training reads."""
+    return f"{ROUND}/{runs.trained_on(config, wildcards.run)}.parquet".format(**wildcards)
+
+
+def compared_table(wildcards):
+    """What says which prompts a round was trained on."""
+    return f"{ROUND}/{runs.compared_by(config, wildcards.run)}.parquet".format(**wildcards)
 
 
 def reference(wildcards):
@@ -191,10 +208,12 @@ def evaluations_of_run(wildcards):
     return [f"{folder}/evaluation.json" for folder in [f"{SEED}/sft".format(**wildcards), *rounds]]
 
 
-def pairs_of_every_round():
-    """task/run/seed/roundN -> the round's pairs."""
+def data_of_every_round():
+    """task/run/seed/roundN -> the pairs, or the scored samples, that the round was trained on."""
     return {
-        f"{task}/{run}/{seed}/round{number}": cell(f"{ROUND}/pairs.parquet", task, run, seed, number)
+        f"{task}/{run}/{seed}/round{number}": cell(
+            f"{ROUND}/{runs.compared_by(config, run)}.parquet", task, run, seed, number
+        )
         for task, run, seed in CELLS
         for number in range(1, runs.rounds_of(config, run) + 1)
     }

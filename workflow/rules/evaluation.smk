@@ -10,7 +10,7 @@ rule evaluate_policy:
         reward_model_manifest=f"{SEED}/reward_model/model.manifest.json",
         reward_model=ancient(f"{SEED}/reward_model/model"),
         baseline=f"{SEED}/sft/evaluation.parquet",
-        trained_on=f"{ROUND}/pairs.parquet",
+        trained_on=compared_table,
     output:
         metrics=f"{ROUND}/evaluation.json",
         samples=f"{ROUND}/evaluation.parquet",

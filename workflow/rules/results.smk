@@ -129,7 +129,7 @@ rule render_report:
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
         samples=SAMPLES.values(),
-        pairs=pairs_of_every_round().values(),
+        trained_on=data_of_every_round().values(),
     output:
         report(f"{RESULTS}/report.html", category="Summary"),
     log:
@@ -142,11 +142,11 @@ rule render_report:
         sft=labelled(SFT),
         reward_models=labelled(REWARD_MODELS),
         samples=labelled(SAMPLES),
-        pairs=labelled(pairs_of_every_round()),
+        trained_on=labelled(data_of_every_round()),
     message:
         "render_report"
     shell:
         "{params.command} --config {input.config:q}"
         " --metrics {input.metrics:q} --final {input.final:q} --figures {input.figures:q} --sft {params.sft:q}"
-        " --reward_models {params.reward_models:q} --samples {params.samples:q} --pairs {params.pairs:q}"
+        " --reward_models {params.reward_models:q} --samples {params.samples:q} --trained_on {params.trained_on:q}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

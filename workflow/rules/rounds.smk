@@ -24,9 +24,32 @@ rule generate_responses:
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+rule collect_responses:
+    input:
+        preferences=lambda wildcards: preferences("preferences", wildcards),
+        manifest=f"{SEED}/sft/policy.manifest.json",
+        policy=ancient(f"{SEED}/sft/policy"),
+    output:
+        f"{ROUND}/preference_responses.parquet",
+    log:
+        f"{ROUND}/preference_responses.log",
+    benchmark:
+        f"{ROUND}/preference_responses.benchmark.tsv"
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=stage("collect_responses"),
+        command=command("collect_responses"),
+    message:
+        "collect_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+    shell:
+        "{params.command} --preferences {input.preferences:q} --policy {input.policy:q}"
+        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 rule score_responses:
     input:
-        responses=f"{ROUND}/responses.parquet",
+        responses=round_responses,
         reward_model=ancient(reward_model),
         manifest=reward_model_manifest,
     output:

@@ -1,0 +1,64 @@
+"""Take the responses out of given preferences: pairs.parquet + a tokenizer -> responses.parquet of one round.
+
+For methods that learn from scored samples and not from pairs, where they learn offline: the two responses of each pair
+of the round's window become two samples of its prompt, to be scored as sampled ones are.
+"""
+
+import dataclasses
+
+from preference import pairs, policies, provenance, records, stage, tokens
+from preference.stage import flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    preferences: str = flag("pairs.parquet of given preferences")
+    policy: str = flag("policy folder whose tokenizer writes texts as tokens")
+    output: str = flag("responses.parquet to write")
+    round: int = flag("number of this round, from 1: which window of the preferences it takes")
+    num_pairs: int | None = flag("preferences per round; all where it is not given", None)
+
+
+def main(flags: Flags) -> None:
+    preferences = records.read(flags.preferences, "pairs")
+    tokenizer = policies.load_tokenizer(flags.policy)
+    tokens.check_tokenizer(tokenizer, flags.policy)
+    rows = numbered(
+        [row for pair in pairs.window(preferences, flags.round, flags.num_pairs) for row in both(tokenizer, pair)]
+    )
+    inputs = {"preferences": flags.preferences, "policy": flags.policy}
+    counts = {"rows_in": len(preferences), "rows_out": len(rows), "dropped": {}}
+    records.write(flags.output, "responses", rows, provenance.describe(__file__, flags, inputs, **counts))
+    stage.say(f"{len(rows)} responses of {len(rows) // 2} pairs")
+
+
+def both(tokenizer, pair: dict) -> list[dict]:
+    """The chosen and the rejected response as rows of kind "responses", apart from their numbers."""
+    rows = []
+    for side in ("chosen", "rejected"):
+        finished = pair[f"{side}_finish_reason"] != "length"
+        ids = tokens.response_ids(tokenizer, pair, side)
+        rows.append(
+            {
+                "prompt_id": pair["prompt_id"],
+                "prompt": pair["prompt"],
+                "response": pair[side],
+                "response_ids": ids,
+                "finish_reason": "stop" if finished else "length",
+                "num_tokens": len(ids) - finished,
+            }
+        )
+    return rows
+
+
+def numbered(rows: list[dict]) -> list[dict]:
+    """The rows with a sample_id: a prompt of several pairs has so many more samples."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        row["sample_id"] = counts.get(row["prompt_id"], 0)
+        counts[row["prompt_id"]] = row["sample_id"] + 1
+    return rows
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)

@@ -1,0 +1,96 @@
+"""Training on scored samples: what the methods that learn from single responses share, from the table to the log."""
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+
+from preference import fit, policies, provenance, records, stage, tokens
+from preference.responses import Read, Responses
+from preference.stage import flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(fit.Training):
+    rewards: str = flag("rewards.parquet: the scored samples of this round")
+    policy: str = flag("policy folder to start from, which drew what is on-policy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """A round's scored samples, in the order of the file."""
+
+    rewards: torch.Tensor  # (samples,)
+    groups: torch.Tensor  # which prompt a sample answers, counted from 0 in order of appearance, (samples,)
+    prompt_ids: list[str]
+    sequences: list[tokens.Sequence]
+
+    def of_prompts(self) -> list[list[int]]:
+        """The samples of each prompt."""
+        found: list[list[int]] = [[] for _ in range(int(self.groups.max()) + 1)]
+        for sample, group in enumerate(self.groups.tolist()):
+            found[group].append(sample)
+        return found
+
+
+def read(path: str, tokenizer, max_length: int) -> Samples:
+    """The samples of a rewards.parquet, as the very tokens that were drawn."""
+    rows = records.read(path, "rewards")
+    names = {name: i for i, name in enumerate(dict.fromkeys(row["prompt_id"] for row in rows))}
+    prompts = {row["prompt_id"]: row["prompt"] for row in rows}
+    encoded = {name: tokens.encode_prompt(tokenizer, prompt) for name, prompt in prompts.items()}
+    return Samples(
+        torch.tensor([row["reward"] for row in rows], dtype=torch.float64),
+        torch.tensor([names[row["prompt_id"]] for row in rows]),
+        [row["prompt_id"] for row in rows],
+        [tokens.cut(encoded[row["prompt_id"]], row["response_ids"], max_length, row["prompt_id"]) for row in rows],
+    )
+
+
+# A micro-batch, its samples' numbers and those of the whole step -> a loss per sample, (batch,), and sums of what else
+# the log shows.
+Objective = Callable[[Read, list[int], list[int]], tuple[torch.Tensor, dict[str, float]]]
+
+
+def train(
+    script: str,
+    flags: Flags,
+    objective: Callable[[Samples, Responses], Objective],
+    finish: Callable[[], dict | None] = lambda: None,
+    loaded=None,
+    hidden: bool = False,
+) -> None:
+    """Train a policy on single responses: the loss of a step is the mean of its samples' losses.
+
+    Args:
+        script: `__file__` of the stage.
+        objective: makes the objective of the samples, once it is known what the policies say of them at the start.
+        finish: see `fit.train`.
+        loaded: (model, tokenizer) of --policy, where the stage has loaded them already.
+        hidden: the objective reads the policy's last hidden states.
+    """
+    model, tokenizer = loaded or policies.load_to_train(flags.policy, flags.max_length)
+    samples = read(flags.rewards, tokenizer, flags.max_length)
+    reference = getattr(flags, "reference", None)
+    responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size, reference)
+    losses_of = objective(samples, responses)
+
+    def loss(micro, step):
+        of_micro = responses.read(model, micro, hidden)
+        losses, seen = losses_of(of_micro, micro, step)
+        rewards = {"reward": samples.rewards[micro].sum().item()}
+        return losses.sum() / len(step), of_micro.seen() | rewards | seen
+
+    inputs = {"rewards": flags.rewards, "policy": flags.policy, "reference": reference}
+    made_by = provenance.describe(script, flags, inputs, rows_in=len(samples.prompt_ids))
+    named = fit.Rows(samples.prompt_ids, responses.lengths)
+    say(fit.train(model, tokenizer, named, loss, flags, made_by, finish), len(samples.prompt_ids), "samples")
+
+
+def say(log: list[dict], rows: int, unit: str) -> None:
+    """Print what a training came to."""
+    first, last = log[0], log[-1]
+    stage.say(
+        f"{len(log)} steps on {rows} {unit}, loss {first['loss']:.3f} -> {last['loss']:.3f}, "
+        f"logps {first['logps']:.2f} -> {last['logps']:.2f}"
+    )

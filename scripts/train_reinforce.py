@@ -1,0 +1,56 @@
+"""REINFORCE: rewards.parquet + policy + reference -> policy/ of this round, and its log.
+
+L = -A log pi(y | x) + kl_coef KL, log-probabilities summed over the response and its EOS, A the reward minus a baseline
+(Williams 1992). The KL to the reference is estimated token by token: k1 = log pi - log ref belongs into the reward, as
+its own expected gradient is zero; k2 = (log pi - log ref)^2 / 2 and k3 = ref / pi - 1 - log(ref / pi) are terms of the
+loss. There is no importance ratio: more than one pass over the samples is off-policy.
+"""
+
+import dataclasses
+
+from preference import policies, rollouts, scored, stage
+from preference.losses.policy_gradient import KL_ESTIMATORS, kl_estimate
+from preference.responses import Responses
+from preference.stage import flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(scored.Flags):
+    reference: str = flag("policy folder of the reference")
+    kl_coef: float = flag("weight of the KL to the reference; 0 leaves it out")
+    kl_estimator: str = flag("how the KL is estimated", "k2", KL_ESTIMATORS)
+    baseline: str | None = flag("what is taken from the rewards; without it nothing", None, rollouts.BASELINES)
+    max_advantage: float | None = flag("larger advantages, of either sign, are cut to it", None)
+
+
+def main(flags: Flags) -> None:
+    memory = rollouts.recalled(policies.recall(flags.policy, "train_reinforce"))
+
+    def objective(samples: scored.Samples, responses: Responses):
+        weights = advantages(flags, samples, responses, memory)
+
+        def losses(read, rows, _):
+            of_rows = weights[rows].to(read.logps)
+            kl = kl_estimate(read.logprobs, read.ref_logprobs, flags.kl_estimator) * read.mask
+            in_loss = 0.0 if flags.kl_estimator == "k1" else flags.kl_coef * kl.sum(-1)
+            return -of_rows * read.logps + in_loss, {"advantage": of_rows.sum().item()}
+
+        return losses
+
+    scored.train(__file__, flags, objective, lambda: rollouts.plain(memory))
+
+
+def advantages(flags: Flags, samples: scored.Samples, responses: Responses, memory: rollouts.Memory):
+    """One per sample, from rewards that the KL has shaped where its estimator is k1."""
+    rewards = samples.rewards
+    if flags.kl_estimator == "k1":
+        start, reference = (
+            rewards.new_tensor([sum(logprobs) for logprobs in of]) for of in (responses.start, responses.reference)
+        )
+        rewards = rollouts.kl_shaped(rewards, start, reference, flags.kl_coef)
+    found = rollouts.group_advantages(rewards, samples.groups, flags.baseline, memory).float()
+    return found if flags.max_advantage is None else found.clamp(-flags.max_advantage, flags.max_advantage)
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)
