@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-workflow test-lab test-kills test-browser test-vllm bench-bandit vllm figure
+.PHONY: demo why test test-workflow test-lab test-kills test-browser test-vllm bench-bandit vllm figure bandit-figures
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -57,3 +57,8 @@ vllm: .venv-vllm/installed
 
 figure: demo
 	cp results/min_length/figures/rewards.png docs/rewards.png
+
+bandit-figures: .venv/core
+	.venv/bin/snakemake bandit
+	cp results/bandit/figures/negative_gradient.png docs/bandit_negative_gradient.png
+	cp results/bandit/figures/complementarity.png docs/bandit_complementarity.png

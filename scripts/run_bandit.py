@@ -61,7 +61,7 @@ def main(flags: Flags) -> None:
     progress = stage.Progress(cell.steps * (1 + (len(grid) > 1)), "steps")
     seconds, tuned = {}, []
     if len(grid) > 1:
-        runs, history = trained(cell, flags.tuning_seeds, grid, progress, seconds, "tuning")
+        runs, history = trained(briefly(cell), flags.tuning_seeds, grid, progress, seconds, "tuning")
         tuned = tuning_rows(runs, history)
         grid = [best(tuned)]
     runs, history = trained(cell, flags.seeds, grid, progress, seconds, "reporting")
@@ -73,6 +73,11 @@ def main(flags: Flags) -> None:
     records.write(flags.tuning_output, "tuning", tuned, made_by | {"rows_out": len(tuned)})
     artifacts.write_json(flags.seconds_output, {**seconds, "made_by": made_by})
     stage.say(report(rows, grid[0], cell))
+
+
+def briefly(cell: Cell) -> Cell:
+    """The cell with the records that tuning reads: the last one, and the first."""
+    return dataclasses.replace(cell, record_every=cell.steps, diagnose=False)
 
 
 def trained(cell: Cell, seeds, grid, progress, seconds: dict, name: str) -> tuple[training.Runs, list[dict]]:

@@ -30,7 +30,7 @@ def shaken(parameters: dict[str, torch.Tensor], by: float, seed: int = 0) -> dic
 
 def measured(policy, parameters, seeds=SEED, states: int = 3) -> dict[str, list[float]]:
     contexts = policy.contexts(seeds, "eval_contexts", states)
-    found = policy.measures(parameters, contexts, seeds, 0)
+    found, _ = policy.measures(parameters, contexts, seeds, 0)
     assert set(found) == set(policy.measured)
     return {name: value.tolist() for name, value in found.items()}
 
@@ -275,7 +275,7 @@ def test_monte_carlo_measures_of_sequences_are_within_their_errors_of_an_enumera
     )
     seeds = torch.arange(runs)
     policy.refer_to(ref_many, seeds, states)
-    found = policy.measures(many, policy.contexts(seeds, "eval_contexts", states), seeds, 7)
+    found, _ = policy.measures(many, policy.contexts(seeds, "eval_contexts", states), seeds, 7)
     exact = every(policy, parameters, reference)
     assert min(exact["kl"], exact["reverse_kl"]) > 0.1, "the comparison would be trivial"
     for name, value in exact.items():

@@ -62,9 +62,16 @@ class CategoricalPolicy:
     def ref_logps(self, contexts: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         return self.ref_logprobs[actions]
 
-    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int) -> dict:
-        """Exact means over held-out contexts, each (runs,)."""
-        logprobs = self.logprobs(parameters, contexts)
+    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int, samples=None):
+        """Exact means over held-out contexts, each (runs,); and, of the same pass through the network, log pi of a
+        round's samples, (runs, states, samples), where they are given."""
+        if samples is None:
+            return self._measures(self.logprobs(parameters, contexts)), None
+        both = self.logprobs(parameters, torch.cat([contexts, samples.contexts], dim=1))
+        held_out = contexts.shape[1]
+        return self._measures(both[:, :held_out]), both[:, held_out:].gather(-1, samples.actions)
+
+    def _measures(self, logprobs: torch.Tensor) -> dict[str, torch.Tensor]:
         probs = logprobs.exp()
         entropy = -(probs * logprobs).sum(-1)
         mean_logprobs = logprobs.mean(dim=1)  # KL(ref || pi) is linear in log pi

@@ -63,8 +63,9 @@ class LinePolicy:
         scale = torch.full_like(actions, problems.SCALE)
         return self._log_density(actions, torch.full_like(actions, problems.LOC), scale)
 
-    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int) -> dict:
-        """Means over held-out contexts, each (runs,): KLs in closed form, the others by quadrature."""
+    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int, samples=None):
+        """Means over held-out contexts, each (runs,): KLs in closed form, the others by quadrature; and log pi of a
+        round's samples, (runs, states, samples), where they are given."""
         loc, scale = self._located(parameters, contexts)
         values = loc[..., None] + scale[..., None] * self.nodes
         measured = {
@@ -75,7 +76,7 @@ class LinePolicy:
         if "entropy" in self.measured:
             jacobian = _log_slope(values).mean(-1) if self.squashed else 0.0
             measured["entropy"] = (self._entropy(scale) + jacobian).mean(dim=1)
-        return measured
+        return measured, self.logps(parameters, samples.contexts, samples.actions) if samples else None
 
     def _located(self, parameters: Parameters, contexts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         loc, log_scale = networks.mlp(parameters, contexts, torch.tanh).unbind(-1)

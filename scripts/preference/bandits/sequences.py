@@ -92,8 +92,9 @@ class SequencePolicy:
     def ref_logps(self, contexts: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         return self.logps(self.reference, contexts, actions)
 
-    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int) -> dict:
-        """Means over one sequence per held-out prompt, and their standard errors, each (runs,)."""
+    def measures(self, parameters: Parameters, contexts: torch.Tensor, seeds: torch.Tensor, step: int, samples=None):
+        """Means over one sequence per held-out prompt, and their standard errors, each (runs,); and log pi of a round's
+        samples, (runs, states, samples), where they are given."""
         uniforms = draws.uniform(seeds, "eval_actions", (contexts.shape[1], 1, NEW), step)
         sequences, logprobs = self._sampled(parameters, contexts, uniforms)
         ref_logprobs = self.logprobs(self.reference, sequences)
@@ -106,7 +107,8 @@ class SequencePolicy:
             "reverse_kl": _expected(self.reference_logprobs, self.reference_logprobs - of_reference),
         }
         means = {name: value.mean(dim=1) for name, value in values.items()}
-        return means | {f"{name}_se": value.std(dim=1) / value.shape[1] ** 0.5 for name, value in values.items()}
+        means |= {f"{name}_se": value.std(dim=1) / value.shape[1] ** 0.5 for name, value in values.items()}
+        return means, self.logps(parameters, samples.contexts, samples.actions) if samples else None
 
 
 def _expected(logprobs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

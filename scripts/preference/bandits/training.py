@@ -137,9 +137,8 @@ def batches(cell: Cell, samples: Samples, runs: Runs, number: int, epoch: int):
 def measures(cell: Cell, policy, parameters, optimizer: Adam, samples: Samples, eval_contexts, runs: Runs, step: int):
     """Everything that a record says of the policy as it is, each (runs,)."""
     with torch.no_grad():
-        found = policy.measures(parameters, eval_contexts, runs.seeds, step)
+        found, logps = policy.measures(parameters, eval_contexts, runs.seeds, step, samples if cell.pairs else None)
         if cell.pairs:
-            logps = policy.logps(parameters, samples.contexts, samples.actions)
             chosen, rejected = objectives.log_ratios(logps, samples, cell.min_margin)
             found |= {"chosen_logratio": chosen, "rejected_logratio": rejected, "margin": chosen - rejected}
     if step:
