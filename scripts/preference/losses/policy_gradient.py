@@ -44,7 +44,9 @@ def ppo_loss(logps: torch.Tensor, old_logps: torch.Tensor, advantages: torch.Ten
 def value_loss(
     values: torch.Tensor, old_values: torch.Tensor, returns: torch.Tensor, clip_range: float
 ) -> torch.Tensor:
-    """max((V - R)^2, (V' - R)^2) / 2, V' = V cut to V_old +- c (L^VF of arXiv 1707.06347, equation 9, as its authors' code clips it).
+    """max((V - R)^2, (V' - R)^2) / 2, V' = V cut to V_old +- c.
+
+    That is L^VF of arXiv 1707.06347, equation 9, clipped as in its authors' code.
 
     Args:
         values: V of each token, any shape.
@@ -62,7 +64,8 @@ def value_loss(
 def kl_estimate(logprobs: torch.Tensor, ref_logprobs: torch.Tensor, estimator: str) -> torch.Tensor:
     """Estimates of KL(pi || ref) from samples of pi (J. Schulman, "Approximating KL Divergence", 2020).
 
-    With d = log pi - log ref: `k1`: d, unbiased. `k2`: d^2 / 2, biased, never negative. `k3`: exp(-d) - 1 + d, unbiased and never negative.
+    With d = log pi - log ref, `k1`: d, unbiased; `k2`: d^2 / 2, biased, never negative; `k3`: exp(-d) - 1 + d, unbiased
+    where pi can draw all that ref can, never negative.
 
     As a loss, on samples of the very policy, they differ in their expected gradient: that of k1 is zero, so that it
     belongs into the reward (rollouts.kl_shaped, token_rewards); that of k2 is the gradient of KL(pi || ref); that of k3
