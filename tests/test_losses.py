@@ -7,9 +7,24 @@ import torch
 
 from preference.bandits.cells import NEGATIVES
 from preference.losses.best_of_n import best_of_n_loss
-from preference.losses.contrastive import bradley_terry_loss, dpo_loss, implicit_rewards, ipo_loss
-from preference.losses.likelihood import pref_ft_loss, rwr_loss, sft_loss
-from preference.losses.policy_gradient import ppo_loss, reinforce_loss
+from preference.losses.contrastive import (
+    bradley_terry_loss,
+    dpo_loss,
+    implicit_rewards,
+    ipo_loss,
+    simpo_loss,
+    slic_loss,
+)
+from preference.losses.likelihood import WEIGHTINGS, pref_ft_loss, rwr_loss, rwr_weights, sft_loss
+from preference.losses.policy_gradient import (
+    KL_ESTIMATORS,
+    grpo_loss,
+    kl_estimate,
+    ppo_loss,
+    reinforce_loss,
+    value_loss,
+)
+from preference.losses.unpaired import kto_loss
 
 
 def test_dpo_loss_by_hand_on_three_pairs():
@@ -100,6 +115,162 @@ def test_ppo_and_reinforce_have_one_gradient_where_the_policy_is_the_one_that_sa
     ppo = torch.autograd.grad(ppo_loss(logps, logps.detach(), advantages, 0.2).sum(), logps)
     reinforce = torch.autograd.grad(reinforce_loss(logps, advantages, torch.zeros(8)).sum(), logps)
     assert torch.allclose(*ppo, *reinforce)
+
+
+def test_slic_loss_by_hand_below_at_and_above_its_margin():
+    chosen, rejected = torch.tensor([-4.0, -3.0, -1.0]), torch.tensor([-3.0, -5.0, -9.0])  # differences -1, 2, 8
+    assert slic_loss(chosen, rejected, delta=2.0, sft_coef=0.5).tolist() == [3.0 + 2.0, 0.0 + 1.5, 0.0 + 0.5]
+
+
+def test_slic_loss_has_the_gradient_of_likelihood_alone_beyond_its_margin_and_knows_no_level_without_it():
+    chosen, rejected = torch.tensor([-1.0, -4.0], requires_grad=True), torch.tensor([-9.0, -3.0], requires_grad=True)
+    slic_loss(chosen, rejected, 2.0, 0.5).sum().backward()
+    assert chosen.grad.tolist() == [-0.5, -1.5] and rejected.grad.tolist() == [0.0, 1.0]
+    logps = torch.randn(2, 64)
+    assert torch.allclose(slic_loss(*logps, 1.0, 0.0), slic_loss(*(logps - 3), 1.0, 0.0), atol=1e-6)
+
+
+def test_simpo_loss_by_hand_on_three_pairs():
+    # per token (chosen, rejected): (-1, -3), (-2, -2), (-3, -1); less 0.5, times 2: 3, -1, -5
+    chosen, rejected = (torch.tensor([-2.0, -8.0, -3.0]), torch.tensor([2, 4, 1])), torch.tensor([-9.0, -2.0, -4.0])
+    loss = simpo_loss(chosen[0], rejected, chosen[1], torch.tensor([3, 1, 4]), beta=2.0, gamma_beta_ratio=0.5)
+    by_hand = [math.log(1 + math.exp(-3.0)), math.log(1 + math.exp(1.0)), math.log(1 + math.exp(5.0))]
+    assert loss.tolist() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_simpo_loss_does_not_know_how_often_a_response_is_repeated():
+    logps, lengths = -5 * torch.rand(2, 64), torch.randint(1, 9, (2, 64))
+    longer = simpo_loss(3 * logps[0], 2 * logps[1], 3 * lengths[0], 2 * lengths[1], 2.0, 0.3)
+    assert torch.allclose(longer, simpo_loss(*logps, *lengths, 2.0, 0.3), atol=1e-6)
+
+
+def test_simpo_loss_of_responses_of_one_token_without_a_margin_is_dpo_with_a_uniform_reference():
+    logps, level = torch.randn(2, 64), torch.full((64,), -2.0)
+    ones = torch.ones(64)
+    assert torch.allclose(simpo_loss(*logps, ones, ones, 0.7, 0.0), dpo_loss(*logps, level, level, 0.7), atol=1e-6)
+
+
+def test_kto_loss_by_hand_on_three_responses():
+    # log-ratios 2, 0, -1; z = 1; beta = 0.5: desirable 0.5 and -0.5, undesirable -1
+    loss = kto_loss(
+        torch.tensor([-1.0, -2.0, -3.0]),
+        torch.tensor([-3.0, -2.0, -2.0]),
+        torch.tensor([True, True, False]),
+        torch.tensor(1.0),
+        beta=0.5,
+        desirable_weight=2.0,
+        undesirable_weight=3.0,
+    )
+    by_hand = [2 / (1 + math.exp(0.5)), 2 / (1 + math.exp(-0.5)), 3 / (1 + math.exp(1.0))]
+    assert loss.tolist() == pytest.approx(by_hand)
+
+
+def test_kto_loss_raises_desirable_and_lowers_other_responses_within_its_weights():
+    logps = torch.randn(64, requires_grad=True)
+    desirable = torch.rand(64) < 0.5
+    loss = kto_loss(logps, torch.randn(64), desirable, torch.tensor(0.3), 0.5, 2.0, 3.0)
+    loss.sum().backward()
+    assert torch.equal(logps.grad < 0, desirable)
+    assert (loss > 0).all() and (loss < torch.where(desirable, 2.0, 3.0)).all()
+
+
+def test_the_reference_point_of_kto_is_never_negative_and_has_no_gradient():
+    logps, ref_logps = torch.randn(2, 8)
+    desirable, kl = torch.arange(8) % 2 == 0, torch.tensor(-0.7, requires_grad=True)
+    settings = (0.5, 1.0, 1.0)
+    negative = kto_loss(logps.requires_grad_(), ref_logps, desirable, kl, *settings)
+    assert torch.equal(negative, kto_loss(logps, ref_logps, desirable, torch.tensor(0.0), *settings))
+    kto_loss(logps, ref_logps, desirable, kl + 2, *settings).sum().backward()
+    assert kl.grad is None and logps.grad.all()
+
+
+@pytest.mark.parametrize(
+    ("weighting", "by_hand"),
+    [
+        ("exp", [math.exp(-2), 1.0, 5.0]),
+        ("sigmoid", [1 / (1 + math.exp(2)), 0.5, 1 / (1 + math.exp(-4))]),
+        ("filter", [0.0, 1.0, 1.0]),
+    ],
+)
+def test_weights_of_rwr_by_hand_cut_at_five(weighting, by_hand):
+    advantages = torch.tensor([-1.0, 0.0, 2.0])
+    assert rwr_weights(advantages, 0.5, weighting, max_weight=5.0).tolist() == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_weights_of_rwr_are_not_negative_and_do_not_fall_with_the_advantage(weighting):
+    advantages = torch.linspace(-5, 5, 101)
+    for max_weight in (None, 0.7):
+        weights = rwr_weights(advantages, 0.8, weighting, max_weight)
+        assert (weights >= 0).all() and (weights.diff() >= 0).all() and weights[-1] > weights[0], max_weight
+
+
+def test_uncut_exponential_weights_make_the_bandits_rwr_loss_and_a_cut_keeps_huge_ones_finite():
+    logps, rewards = torch.randn(2, 64)
+    weights = rwr_weights(rewards, 0.3, "exp", None)
+    assert torch.allclose(-weights * logps, rwr_loss(logps, rewards, 0.3))
+    assert rwr_weights(torch.tensor([1e4]), 0.3, "exp", 20.0).tolist() == [20.0]
+
+
+def test_value_loss_by_hand_inside_and_beyond_its_clip_range():
+    values = torch.tensor([1.1, 2.0, 2.0, 0.0], dtype=torch.float64, requires_grad=True)
+    # the old value is 1 each time; towards the target beyond the range: no gradient; away from it: the full one
+    returns = torch.tensor([3.0, 3.0, 0.0, 3.0], dtype=torch.float64)
+    loss = value_loss(values, torch.ones(4).double(), returns, clip_range=0.2)
+    assert loss.tolist() == pytest.approx([1.9**2 / 2, 1.8**2 / 2, 2.0, 4.5])
+    loss.sum().backward()
+    assert values.grad.tolist() == pytest.approx([-1.9, 0.0, 2.0, -3.0])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "by_hand"),
+    [
+        ("k1", [1.0, 0.0, -2.0]),
+        ("k2", [0.5, 0.0, 2.0]),
+        ("k3", [math.exp(-1), 0.0, math.exp(2) - 3]),
+    ],
+)
+def test_estimates_of_the_kl_by_hand_on_three_tokens(estimator, by_hand):
+    found = kl_estimate(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([-2.0, -2.0, -1.0]), estimator)
+    assert found.tolist() == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("estimator", KL_ESTIMATORS)
+def test_estimates_of_the_kl_agree_near_the_reference_and_only_k1_is_ever_negative(estimator):
+    logps = -torch.rand(64).double()
+    near = logps + 1e-3 * torch.randn(64)
+    away = logps + torch.randn(64)
+    first_order = logps - near if estimator == "k1" else (logps - near).square() / 2
+    assert torch.allclose(kl_estimate(logps, near, estimator), first_order, rtol=0.01, atol=1e-12)
+    assert (kl_estimate(logps, away, estimator) < 0).any() == (estimator == "k1")
+
+
+def test_grpo_loss_by_hand_on_a_response_of_two_tokens_and_one_of_one():
+    ratios, differences = torch.tensor([[1.1, 1.5], [0.5, 9.0]]).double(), torch.tensor([[0.0, 1.0], [-1.0, 5.0]])
+    logprobs = torch.full((2, 2), -3.0).double()
+    loss = grpo_loss(
+        logprobs,
+        logprobs - ratios.log(),
+        logprobs - differences,
+        torch.tensor([2.0, -1.0]).double(),
+        torch.tensor([[True, True], [True, False]]),
+        clip_range=0.2,
+        kl_coef=0.5,
+    )
+    # A = 2: -2.2 and, clipped, -2.4; A = -1: clipped 0.8; k3: 0 and 1/e, e - 2
+    by_hand = [(-2.2 - 2.4 + 0.5 * math.exp(-1)) / 2, 0.8 + 0.5 * (math.e - 2)]
+    assert loss.tolist() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_grpo_at_the_policy_that_sampled_has_the_gradient_of_reinforce_over_the_length():
+    logprobs = torch.randn(8, 5).double().requires_grad_()
+    lengths = torch.randint(1, 6, (8, 1))
+    mask, advantages = torch.arange(5) < lengths, torch.randn(8).double()
+    grpo = grpo_loss(logprobs, logprobs.detach(), torch.zeros(8, 5).double(), advantages, mask, 0.2, 0.0)
+    logps = (logprobs * mask).sum(-1)
+    reinforce = reinforce_loss(logps, advantages, torch.zeros(8).double()) / lengths.squeeze(-1)
+    gradients = (torch.autograd.grad(loss.sum(), logprobs)[0] for loss in (grpo, reinforce))
+    assert torch.allclose(*gradients)
 
 
 # four responses: the best, a tie with it, a likely worse one, and one that is 0.01 exp(-0.4) as likely as the best
@@ -196,6 +367,35 @@ def test_dpo_loss_and_its_gradient_equal_trls_on_random_batches(trl_trainer, lab
         assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
         for name, parameter in model.named_parameters():
             assert torch.allclose(parameter.grad, gradient[name], atol=1e-5), name
+
+
+def test_ipo_loss_of_log_probabilities_per_token_and_its_gradient_equal_trls(trl_trainer, monkeypatch):
+    # TRL divides each response's log-ratio by its length before it takes the difference; ours takes what it is given.
+    from preference import policies
+
+    generator = torch.Generator().manual_seed(2)
+    model, reference = trl_trainer.model.eval(), trl_trainer.ref_model.eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    monkeypatch.setattr(trl_trainer, "loss_types", ["ipo"])
+    pairs = [random_pair(generator, model.config.vocab_size) for _ in range(6)]
+    examples = [{"prompt_ids": w[0], "chosen_ids": w[1], "rejected_ids": r[1]} for w, r in pairs]
+    model.zero_grad()
+    theirs = trl_trainer._compute_loss(model, trl_trainer.data_collator(examples), return_outputs=False)
+    theirs.backward()
+    gradient = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    lengths = [torch.tensor([len(pair[side][1]) for pair in pairs]) for side in (0, 1)]
+    with torch.no_grad():
+        ref_logps = policies.pair_logps(reference, pairs, pad_id=1)
+    logps = policies.pair_logps(model, pairs, pad_id=1)
+    per_token = (part / length for parts in (logps, ref_logps) for part, length in zip(parts, lengths, strict=True))
+    ours = ipo_loss(*per_token, 0.3).mean()
+    ours.backward()
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, gradient[name], atol=1e-5), name
 
 
 def random_pair(generator, vocab_size):

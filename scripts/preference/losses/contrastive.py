@@ -52,6 +52,46 @@ def ipo_loss(
     return (margin - 1 / (2 * beta)) ** 2
 
 
+def slic_loss(chosen_logps: torch.Tensor, rejected_logps: torch.Tensor, delta: float, sft_coef: float) -> torch.Tensor:
+    """SLiC: max(0, delta - log pi(y_w) + log pi(y_l)) - sft_coef log pi(y_w) (arXiv 2305.10425, equation 1).
+
+    The likelihood term, which keeps the policy near its data, is here on the chosen response; the paper also takes it
+    on the targets of supervised fine-tuning.
+
+    Args:
+        chosen_logps, rejected_logps: log pi(y | x) summed over the response, (batch,).
+        delta: margin from which the difference has no gradient, nats, > 0.
+        sft_coef: weight of the likelihood term, >= 0.
+
+    Returns:
+        One loss per pair, (batch,).
+    """
+    return (delta - chosen_logps + rejected_logps).clamp(min=0) - sft_coef * chosen_logps
+
+
+def simpo_loss(
+    chosen_logps: torch.Tensor,
+    rejected_logps: torch.Tensor,
+    chosen_lengths: torch.Tensor,
+    rejected_lengths: torch.Tensor,
+    beta: float,
+    gamma_beta_ratio: float,
+) -> torch.Tensor:
+    """SimPO: -log sigmoid(beta (log pi(y_w) / |y_w| - log pi(y_l) / |y_l|) - gamma) (arXiv 2405.14734, equation 6).
+
+    Args:
+        chosen_logps, rejected_logps: log pi(y | x) summed over the response, (batch,).
+        chosen_lengths, rejected_lengths: tokens of the same responses, EOS included, (batch,).
+        beta: scale of the mean log-probabilities, > 0.
+        gamma_beta_ratio: gamma / beta, the margin that is aimed at, nats per token, >= 0.
+
+    Returns:
+        One loss per pair, (batch,).
+    """
+    margin = chosen_logps / chosen_lengths - rejected_logps / rejected_lengths
+    return -logsigmoid(beta * (margin - gamma_beta_ratio))
+
+
 def implicit_rewards(logps: torch.Tensor, ref_logps: torch.Tensor, beta: float) -> torch.Tensor:
     """The reward that a policy implies: beta * log(pi / pi_ref), (batch,) (arXiv 2305.18290, section 4)."""
     return beta * (logps - ref_logps)

@@ -2,6 +2,8 @@
 
 import torch
 
+WEIGHTINGS = ("exp", "sigmoid", "filter")
+
 
 def sft_loss(logprobs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Cross-entropy per response token: -sum(logprobs) / number of response tokens.
@@ -42,3 +44,26 @@ def rwr_loss(logps: torch.Tensor, rewards: torch.Tensor, beta: float) -> torch.T
         One loss per response, of that shape.
     """
     return -torch.exp(rewards / beta) * logps
+
+
+def rwr_weights(advantages: torch.Tensor, beta: float | None, weighting: str, max_weight: float | None) -> torch.Tensor:
+    """Weights of log pi(y | x) in reward-weighted regression; none is negative (the code of arXiv 2404.14367).
+
+    Args:
+        advantages: rewards, or rewards minus a baseline, any shape.
+        beta: temperature of `exp` and `sigmoid`, > 0; `filter` has none.
+        weighting: `exp`: exp(A / beta), as in `rwr_loss`; `sigmoid`: sigmoid(A / beta); `filter`: 1 where A >= 0, else
+            0.
+        max_weight: larger weights are cut to it (the code cuts exp at 20); None: uncut.
+
+    Returns:
+        One weight per response, of that shape and type.
+    """
+    if weighting == "exp":
+        weights = torch.exp(advantages / beta)
+    elif weighting == "sigmoid":
+        weights = torch.sigmoid(advantages / beta)
+    else:
+        assert weighting == "filter", weighting
+        weights = (advantages >= 0).to(advantages)
+    return weights if max_weight is None else weights.clamp(max=max_weight)
