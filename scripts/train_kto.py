@@ -1,8 +1,9 @@
 """Kahneman-Tversky optimisation: rewards.parquet + policy + reference -> policy/ of this round, and its log.
 
-A response is desirable where its reward reaches a threshold. With r = log pi(y | x) - log ref(y | x) and z the mean of r
-over responses to other prompts, at least 0 and without gradient, its loss is desirable_weight (1 - sigmoid(beta (r - z))),
-that of an undesirable one undesirable_weight (1 - sigmoid(beta (z - r))) (arXiv 2402.01306, equation 7).
+A response is desirable where its reward reaches a threshold. With r = log pi(y | x) - log ref(y | x) and z the mean of
+r over responses to other prompts, at least 0 and without gradient, the loss of a desirable response is
+desirable_weight (1 - sigmoid(beta (r - z))), that of another one undesirable_weight (1 - sigmoid(beta (z - r)))
+(arXiv 2402.01306, equation 7).
 """
 
 import dataclasses

@@ -1,10 +1,10 @@
 """Proximal policy optimisation: rewards.parquet + policy + reference -> policy/ of this round, and its log.
 
 The reward of a response comes with its last token, minus kl_coef (log pi - log ref) at every token; advantages are
-those of GAE (arXiv 1506.02438) with a value head on the policy's last hidden state, whitened over the round. The loss is
-the clipped surrogate of each token (arXiv 1707.06347, equation 7) plus value_coef times the clipped squared error of the
-values, averaged over the response. Ratios are to the policy that the round starts from. The value head and, where it is
-adaptive (arXiv 1909.08593, section 2.2), the KL coefficient go on from round to round in the policy's memory.json.
+those of GAE (arXiv 1506.02438) with a value head on the policy's last hidden state, whitened over the round. The loss
+is the clipped surrogate of each token (arXiv 1707.06347, equation 7) plus value_coef times the clipped squared error of
+the values, averaged over the response. Ratios are to the policy that the round starts from. The value head and, where
+it is adaptive (arXiv 1909.08593, section 2.2), the KL coefficient go on to the next round in the policy's memory.json.
 """
 
 import dataclasses

@@ -13,7 +13,6 @@ from preference.checkpoints import Checkpoints
 from preference.policies import DTYPES
 from preference.stage import InputError, Progress, flag
 
-
 SHOWN = 8  # prompts that an error names
 
 
@@ -94,7 +93,8 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
         The log, a row per optimizer step: step, loss, learning_rate, gradient_norm, and the means that `loss` summed.
 
     Raises:
-        InputError: the loss or a gradient is NaN or infinite; the line has the step, the prompts and the last good state.
+        InputError: the loss or a gradient is NaN or infinite; the line has the step, its prompts and
+            the last good state.
     """
     order = data_order(len(rows.lengths), flags.batch_size, flags.epochs, flags.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=flags.learning_rate, weight_decay=flags.weight_decay)
@@ -141,8 +141,8 @@ def _diverged(step: int, row: dict, prompt_ids: list[str], flags: Training, chec
     state = checkpoints.latest()
     kept = f"the last good state is {state}" if state else "no state is kept yet"
     return InputError(
-        f"step {step + 1}: the loss is {row['loss']} and the gradient's norm {row['gradient_norm']}, on prompts {prompts}; "
-        f"no policy was written, {kept}; lower --learning_rate (now {flags.learning_rate})"
+        f"step {step + 1}: the loss is {row['loss']} and the gradient's norm {row['gradient_norm']}, "
+        f"on prompts {prompts}; no policy was written, {kept}; lower --learning_rate (now {flags.learning_rate})"
     )
 
 

@@ -31,7 +31,7 @@ class Read:
         return self.mask.sum(-1)
 
     def clipped(self, clip_range: float) -> float:
-        """The share of a response's tokens whose ratio to the start lies beyond the clip range, summed over responses."""
+        """The share of tokens whose ratio to the start lies beyond the clip range, summed over the responses."""
         beyond = ((self.logprobs.detach() - self.start_logprobs).exp() - 1).abs() > clip_range
         return ((beyond & self.mask).sum(-1) / self.lengths).sum().item()
 

@@ -94,7 +94,7 @@ def encode_pair(tokenizer, row: dict, max_length: int) -> tuple[Sequence, Sequen
 
 
 def response_ids(tokenizer, row: dict, side: str) -> list[int]:
-    """Ids of the `chosen` or the `rejected` response of a row of kind "pairs", as they were drawn where it was drawn."""
+    """Ids of the `chosen` or `rejected` response of a row of kind "pairs": those that were drawn, if it was drawn."""
     if row[f"{side}_tokens"] is not None:
         return row[f"{side}_tokens"]
     return encode_response(tokenizer, row[side], row[f"{side}_finish_reason"] != "length")
