@@ -1,9 +1,10 @@
 """REINFORCE: rewards.parquet + policy + reference -> policy/ of this round, and its log.
 
 L = -A log pi(y | x) + kl_coef KL, log-probabilities summed over the response and its EOS, A the reward minus a baseline
-(Williams 1992). The KL to the reference is estimated token by token: k1 = log pi - log ref belongs into the reward, as
-its own expected gradient is zero; k2 = (log pi - log ref)^2 / 2 and k3 = ref / pi - 1 - log(ref / pi) are terms of the
-loss. There is no importance ratio: more than one pass over the samples is off-policy.
+(Williams 1992). The KL to the reference is estimated of whole responses: k1 = log pi - log ref belongs into the reward,
+as its own expected gradient is zero; k2 = (log pi - log ref)^2 / 2, whose expected gradient is that of KL(pi || ref),
+and k3 = ref / pi - 1 - log(ref / pi), whose is that of KL(ref || pi), are terms of the loss. There is no importance
+ratio: more than one pass over the samples is off-policy.
 """
 
 import dataclasses
@@ -31,9 +32,10 @@ def main(flags: Flags) -> None:
 
         def losses(read, rows, _):
             of_rows = weights[rows].to(read.logps)
-            kl = kl_estimate(read.logprobs, read.ref_logprobs, flags.kl_estimator) * read.mask
-            in_loss = 0.0 if flags.kl_estimator == "k1" else flags.kl_coef * kl.sum(-1)
-            return -of_rows * read.logps + in_loss, {"advantage": of_rows.sum().item()}
+            found = -of_rows * read.logps
+            if flags.kl_estimator != "k1":
+                found = found + flags.kl_coef * kl_estimate(read.logps, read.ref_logprobs.sum(-1), flags.kl_estimator)
+            return found, {"advantage": of_rows.sum().item()}
 
         return losses
 
