@@ -99,6 +99,7 @@ MODULES = {
     "intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
     "leftovers": ("prepare_task", "write_config"),
     "limits": ("prepare_task", "write_config"),
+    "labels": ("train_reward_model",),
     "losses/__init__": TRAININGS,
     "losses/contrastive": ("train_dpo", "train_reward_model"),
     "losses/likelihood": ("train_sft", "train_pref_ft"),

@@ -218,10 +218,12 @@ def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
         yield "max_length", f"is more than the {context} tokens that the base model reads"
     if stage in runs.SAMPLING:
         yield from _sampling_faults(stage, chosen, min(filter(None, (context, chosen.get("max_model_len"))), default=0))
-    if stage == "generate_responses" and "run" in wildcards:
-        prepared = runs.options(config, "prepare_task", wildcards).get("num_prompts", math.inf)
-        if chosen.get("num_prompts", 0) > prepared:
-            yield "num_prompts", f"is more than the prompts of the task, prepare_task.num_prompts {prepared}"
+    prepared = runs.options(config, "prepare_task", wildcards).get("num_prompts", math.inf)
+    if stage == "generate_responses" and "run" in wildcards and chosen.get("num_prompts", 0) > prepared:
+        yield "num_prompts", f"is more than the prompts of the task, prepare_task.num_prompts {prepared}"
+    sampled = "preferences" not in runs.data_of(config["tasks"][wildcards["task"]])
+    if stage == "train_reward_model" and sampled and chosen.get("num_pairs", 0) > prepared:
+        yield "num_pairs", f"is more than a pair for each prompt of the task, prepare_task.num_prompts {prepared}"
 
 
 def _sampling_faults(stage: str, chosen: dict, context: int):

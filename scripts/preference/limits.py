@@ -24,7 +24,8 @@ LIMITS = {  # name: (what holds, in words)
         ("round", "temperature", "weight_decay", "min_margin", "kl_coef"), (lambda value: value >= 0, "at least 0")
     ),
     **dict.fromkeys(("learning_rate", "max_grad_norm", "beta", "clip_range"), (lambda value: value > 0, "more than 0")),
-    "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    **dict.fromkeys(("warmup_ratio", "label_noise"), (lambda value: 0 <= value <= 1, "from 0 to 1")),
+    "mean_length": (lambda value: 1 < value <= 10**9, "more than 1 and at most 1000000000"),
     "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),
     **dict.fromkeys(("top_p", "gpu_memory_utilization"), (lambda value: 0 < value <= 1, "more than 0 and at most 1")),
 }
