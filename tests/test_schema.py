@@ -13,6 +13,7 @@ from preference import limits
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
+import runs  # noqa: E402
 import validation  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
@@ -24,7 +25,7 @@ SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 # Flags that the workflow fills in: files, what the path says, what the task says.
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
 FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
-DERIVED = {"seed", "round", "gold_reward"}
+DERIVED = {"seed", "round", "gold_reward", "target_length", "length_unit"}
 
 
 @pytest.mark.parametrize("stage", SCHEMAS)
@@ -60,10 +61,17 @@ def test_a_closed_choice_in_a_script_is_the_same_choice_in_the_schema(stage):
             assert tuple(key["enum"]) == field.metadata["choices"], field.name
 
 
-def test_gold_rewards_are_those_that_the_library_knows():
-    from preference.rewards import GOLD_REWARDS
+def test_what_a_gold_reward_may_be_is_what_the_library_knows():
+    from preference import rewards
 
-    assert SCHEMA["$defs"]["gold_reward"]["enum"] == list(GOLD_REWARDS)
+    mapping = SCHEMA["$defs"]["gold_reward"]["then"]["properties"]
+    assert SCHEMA["$defs"]["reward_of_length"]["enum"] == list(rewards.GOLD_REWARDS)
+    assert mapping["unit"]["enum"] == list(rewards.UNITS) and set(mapping) == set(runs.GOLD_REWARD)
+    fields = {field.name: field for field in dataclasses.fields(rewards.Flags)}
+    assert runs.gold_reward_of({"gold_reward": "min_length"})["unit"] == fields["length_unit"].default
+    target = validation.Validator({"$defs": SCHEMA["$defs"], **mapping["target"]})
+    for number in NUMBERS:
+        assert target.is_valid(number) == (isinstance(number, int) and limits.LIMITS["target_length"][0](number))
 
 
 def test_every_stage_can_be_set_for_a_task_and_those_of_a_round_for_a_run():

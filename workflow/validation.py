@@ -150,7 +150,15 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
     if "preferences" not in data and "gold_reward" not in task:
         found.append(f"tasks.{name}: has neither data.preferences nor gold_reward, so no pair could be labelled")
-    return found
+    return found + _gold_reward_problems(f"tasks.{name}.gold_reward", runs.gold_reward_of(task))
+
+
+def _gold_reward_problems(key: str, gold: dict) -> list[str]:
+    if gold.get("name") == "mode_length" and "target" not in gold:
+        return [f"{key}: mode_length needs a target length, as in {{name: mode_length, target: 20}}"]
+    if gold.get("name") != "mode_length" and "target" in gold:
+        return [f"{key}.target: {gold['name']} has no target length, only mode_length has"]
+    return []
 
 
 def _refused(key: str, check, path: str, *needed: str) -> list[str]:

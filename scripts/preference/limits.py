@@ -12,7 +12,7 @@ COUNTS = ("steps", "draws")
 COUNTS += ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
 COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
-COUNTS += ("num_pairs", "num_examples", "shard_size")
+COUNTS += ("num_pairs", "num_examples", "shard_size", "target_length")
 COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record_every")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
