@@ -18,8 +18,9 @@ import validation  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
 STAGES = sorted(set(SCHEMA["$defs"]["stages"]["properties"]))
+ASKED_FOR = ["skew_responses"]  # by a task's preferences alone: elsewhere nothing would come of its flags
 LAB = yaml.safe_load((ROOT / "workflow" / "schemas" / "bandit.schema.yaml").read_text())
-SCHEMAS = {stage: (SCHEMA, SCHEMA["$defs"][stage]["properties"]) for stage in STAGES}
+SCHEMAS = {stage: (SCHEMA, SCHEMA["$defs"][stage]["properties"]) for stage in (*STAGES, *ASKED_FOR)}
 SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 
 # Flags that the workflow fills in: files, what the path says, what the task says.
@@ -37,20 +38,21 @@ def test_a_stages_keys_are_its_scripts_flags(stage):
     assert keys == settable
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, *ASKED_FOR])
 def test_a_stage_needs_the_flags_that_have_no_default(stage):
     fields = dataclasses.fields(importlib.import_module(stage).Flags)
     settable = set(SCHEMA["$defs"][stage]["properties"])
     without = {field.name for field in fields if field.default is dataclasses.MISSING}
-    assert set(SCHEMA["$defs"][stage].get("needs", [])) == without & settable
+    said = "required" if stage in ASKED_FOR else "needs"
+    assert set(SCHEMA["$defs"][stage].get(said, [])) == without & settable
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, *ASKED_FOR])
 def test_a_script_does_the_same_without_a_flag_as_with_the_schemas_default(stage):
     fields = dataclasses.fields(importlib.import_module(stage).Flags)
     settable = set(SCHEMA["$defs"][stage]["properties"]) - {"engine"}  # the config's own key says it for every stage
     defaults = {field.name: field.default for field in fields if field.default not in (dataclasses.MISSING, None)}
-    assert validation.DEFAULTS[stage] == {name: value for name, value in defaults.items() if name in settable}
+    assert validation.DEFAULTS.get(stage, {}) == {name: value for name, value in defaults.items() if name in settable}
 
 
 @pytest.mark.parametrize("stage", SCHEMAS)
@@ -72,6 +74,13 @@ def test_what_a_gold_reward_may_be_is_what_the_library_knows():
     target = validation.Validator({"$defs": SCHEMA["$defs"], **mapping["target"]})
     for number in NUMBERS:
         assert target.is_valid(number) == (isinstance(number, int) and limits.LIMITS["target_length"][0](number))
+
+
+def test_a_stage_that_is_asked_for_can_be_set_in_a_tasks_preferences_only():
+    parts = {"task": SCHEMA["$defs"]["task"], "run": SCHEMA["$defs"]["run"], "stages": SCHEMA["$defs"]["stages"]}
+    settable = {name: set(part["properties"]) & set(ASKED_FOR) for name, part in parts.items()}
+    assert settable == {"task": set(), "run": set(), "stages": set()}
+    assert set(ASKED_FOR) <= set(SCHEMA["$defs"]["task"]["properties"]["preferences"]["properties"])
 
 
 def test_every_stage_can_be_set_for_a_task_and_those_of_a_round_for_a_run():

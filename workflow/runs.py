@@ -15,6 +15,7 @@ SEEDED = {
     "train_sft",
     "train_reward_model",
     "generate_responses",
+    "skew_responses",
     "construct_pairs",
     "evaluate_policy",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
@@ -58,6 +59,11 @@ def runs_with(config: dict, algorithm: str) -> list[str]:
 def tasks_with_preferences(config: dict) -> list[str]:
     """Tasks whose preferences are given as data; the others' are sampled from the SFT policy and labelled."""
     return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
+
+
+def is_skewed(task: dict) -> bool:
+    """Whether the responses of a task's sampled preferences are cut to random lengths before they are labelled."""
+    return "skew_responses" in task.get("preferences", {})
 
 
 def data_of(task: dict) -> dict[str, str]:

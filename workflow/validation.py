@@ -150,6 +150,8 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
     if "preferences" not in data and "gold_reward" not in task:
         found.append(f"tasks.{name}: has neither data.preferences nor gold_reward, so no pair could be labelled")
+    if "preferences" in data and runs.is_skewed(task):
+        found.append(f"tasks.{name}.preferences.skew_responses: data.preferences is given, so nothing is sampled")
     return found + _gold_reward_problems(f"tasks.{name}.gold_reward", runs.gold_reward_of(task))
 
 
@@ -208,7 +210,8 @@ def _stages(config: dict):
         for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy"):
             yield stage, where
         if "preferences" not in runs.data_of(task):
-            yield "generate_responses", where
+            for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):
+                yield stage, where
     for name, run in config["runs"].items():
         sampling = ["generate_responses"] if run["source"] == "on_policy" else []
         reference = ["compute_reference_logps"] if runs.ALGORITHMS[run["algorithm"]] == "reference_logps" else []
