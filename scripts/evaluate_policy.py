@@ -27,13 +27,11 @@ from preference.stage import InputError, Progress, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(samplers.Flags):
+class Flags(samplers.Flags, rewards.Flags):
     policy: str = flag("policy folder to evaluate")
     reference: str = flag("policy folder that KL is measured to (the SFT policy)")
     prompts: str = flag("eval_prompts.parquet: held-out prompts, with the data's own answers where it has them")
     pairs: str = flag("pairs.parquet of held-out prompts: the pairs whose log-probabilities and margin are shown")
-    reward_model: str | None = flag("reward model folder", None)
-    gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
     baseline: str | None = flag("evaluation.parquet to win against; without it the policy is its own baseline", None)
     trained_on: str | None = flag("what this round was trained on, which must share no prompt with --prompts", None)
     output: str = flag("evaluation.json to write")
@@ -43,6 +41,7 @@ class Flags(samplers.Flags):
 
 
 def main(flags: Flags) -> None:
+    rewards.check(flags)
     prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs")
     if flags.trained_on:
         records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "prompts"), flags.prompts, prompts)
@@ -90,9 +89,7 @@ def evaluate(flags: Flags, tokenizer, prompts, pairs, baseline, shards: Shards) 
 
 def score(flags: Flags, samples: list[dict], shards: Shards) -> None:
     """Add reward and gold_reward to each sample; without a reward model the gold reward is the reward."""
-    if flags.reward_model is None and flags.gold_reward is None:
-        raise InputError("--reward_model, --gold_reward: give at least one")
-    gold = rewards.gold_rewards(flags.gold_reward, samples) if flags.gold_reward else [None] * len(samples)
+    gold = rewards.gold_rewards(flags, samples) or [None] * len(samples)
     learned = gold
     if flags.reward_model:
         learned = reward_models.learned_rewards(

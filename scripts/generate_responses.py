@@ -9,6 +9,7 @@ import dataclasses
 import numpy
 
 from preference import policies, provenance, records, samplers, stage, tokens
+from preference.seeds import derive_seed
 from preference.shards import Shards
 from preference.stage import InputError, flag
 
@@ -28,7 +29,7 @@ def main(flags: Flags) -> None:
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
     # Rounds draw anew where they meet a prompt again.
-    drawing = dataclasses.replace(flags, seed=samplers.derive_seed(flags.seed, "round", flags.round))
+    drawing = dataclasses.replace(flags, seed=derive_seed(flags.seed, "round", flags.round))
     inputs = {**policies.as_input("policy", flags.policy), "prompts": flags.prompts}
     engine = samplers.resolve_engine(flags.engine)
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)

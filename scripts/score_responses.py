@@ -9,25 +9,22 @@ from statistics import fmean
 
 from preference import artifacts, provenance, records, rewards, stage
 from preference.shards import Shards
-from preference.stage import InputError, flag
+from preference.stage import flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(rewards.Flags):
     responses: tuple[str, ...] = flag("responses.parquet to score; several are scored as one, their samples counted on")
     output: str = flag("rewards.parquet to write")
-    reward_model: str | None = flag("reward model folder; without it the gold reward is the training reward", None)
-    gold_reward: str | None = flag("the task's own reward, where it has one", None, tuple(rewards.GOLD_REWARDS))
     batch_size: int = flag("responses per forward pass of the reward model", 64)
     max_length: int = flag("longest prompt + response that the reward model reads; longer ones are cut", 2048)
     shard_size: int = flag("responses that are scored, and kept, together: what a kill can cost", 1024)
 
 
 def main(flags: Flags) -> None:
-    if flags.gold_reward is None and flags.reward_model is None:
-        raise InputError("--reward_model, --gold_reward: give at least one")
+    rewards.check(flags)
     rows = together([records.read(path, "responses") for path in flags.responses])
-    gold = rewards.gold_rewards(flags.gold_reward, rows) if flags.gold_reward else None
+    gold = rewards.gold_rewards(flags, rows)
     if flags.reward_model:
         artifacts.check_model(flags.reward_model)
     inputs = {"responses": flags.responses, "reward_model": flags.reward_model}

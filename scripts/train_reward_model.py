@@ -1,7 +1,8 @@
 """Train a reward model: pairs.parquet + SFT policy -> model/ and its accuracy on held-out pairs.
 
 Bradley-Terry, -log sigmoid(s_w - s_l) (arXiv 2203.02155, equation 1), a linear head on the last token of the policy
-that it starts from. It reads the same template and the same EOS in training as it will when it scores.
+that it starts from. It reads the same template and the same EOS in training as it will when it scores. It may learn
+from a part of the pairs, and from labels of which some are wrong; held-out pairs are all there, and keep theirs.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import dataclasses
 import numpy
 import torch
 
-from preference import artifacts, fit, intervals, policies, provenance, records, reward_models, stage, tokens
+from preference import artifacts, fit, intervals, labels, policies, provenance, records, reward_models, stage, tokens
 from preference.losses.contrastive import bradley_terry_loss
 from preference.stage import Progress, flag
 
@@ -19,12 +20,20 @@ class Flags(fit.Training):
     pairs: str = flag("pairs.parquet: the preferences to learn from")
     eval_pairs: str = flag("pairs.parquet: held-out preferences")
     policy: str = flag("policy folder to start from (the SFT policy)")
+    num_pairs: int | None = flag("pairs to learn from, drawn at random, a subset of any larger draw; else all", None)
+    label_noise: float = flag("probability of a pair to learn from that its labels are swapped", 0.0)
+    label_smoothing: float = flag("assumed rate of wrong labels, as in train_dpo", 0.0)
     evaluation_output: str = flag("evaluation.json to write: held-out accuracy and loss with 95 % intervals")
 
 
 def main(flags: Flags) -> None:
     rows, eval_rows = records.read(flags.pairs, "pairs"), records.read(flags.eval_pairs, "pairs")
     records.check_disjoint(flags.pairs, rows, flags.eval_pairs, eval_rows)
+    counts = {"rows_in": len(rows)}
+    rows = labels.subset(rows, flags.num_pairs, flags.seed, flags.pairs)
+    rows, counts["swapped"] = labels.noised(rows, flags.label_noise, flags.seed)
+    counts["pairs"] = len(rows)
+    print(f"pairs to learn from: {len(rows)} of {counts['rows_in']}, the labels of {counts['swapped']} swapped")
     tokenizer = policies.load_tokenizer(flags.policy)
     tokens.check_tokenizer(tokenizer, flags.policy)
     torch.manual_seed(flags.seed)  # the new head's weights
@@ -35,13 +44,13 @@ def main(flags: Flags) -> None:
     def loss(micro, step):
         scores = reward_models.sequence_scores(model, [side[i] for side in (chosen, rejected) for i in micro], pad)
         margins = scores[: len(micro)] - scores[len(micro) :]
-        losses = bradley_terry_loss(*scores.chunk(2))
+        losses = bradley_terry_loss(*scores.chunk(2), flags.label_smoothing)
         return losses.sum() / len(step), {"accuracy": (margins > 0).sum().item(), "margin": margins.sum().item()}
 
     pad = tokenizer.pad_token_id
     lengths = [max(sum(map(len, a)), sum(map(len, b))) for a, b in zip(chosen, rejected, strict=True)]
     inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy}
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows))
+    made_by = provenance.describe(__file__, flags, inputs, **counts)
     named = fit.Rows([row["prompt_id"] for row in rows], lengths)
     fit.train(
         model, tokenizer, named, loss, flags, made_by, lambda: evaluate(model, tokenizer, eval_rows, flags, made_by)

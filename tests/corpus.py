@@ -110,7 +110,57 @@ CONFIGS = {
     ),
     "wrong gold reward": (
         {"tasks.min_length.gold_reward": "shortest"},
-        "tasks.min_length.gold_reward: 'shortest' is not one of min_length, max_length",
+        "tasks.min_length.gold_reward: 'shortest' is not one of min_length, max_length, mode_length",
+    ),
+    "gold reward as a list": (
+        {"tasks.min_length.gold_reward": ["min_length"]},
+        "tasks.min_length.gold_reward: ['min_length'] is not one of min_length, max_length, mode_length; did you mean "
+        "min_length?",
+    ),
+    "gold reward without a name": (
+        {"tasks.min_length.gold_reward": {"target": 20}},
+        "tasks.min_length.gold_reward.name: is missing",
+    ),
+    "gold reward of nothing": (
+        {"tasks.min_length.gold_reward": {}},
+        "tasks.min_length.gold_reward.name: is missing",
+    ),
+    "gold reward with an unknown key": (
+        {"tasks.min_length.gold_reward": {"name": "min_length", "units": "words"}},
+        "tasks.min_length.gold_reward.units: unknown key; did you mean unit?",
+    ),
+    "wrong name of a gold reward": (
+        {"tasks.min_length.gold_reward": {"name": "mode_lenght", "target": 20}},
+        "tasks.min_length.gold_reward.name: 'mode_lenght' is not one of min_length, max_length, mode_length; did you "
+        "mean mode_length?",
+    ),
+    "wrong unit": (
+        {"tasks.min_length.gold_reward": {"name": "min_length", "unit": "lines"}},
+        "tasks.min_length.gold_reward.unit: 'lines' is not one of tokens, characters, words",
+    ),
+    "half a token for a target": (
+        {"tasks.min_length.gold_reward": {"name": "mode_length", "target": 20.5}},
+        "tasks.min_length.gold_reward.target: 20.5 is not a whole number",
+    ),
+    "skew of no length": (
+        {"tasks.min_length.preferences": {"skew_responses": {}}},
+        "tasks.min_length.preferences.skew_responses.mean_length: is missing",
+    ),
+    "skew to one token, which is no draw": (
+        {"tasks.min_length.preferences": {"skew_responses": {"mean_length": 1}}},
+        "tasks.min_length.preferences.skew_responses.mean_length: 1 must be more than 1",
+    ),
+    "skew for every task": (
+        {"stages.skew_responses": {"mean_length": 6}},
+        "stages.skew_responses: unknown key; did you mean score_responses?",
+    ),
+    "more noise than labels": (
+        {"stages.train_reward_model.label_noise": 1.5},
+        "stages.train_reward_model.label_noise: 1.5 must be at most 1",
+    ),
+    "smoothing that leaves no label": (
+        {"stages.train_reward_model.label_smoothing": 0.5},
+        "stages.train_reward_model.label_smoothing: 0.5 must be below 0.5",
     ),
     "wrong engine": ({"engine": "vlm"}, "engine: 'vlm' is not one of auto, vllm, transformers; did you mean vllm?"),
     "a value that goes on and on": (
@@ -158,6 +208,30 @@ CONFIGS = {
             "tasks.min_length.data": {"sft": "data.jsonl", "preferences": "data.jsonl"},
         },
         "runs.dpo_on_policy.reward: task min_length has no gold_reward",
+    ),
+    "mode without a target": (
+        {"tasks.min_length.gold_reward": "mode_length"},
+        "tasks.min_length.gold_reward: mode_length needs a target length, as in {name: mode_length, target: 20}",
+    ),
+    "mode of a mapping without a target": (
+        {"tasks.min_length.gold_reward": {"name": "mode_length", "unit": "words"}},
+        "tasks.min_length.gold_reward: mode_length needs a target length, as in {name: mode_length, target: 20}",
+    ),
+    "target without a mode": (
+        {"tasks.min_length.gold_reward": {"name": "max_length", "target": 20}},
+        "tasks.min_length.gold_reward.target: max_length has no target length, only mode_length has",
+    ),
+    "skew of preferences that are given": (
+        {
+            "tasks.min_length.data": {"sft": "data.jsonl", "preferences": "data.jsonl"},
+            "tasks.min_length.preferences": {"skew_responses": {"mean_length": 6}},
+        },
+        "tasks.min_length.preferences.skew_responses: data.preferences is given, so nothing is sampled",
+    ),
+    "more pairs than prompts to sample them on": (
+        {"tasks.min_length.train_reward_model": {"num_pairs": 33}},
+        "tasks.min_length.train_reward_model.num_pairs: 33 is more than a pair for each prompt of the task, "
+        "prepare_task.num_prompts 32",
     ),
     "nothing that could label": (
         {"tasks.min_length.gold_reward": DELETE},
@@ -921,6 +995,42 @@ FLAGS = {
         "construct_pairs",
         {"num_pairs": "5"},
         "--num_pairs 5: there are only 4 preferences",
+        1,
+    ),
+    "more pairs to learn from than there are": (
+        "train_reward_model",
+        {"num_pairs": "5"},
+        "--num_pairs 5: {here}/pairs.parquet has only 4 pairs",
+        1,
+    ),
+    "more noise than labels": (
+        "train_reward_model",
+        {"label_noise": "1.5"},
+        "--label_noise 1.5: must be from 0 to 1",
+        1,
+    ),
+    "skew to one token, which is no draw": (
+        "skew_responses",
+        {"mean_length": "1"},
+        "--mean_length 1.0: must be more than 1 and at most 1000000000",
+        1,
+    ),
+    "mode without a target": (
+        "score_responses",
+        {"gold_reward": "mode_length"},
+        "--gold_reward mode_length: needs --target_length",
+        1,
+    ),
+    "target without a mode": (
+        "evaluate_policy",
+        {"target_length": "20"},
+        "--target_length 20: only --gold_reward mode_length has a target",
+        1,
+    ),
+    "nothing to evaluate by": (
+        "evaluate_policy",
+        {"gold_reward": None},
+        "--reward_model, --gold_reward: give at least one",
         1,
     ),
     "two sources of pairs": (

@@ -99,7 +99,8 @@ def in_text(old: str, new: str):
 
 
 def defaults_written_out(draft):
-    """Say all that the config leaves unsaid: every flag, every axis of a run, the role of the data, the engine."""
+    """Say all that the config leaves unsaid: every flag, every axis of a run, the role of the data, the gold reward's
+    unit, the engine."""
     config = draft.config
     for stage, flags in validation.DEFAULTS.items():
         config["stages"][stage] = {**flags, **config["stages"].get(stage, {})}
@@ -107,6 +108,7 @@ def defaults_written_out(draft):
         config["runs"][name] = {"tasks": list(config["tasks"]), **runs.UNSAID, **run}
     for task in config["tasks"].values():
         task["data"] = {"sft": task["data"]}
+        task["gold_reward"] = {"unit": "tokens", "name": task["gold_reward"]}
 
 
 def keys_reversed(draft):

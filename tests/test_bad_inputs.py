@@ -267,6 +267,10 @@ GOOD = {  # script: the flags of a call that works, the model's first
         "gold_reward": "min_length",
         "output": "{here}/new.parquet",
     },
+    "skew_responses": {
+        **{"policy": "{here}/policy", "responses": "{here}/responses.parquet"},
+        **{"mean_length": "4", "seed": "1", "output": "{here}/new.parquet"},
+    },
     "construct_pairs": {"preferences": "{here}/pairs.parquet", "seed": "1", "output": "{here}/new.parquet"},
     "initialize_model": {
         **{"data": "{here}/sft.parquet", "vocab_size": "300", "hidden_size": "32", "num_layers": "2"},

@@ -66,6 +66,14 @@ def test_implicit_rewards_by_hand():
     assert found.tolist() == [0.5, 0.0, 2.0]
 
 
+def test_a_smoothed_bradley_terry_loss_is_the_mean_over_labels_that_are_right_and_wrong():
+    chosen, rejected = torch.tensor([1.0, 0.0, -2.0]), torch.tensor([1.0, -2.0, 1.0])
+    right, wrong = bradley_terry_loss(chosen, rejected), bradley_terry_loss(rejected, chosen)
+    smoothed = bradley_terry_loss(chosen, rejected, label_smoothing=0.2)
+    assert torch.allclose(smoothed, 0.8 * right + 0.2 * wrong) and not torch.allclose(smoothed, right)
+    assert smoothed[1].item() == pytest.approx(0.8 * math.log(1 + math.exp(-2)) + 0.2 * math.log(1 + math.exp(2)))
+
+
 def test_bradley_terry_loss_by_hand_on_three_pairs():
     loss = bradley_terry_loss(torch.tensor([1.0, 0.0, -2.0]), torch.tensor([1.0, -2.0, 1.0]))
     by_hand = [math.log(2), math.log(1 + math.exp(-2.0)), math.log(1 + math.exp(3.0))]

@@ -79,6 +79,7 @@ STALE["construct_pairs"] = (
     of_splits("construct_pairs") | STALE["train_reward_model"] | onwards(PREF_FT, "construct_pairs")
 )
 STALE["score_responses"] = of_splits("score_responses") | STALE["construct_pairs"]
+STALE["skew_responses"] = NOTHING  # no task of the miniature asks for a skew; a row below does
 STALE["generate_responses"] = (
     of_splits("generate_responses") | STALE["score_responses"] | onwards(DPO, "generate_responses")
 )
@@ -98,6 +99,7 @@ MODULES = {
     "instructions": ("prepare_task",),
     "intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
     "leftovers": ("prepare_task", "write_config"),
+    "labels": ("train_reward_model",),
     "limits": ("prepare_task", "write_config"),
     "losses/__init__": TRAININGS,
     "losses/contrastive": ("train_dpo", "train_reward_model"),
@@ -111,6 +113,7 @@ MODULES = {
     "reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
     "rewards": ("score_responses", "evaluate_policy"),
     "samplers": ("generate_responses", "evaluate_policy"),
+    "seeds": ("generate_responses",),
     "shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
     "sources": ("prepare_task",),
     "stage": ("prepare_task", "write_config"),
@@ -176,6 +179,35 @@ ROWS = {
         stale("train_sft"),
     ),
     "the gold reward": (option(f"tasks.{TASK}.gold_reward", "max_length"), stale("score_responses") | CONFIG),
+    "the gold reward's unit": (
+        option(f"tasks.{TASK}.gold_reward", {"name": "min_length", "unit": "words"}),
+        stale("score_responses") | CONFIG,
+    ),
+    "a gold reward with a target": (
+        option(f"tasks.{TASK}.gold_reward", {"name": "mode_length", "target": 20}),
+        stale("score_responses") | CONFIG,
+    ),
+    "a skew of the preferences": (
+        option(f"tasks.{TASK}.preferences.skew_responses", {"mean_length": 6.0}),
+        of_splits("skew_responses")
+        | of_splits("score_responses")
+        | of_splits("construct_pairs")
+        | stale("train_reward_model")
+        | onwards(PREF_FT, "construct_pairs")
+        | CONFIG,
+    ),
+    "the reward model's number of pairs": (
+        option("stages.train_reward_model.num_pairs", 20),
+        stale("train_reward_model") | CONFIG,
+    ),
+    "the reward model's label noise": (
+        option(f"tasks.{TASK}.train_reward_model.label_noise", 0.25),
+        stale("train_reward_model") | CONFIG,
+    ),
+    "the reward model's label smoothing": (
+        option("stages.train_reward_model.label_smoothing", 0.1),
+        stale("train_reward_model") | CONFIG,
+    ),
     "the reward model's epochs": (
         option("stages.train_reward_model.epochs", 2),
         stale("train_reward_model") | CONFIG,

@@ -36,6 +36,9 @@ def test_a_runs_options_win_over_the_tasks_and_those_over_the_stages(config):
     assert runs.options(config, "train_dpo", where(run="dpo_on_policy", round="1"))["beta"] == 0.2
 
 
+NO_WINDOW = ("num_pairs", "construct_pairs", "runs.dpo_on_policy")  # it pairs its samples, all of them
+
+
 def flags(config):
     """(stage, run) -> what counts of the flags, for every pair of them; no run: before the first round."""
     whole = runs.complete(config, validation.DEFAULTS, "transformers")
@@ -56,7 +59,7 @@ def test_every_key_changes_the_flags_of_its_stage_and_of_no_other(config, stage)
             said = functools.reduce(dict.__getitem__, part.split("."), changed)
             said[stage] = {**said.get(stage, {}), key: "another"}
             found = {place for place, value in flags(changed).items() if value != before[place]}
-            silent = key in runs.RUNTIME or (key == "num_pairs" and part.startswith("runs"))  # which pairs samples
+            silent = key in runs.RUNTIME or (key, stage, part) == NO_WINDOW
             assert {name for name, _ in found} == (set() if silent else {stage}), (part, key)
             assert part != f"runs.{run}" or {place for _, place in found} <= {run}, (part, key)
 
@@ -89,7 +92,41 @@ def test_what_a_stage_does_not_look_at_is_not_told_to_it(config):
     assert "num_pairs" not in on_policy and {"pairing", "min_margin", "truncated"} <= set(on_policy)
     config["runs"]["dpo_on_policy"]["reward"] = "gold"
     for place in (where(run="dpo_on_policy", round="1"), where(split="preferences")):
-        assert runs.options(config, "score_responses", place) == {"gold_reward": "min_length"}
+        assert runs.options(config, "score_responses", place) == {"gold_reward": "min_length", "length_unit": "tokens"}
+
+
+JUDGES = [("score_responses", {}), ("score_responses", {"run": "dpo_on_policy"}), ("evaluate_policy", {})]
+
+
+@pytest.mark.parametrize("stage, place", JUDGES)
+def test_a_gold_reward_is_told_to_every_stage_that_judges_responses(config, stage, place):
+    def told(said):
+        config["tasks"]["min_length"]["gold_reward"] = said
+        found = runs.options(config, stage, where(**place))
+        return {key: found[key] for key in ("gold_reward", "target_length", "length_unit") if key in found}
+
+    assert told("max_length") == {"gold_reward": "max_length", "length_unit": "tokens"}
+    mode = {"gold_reward": "mode_length", "target_length": 20, "length_unit": "words"}
+    assert told({"name": "mode_length", "target": 20, "unit": "words"}) == mode
+    del config["tasks"]["min_length"]["gold_reward"]
+    assert not set(mode) & set(runs.options(config, stage, where(**place)))
+
+
+def test_a_gold_reward_by_name_is_the_same_as_one_with_all_said(config):
+    short = runs.complete(config, validation.DEFAULTS, "transformers")
+    config["tasks"]["min_length"]["gold_reward"] = {"name": "min_length", "unit": "tokens"}
+    assert runs.complete(config, validation.DEFAULTS, "transformers") == short
+    del config["tasks"]["min_length"]["gold_reward"]
+    assert "gold_reward" not in runs.complete(config, validation.DEFAULTS, "transformers")["tasks"]["min_length"]
+
+
+def test_a_skew_is_its_tasks_alone_and_changes_no_other_stages_flags(config):
+    before = flags(config)
+    config["tasks"]["other"] = copy.deepcopy(config["tasks"]["min_length"])
+    config["tasks"]["min_length"]["preferences"] = {"skew_responses": {"mean_length": 6.0}}
+    assert [runs.is_skewed(task) for task in config["tasks"].values()] == [True, False]
+    assert runs.options(config, "skew_responses", where(split="preferences")) == {"mean_length": 6.0, "seed": 1}
+    assert flags(config) == before
 
 
 def test_what_is_equal_is_equal_as_text_and_runtime_flags_do_not_count():

@@ -13,18 +13,20 @@ from preference import limits
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
+import runs  # noqa: E402
 import validation  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
 STAGES = sorted(set(SCHEMA["$defs"]["stages"]["properties"]))
+ASKED_FOR = ["skew_responses"]  # by a task's preferences alone: elsewhere nothing would come of its flags
 LAB = yaml.safe_load((ROOT / "workflow" / "schemas" / "bandit.schema.yaml").read_text())
-SCHEMAS = {stage: (SCHEMA, SCHEMA["$defs"][stage]["properties"]) for stage in STAGES}
+SCHEMAS = {stage: (SCHEMA, SCHEMA["$defs"][stage]["properties"]) for stage in (*STAGES, *ASKED_FOR)}
 SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 
 # Flags that the workflow fills in: files, what the path says, what the task says.
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
 FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
-DERIVED = {"seed", "round", "gold_reward"}
+DERIVED = {"seed", "round", "gold_reward", "target_length", "length_unit"}
 
 
 @pytest.mark.parametrize("stage", SCHEMAS)
@@ -36,20 +38,21 @@ def test_a_stages_keys_are_its_scripts_flags(stage):
     assert keys == settable
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, *ASKED_FOR])
 def test_a_stage_needs_the_flags_that_have_no_default(stage):
     fields = dataclasses.fields(importlib.import_module(stage).Flags)
     settable = set(SCHEMA["$defs"][stage]["properties"])
     without = {field.name for field in fields if field.default is dataclasses.MISSING}
-    assert set(SCHEMA["$defs"][stage].get("needs", [])) == without & settable
+    said = "required" if stage in ASKED_FOR else "needs"
+    assert set(SCHEMA["$defs"][stage].get(said, [])) == without & settable
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, *ASKED_FOR])
 def test_a_script_does_the_same_without_a_flag_as_with_the_schemas_default(stage):
     fields = dataclasses.fields(importlib.import_module(stage).Flags)
     settable = set(SCHEMA["$defs"][stage]["properties"]) - {"engine"}  # the config's own key says it for every stage
     defaults = {field.name: field.default for field in fields if field.default not in (dataclasses.MISSING, None)}
-    assert validation.DEFAULTS[stage] == {name: value for name, value in defaults.items() if name in settable}
+    assert validation.DEFAULTS.get(stage, {}) == {name: value for name, value in defaults.items() if name in settable}
 
 
 @pytest.mark.parametrize("stage", SCHEMAS)
@@ -60,10 +63,24 @@ def test_a_closed_choice_in_a_script_is_the_same_choice_in_the_schema(stage):
             assert tuple(key["enum"]) == field.metadata["choices"], field.name
 
 
-def test_gold_rewards_are_those_that_the_library_knows():
-    from preference.rewards import GOLD_REWARDS
+def test_what_a_gold_reward_may_be_is_what_the_library_knows():
+    from preference import rewards
 
-    assert SCHEMA["$defs"]["gold_reward"]["enum"] == list(GOLD_REWARDS)
+    mapping = SCHEMA["$defs"]["gold_reward"]["then"]["properties"]
+    assert SCHEMA["$defs"]["reward_of_length"]["enum"] == list(rewards.GOLD_REWARDS)
+    assert mapping["unit"]["enum"] == list(rewards.UNITS) and set(mapping) == set(runs.GOLD_REWARD)
+    fields = {field.name: field for field in dataclasses.fields(rewards.Flags)}
+    assert runs.gold_reward_of({"gold_reward": "min_length"})["unit"] == fields["length_unit"].default
+    target = validation.Validator({"$defs": SCHEMA["$defs"], **mapping["target"]})
+    for number in NUMBERS:
+        assert target.is_valid(number) == (isinstance(number, int) and limits.LIMITS["target_length"][0](number))
+
+
+def test_a_stage_that_is_asked_for_can_be_set_in_a_tasks_preferences_only():
+    parts = {"task": SCHEMA["$defs"]["task"], "run": SCHEMA["$defs"]["run"], "stages": SCHEMA["$defs"]["stages"]}
+    settable = {name: set(part["properties"]) & set(ASKED_FOR) for name, part in parts.items()}
+    assert settable == {"task": set(), "run": set(), "stages": set()}
+    assert set(ASKED_FOR) <= set(SCHEMA["$defs"]["task"]["properties"]["preferences"]["properties"])
 
 
 def test_every_stage_can_be_set_for_a_task_and_those_of_a_round_for_a_run():

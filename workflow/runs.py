@@ -20,6 +20,7 @@ SEEDED = {
     "train_sft",
     "train_reward_model",
     "generate_responses",
+    "skew_responses",
     "construct_pairs",
     "evaluate_policy",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
@@ -30,6 +31,9 @@ SAMPLING = {"generate_responses", "evaluate_policy"}
 
 # What a run is where its config does not say.
 UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
+
+# What a task's gold reward says -> the flag that says it to the stages that judge responses.
+GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length_unit"}
 
 # Flags that say how a stage runs and not what it makes: they are passed on, and changing them reruns nothing.
 RUNTIME = {"checkpoint_steps"}
@@ -63,9 +67,20 @@ def tasks_with_preferences(config: dict) -> list[str]:
     return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
 
 
+def is_skewed(task: dict) -> bool:
+    """Whether the responses of a task's sampled preferences are cut to random lengths before they are labelled."""
+    return "skew_responses" in task.get("preferences", {})
+
+
 def data_of(task: dict) -> dict[str, str]:
     """A task's sources by role; a single source is the SFT data."""
     return {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+
+
+def gold_reward_of(task: dict) -> dict[str, object]:
+    """A task's gold reward as a mapping of name, target and unit, all that is left unsaid said; empty without one."""
+    said = task.get("gold_reward", {})
+    return {"unit": "tokens", **({"name": said} if isinstance(said, str) else said)} if said else {}
 
 
 def is_file(source: str) -> bool:
@@ -83,11 +98,16 @@ def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
     whole = {
         "engine": "auto",
         **config,
-        "tasks": {name: {**task, "data": data_of(task)} for name, task in config["tasks"].items()},
+        "tasks": {name: _complete_task(task) for name, task in config["tasks"].items()},
         "stages": {stage: {**flags, **config["stages"].get(stage, {})} for stage, flags in defaults.items()},
         "runs": {name: {**UNSAID, "tasks": tasks_of(config, name), **run} for name, run in config["runs"].items()},
     }
     return _with_engine(whole, engine)
+
+
+def _complete_task(task: dict) -> dict:
+    gold = {"gold_reward": gold_reward_of(task)} if "gold_reward" in task else {}
+    return {**task, "data": data_of(task), **gold}
 
 
 def _with_engine(part: dict, engine: str) -> dict:
@@ -111,7 +131,8 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage in NUMBERED:
         chosen["round"] = int(wildcards.get("round", 0 if stage == "generate_responses" else 1))
     if stage in ("score_responses", "evaluate_policy"):
-        chosen["gold_reward"] = task.get("gold_reward")
+        gold = gold_reward_of(task)
+        chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
     if stage == "prepare_task":
         chosen |= data_of(task)
     chosen |= _shares(config, stage, wildcards, chosen)

@@ -150,7 +150,17 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
     if "preferences" not in data and "gold_reward" not in task:
         found.append(f"tasks.{name}: has neither data.preferences nor gold_reward, so no pair could be labelled")
-    return found
+    if "preferences" in data and runs.is_skewed(task):
+        found.append(f"tasks.{name}.preferences.skew_responses: data.preferences is given, so nothing is sampled")
+    return found + _gold_reward_problems(f"tasks.{name}.gold_reward", runs.gold_reward_of(task))
+
+
+def _gold_reward_problems(key: str, gold: dict) -> list[str]:
+    if gold.get("name") == "mode_length" and "target" not in gold:
+        return [f"{key}: mode_length needs a target length, as in {{name: mode_length, target: 20}}"]
+    if gold.get("name") != "mode_length" and "target" in gold:
+        return [f"{key}.target: {gold['name']} has no target length, only mode_length has"]
+    return []
 
 
 def _refused(key: str, check, path: str, *needed: str) -> list[str]:
@@ -224,7 +234,8 @@ def _stages(config: dict):
         for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy"):
             yield stage, where
         if "preferences" not in runs.data_of(task):
-            yield "generate_responses", where
+            for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):
+                yield stage, where
     for name, run in config["runs"].items():
         sampling = ["generate_responses"] if runs.is_on_policy(config, name) else []
         reference = ["compute_reference_logps"] if runs.trained_on(config, name) == "reference_logps" else []
@@ -246,10 +257,12 @@ def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
         ):
             yield "samples_per_prompt", f"is too few; {_why_samples(config, wildcards)} needs at least {least}"
         yield from _sampling_faults(chosen, min(filter(None, (context, chosen.get("max_model_len"))), default=0))
-    if stage == "generate_responses" and "run" in wildcards:
-        prepared = runs.options(config, "prepare_task", wildcards).get("num_prompts", math.inf)
-        if chosen.get("num_prompts", 0) > prepared:
-            yield "num_prompts", f"is more than the prompts of the task, prepare_task.num_prompts {prepared}"
+    prepared = runs.options(config, "prepare_task", wildcards).get("num_prompts", math.inf)
+    if stage == "generate_responses" and "run" in wildcards and chosen.get("num_prompts", 0) > prepared:
+        yield "num_prompts", f"is more than the prompts of the task, prepare_task.num_prompts {prepared}"
+    sampled = "preferences" not in runs.data_of(config["tasks"][wildcards["task"]])
+    if stage == "train_reward_model" and sampled and chosen.get("num_pairs", 0) > prepared:
+        yield "num_pairs", f"is more than a pair for each prompt of the task, prepare_task.num_prompts {prepared}"
 
 
 def _least_samples(config: dict, wildcards: dict) -> int:

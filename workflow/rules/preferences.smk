@@ -1,4 +1,5 @@
-# Offline preferences: those of the data, or two samples of the SFT policy per prompt, labelled by the gold reward.
+# Offline preferences: those of the data, or two samples of the SFT policy per prompt, labelled by the gold reward, and
+# cut to random lengths before that where the task says so.
 
 
 use rule generate_responses as generate_preference_responses with:
@@ -16,9 +17,32 @@ use rule generate_responses as generate_preference_responses with:
         "generate_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
 
 
-use rule score_responses as score_preference_responses with:
+rule skew_responses:
     input:
         responses=f"{SEED}/{{split}}/responses.parquet",
+        manifest=f"{SEED}/sft/policy.manifest.json",
+        policy=ancient(f"{SEED}/sft/policy"),
+    output:
+        f"{SEED}/{{split}}/skewed_responses.parquet",
+    log:
+        f"{SEED}/{{split}}/skewed_responses.log",
+    benchmark:
+        f"{SEED}/{{split}}/skewed_responses.benchmark.tsv"
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=stage("skew_responses"),
+        command=command("skew_responses"),
+    message:
+        "skew_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
+    shell:
+        "{params.command} --responses {input.responses:q} --policy {input.policy:q}"
+        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
+use rule score_responses as score_preference_responses with:
+    input:
+        responses=preference_responses,
         reward_model=[],
         manifest=[],
     output:

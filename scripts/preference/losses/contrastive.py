@@ -97,13 +97,17 @@ def implicit_rewards(logps: torch.Tensor, ref_logps: torch.Tensor, beta: float) 
     return beta * (logps - ref_logps)
 
 
-def bradley_terry_loss(chosen_scores: torch.Tensor, rejected_scores: torch.Tensor) -> torch.Tensor:
+def bradley_terry_loss(
+    chosen_scores: torch.Tensor, rejected_scores: torch.Tensor, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Bradley-Terry likelihood of a preference: -log sigmoid(s_w - s_l) (arXiv 2203.02155, equation 1).
 
     Args:
         chosen_scores, rejected_scores: the reward model's outputs, (batch,).
+        label_smoothing: the probability that a label is taken to be wrong, as in `dpo_loss`.
 
     Returns:
         One loss per pair, (batch,); log 2 for equal scores.
     """
-    return -logsigmoid(chosen_scores - rejected_scores)
+    margin = chosen_scores - rejected_scores
+    return -(1 - label_smoothing) * logsigmoid(margin) - label_smoothing * logsigmoid(-margin)

@@ -1,0 +1,54 @@
+"""Skew sampled responses towards short ones: responses.parquet -> skewed_responses.parquet, each cut at random.
+
+A response y keeps its first min(|y|, L) tokens, L an exponential draw rounded up (1, 2, ...) whose mean is
+`mean_length`, and EOS closes what was cut: preferences among such responses lack what the policy itself samples ("Skew
+Length", arXiv 2404.14367, section 4.2; the mean that the paper took is not published).
+"""
+
+import dataclasses
+import math
+from statistics import fmean
+
+from preference import policies, provenance, records, samplers, stage, tokens
+from preference.seeds import uniform
+from preference.stage import flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    responses: str = flag("responses.parquet to cut")
+    policy: str = flag("policy folder that they were sampled from, for its tokenizer")
+    output: str = flag("skewed_responses.parquet to write")
+    mean_length: float = flag("mean of the length in tokens that a response is cut to where it is longer")
+    seed: int = flag("seed of the lengths; a response's hangs on its prompt_id and sample_id, not on its place")
+
+
+def main(flags: Flags) -> None:
+    rows = records.read(flags.responses, "responses")
+    tokenizer = policies.load_tokenizer(flags.policy)
+    tokens.check_tokenizer(tokenizer, flags.policy)
+    skewed = [cut(tokenizer, row, limit(flags, row)) for row in rows]
+    number = sum(row["num_tokens"] < before["num_tokens"] for row, before in zip(skewed, rows, strict=True))
+    inputs = {"responses": flags.responses, **policies.as_input("policy", flags.policy)}
+    counts = {"rows_in": len(rows), "rows_out": len(skewed), "cut": number, "dropped": {}}
+    records.write(flags.output, "responses", skewed, provenance.describe(__file__, flags, inputs, **counts))
+    before, after = (fmean(row["num_tokens"] for row in some) for some in (rows, skewed))
+    stage.say(f"{number} of {len(rows)} responses cut, mean {before:.1f} -> {after:.1f} tokens")
+
+
+def limit(flags: Flags, row: dict) -> int:
+    """The most tokens that a response keeps: P(L > k) = (1 - 1 / mean_length)^k for k = 0, 1, ..."""
+    drawn = uniform(flags.seed, "skew", row["prompt_id"], row["sample_id"])
+    return 1 + math.floor(math.log1p(-drawn) / math.log1p(-1 / flags.mean_length))
+
+
+def cut(tokenizer, row: dict, most: int) -> dict:
+    """A row of kind "responses" with its first `most` tokens and EOS; a response that is no longer stays as it is."""
+    if row["num_tokens"] <= most:
+        return row
+    # EOS, so that the cut reads as an ending: else it would be what a sampler had to leave unfinished.
+    return row | samplers.describe(tokenizer, [*row["response_ids"][:most], tokenizer.eos_token_id])
+
+
+if __name__ == "__main__":
+    stage.run(main, Flags)
