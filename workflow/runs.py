@@ -17,6 +17,7 @@ SEEDED = {
     "generate_responses",
     "construct_pairs",
     "evaluate_policy",
+    "diagnose_geometry",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
 NUMBERED = {"generate_responses", "construct_pairs"}
