@@ -1,8 +1,10 @@
 """Say whether on-policy data should help: SFT samples + held-out pairs with reference_logps -> geometry.json, .txt.
 
 Places the task in the coverage table of arXiv 2404.14367: do the peaks of reward and reference overlap (C1), do the
-preferences and the reference (C2)? Each is a statistic with a bootstrap interval over prompts; how sure the cell is, is
-the share of resamples that fall into it. Then comes what the paper found there. Nothing is sampled or trained.
+preferences and the reference (C2)? C1 is of the gold reward where the task has one, as the paper's is: a learned proxy
+that is flat at its top looks like a peak that is near. The learned reward's number stands beside it. Each is a
+statistic with a bootstrap interval over prompts; how sure the cell is, is the share of resamples that fall into it.
+Then comes what the paper found there. Nothing is sampled or trained.
 """
 
 import dataclasses
@@ -42,13 +44,14 @@ def main(flags: Flags) -> None:
     kept = [row for row in pairs if row["prompt_id"] in known]
     if not kept:
         raise InputError(f"--pairs {flags.pairs}: none of its prompts has samples in {flags.samples}")
-    if not np.ptp(samples.reward, axis=1).any():
-        raise InputError(f"--samples {flags.samples}: all samples of each prompt have the same reward")
+    name, judged = judge(samples)
+    if not np.ptp(judged, axis=1).any():
+        raise InputError(f"--samples {flags.samples}: all samples of each prompt have the same {name}")
     found, cells = diagnose(samples, kept, flags.seed)
     counts = {"prompts": len(known), "samples_per_prompt": samples.reward.shape[1], "pairs": len(kept)}
     inputs = {"samples": flags.samples, "pairs": flags.pairs}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(pairs), rows_out=len(kept))
-    content = {**counts, "metrics": found, **verdict(found, cells)}
+    content = {**counts, "judged_by": name, "metrics": found, **verdict(found, cells)}
     artifacts.write_json(flags.output, {"kind": "geometry", **made_by, **content})
     text = as_text(content)
     artifacts.write_text(flags.text_output, text, made_by)
@@ -88,11 +91,17 @@ def diagnose(samples: Samples, pairs: list[dict], seed: int) -> tuple[dict, np.n
     prompts = len(samples.prompt_ids)
     rng = intervals.generator(seed, "geometry")
     draws = np.vstack([np.ones(prompts), rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=RESAMPLES)])
-    late, shared = late_gain(samples.reward, draws), overlap(samples, pairs, draws)
+    late, shared = late_gain(judge(samples)[1], draws), overlap(samples, pairs, draws)
     found = {"late_gain": interval(late), "overlap": interval(shared), **beside(samples, pairs, seed)}
-    if samples.gold_reward is not None and np.ptp(samples.gold_reward, axis=1).any():
-        found["gold_late_gain"] = interval(late_gain(samples.gold_reward, draws))
+    if samples.gold_reward is not None and np.ptp(samples.reward, axis=1).any():
+        found["learned_late_gain"] = interval(late_gain(samples.reward, draws))
     return found, np.stack([late < geometry.LATE_GAIN, shared >= geometry.OVERLAP], axis=1)[1:]
+
+
+def judge(samples: Samples) -> tuple[str, np.ndarray]:
+    """(name, rewards) of the reward whose peak is looked for: the gold one where there is one."""
+    gold = samples.gold_reward
+    return ("reward", samples.reward) if gold is None else ("gold_reward", gold)
 
 
 def late_gain(rewards: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -185,8 +194,8 @@ def as_text(content: dict) -> str:
     lines = [
         f"cell: peaks of reward and reference {peaks}, preferences and reference {preferences}: {content['cell']}",
         f"sure: {content['sure']:.0%} of resamples of the prompts fall into this cell",
-        f"C1: peaks overlap where late_gain < {geometry.LATE_GAIN:.3f}",
-        f"C2: preferences overlap where overlap >= {geometry.OVERLAP}",
+        f"C1: peaks overlap where late_gain, here of {content['judged_by']}, is below {geometry.LATE_GAIN}",
+        f"C2: preferences overlap where overlap is {geometry.OVERLAP} or more",
         f"on-policy data, by arXiv 2404.14367: {content['on_policy_data']}",
         f"negative gradient, by arXiv 2404.14367: {content['negative_gradient']}",
         f"from {content['samples_per_prompt']} samples of {content['prompts']} prompts and {content['pairs']} pairs",
