@@ -23,6 +23,7 @@ SEEDED = {
     "skew_responses",
     "construct_pairs",
     "evaluate_policy",
+    "diagnose_geometry",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
 WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences

@@ -55,3 +55,42 @@ use rule evaluate_policy as evaluate_sft_policy with:
         f"{SEED}/sft/evaluation.benchmark.tsv"
     message:
         "evaluate_policy {wildcards.task}, SFT, seed {wildcards.seed}"
+
+
+# Where a task lies in the paper's table, from what the SFT policy's evaluation left: a target of its own, no part of all.
+use rule compute_reference_logps as compute_eval_reference_logps with:
+    input:
+        pairs=lambda wildcards: preferences("eval_preferences", wildcards),
+        manifest=f"{SEED}/sft/policy.manifest.json",
+        reference=ancient(f"{SEED}/sft/policy"),
+    output:
+        f"{SEED}/eval_preferences/reference_logps.parquet",
+    log:
+        f"{SEED}/eval_preferences/reference_logps.log",
+    benchmark:
+        f"{SEED}/eval_preferences/reference_logps.benchmark.tsv"
+    message:
+        "compute_reference_logps {wildcards.task}, seed {wildcards.seed}, eval_preferences"
+
+
+rule diagnose_geometry:
+    input:
+        samples=f"{SEED}/sft/evaluation.parquet",
+        pairs=f"{SEED}/eval_preferences/reference_logps.parquet",
+    output:
+        json=f"{SEED}/sft/geometry.json",
+        text=f"{SEED}/sft/geometry.txt",
+    log:
+        f"{SEED}/sft/geometry.log",
+    benchmark:
+        f"{SEED}/sft/geometry.benchmark.tsv"
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=stage("diagnose_geometry"),
+        command=command("diagnose_geometry"),
+    message:
+        "diagnose_geometry {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        "{params.command} --samples {input.samples:q} --pairs {input.pairs:q}"
+        " --output {output.json:q} --text_output {output.text:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
