@@ -50,7 +50,8 @@ def run(path, policy, changes=None, stop_after=None):
 
     tokenizer = policies.load_tokenizer(str(policy))
     lengths = [len(prompt) + len(response) for prompt, response in ROWS]
-    log = fit.train(model, tokenizer, lengths, loss, options, {"what": "test"})
+    rows = fit.Rows([f"prompt{i}" for i in range(len(ROWS))], lengths)
+    log = fit.train(model, tokenizer, rows, loss, options, {"what": "test"})
     return log, load_file(path / "policy" / "model.safetensors")
 
 

@@ -19,6 +19,7 @@ NOT_NEGATIVE = ("round", "temperature", "weight_decay", "min_margin")
 NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
 POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
 POSITIVE += ("desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
+SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
     "resamples": (lambda value: 1 <= value <= 10**6, "from 1 to 1000000"),
@@ -27,9 +28,7 @@ LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(("seed", "seeds", "tuning_seeds"), (lambda value: 0 <= value < 2**32, "from 0 to 4294967295")),
     **dict.fromkeys(NOT_NEGATIVE, (lambda value: value >= 0, "at least 0")),
     **dict.fromkeys(POSITIVE, (lambda value: value > 0, "more than 0")),
-    **dict.fromkeys(
-        ("warmup_ratio", "gamma", "gae_lambda", "label_noise"), (lambda value: 0 <= value <= 1, "from 0 to 1")
-    ),
+    **dict.fromkeys(SHARES, (lambda value: 0 <= value <= 1, "from 0 to 1")),
     "mean_length": (lambda value: 1 < value <= 10**9, "more than 1 and at most 1000000000"),
     "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),
     **dict.fromkeys(("top_p", "gpu_memory_utilization"), (lambda value: 0 < value <= 1, "more than 0 and at most 1")),
