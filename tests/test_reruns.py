@@ -106,10 +106,12 @@ MODULES = {
     "losses/likelihood": ("train_sft", "train_pref_ft"),
     "model_folders": ("initialize_model",),
     "pairs": ("construct_pairs",),
+    "pairwise": ("train_dpo", "train_pref_ft"),
     "policies": ("initialize_model",),
     "provenance": ("prepare_task", "write_config"),
     "records": ("prepare_task",),
     "report": ("render_report",),
+    "responses": ("train_dpo", "train_pref_ft"),
     "reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
     "rewards": ("score_responses", "evaluate_policy"),
     "samplers": ("generate_responses", "evaluate_policy"),
@@ -124,6 +126,8 @@ MODULES = {
     "untrusted": ("render_report",),
 }
 NOT_RUN = {"inspect_artifact"}  # programs that no rule runs
+OF_OTHER_RUNS = {"collect_responses"}  # the miniature has none of these; rows add some
+OF_OTHER_RUNS |= {f"train_{algorithm}" for algorithm in edits.runs.ALGORITHMS} - {"train_dpo", "train_pref_ft"}
 ON_REQUEST = {"diagnose_geometry"}  # a target of its own: tests/test_geometry.py
 OF_LABS = {"run_bandit", "summarize_bandit", "plot_bandit_axis", "plot_bandit_curves", "judge_claims"}
 OF_LABS |= {
@@ -140,6 +144,33 @@ def stale(*stages):
 OTHER_TASK = {"data": "built_in", "base_model": "from_scratch", "gold_reward": "max_length"}
 OTHER = "max_length"
 ALL_OF_OTHER = {f"prepare_task {OTHER}"} | {job.replace(TASK, OTHER) for job in STALE["initialize_model"]}
+TRAINED = {"learning_rate": 1.0e-4, "epochs": 1, "batch_size": 8, "micro_batch_size": 4, "max_length": 200}
+SCORED = ("generate_responses", "score_responses")
+PAIRED = (*SCORED, "construct_pairs")
+ADDED = {  # algorithm: source, its own flags, the stages of its round before the training
+    "ipo": ("on_policy", {"beta": 0.1}, (*PAIRED, "compute_reference_logps")),
+    "slic": ("offline", {"delta": 1.0, "sft_coef": 0.1}, ("construct_pairs",)),
+    "simpo": ("mix", {"beta": 2.0, "gamma_beta_ratio": 0.3}, PAIRED),
+    "best_of_n": ("on_policy", {}, SCORED),
+    "rwr": ("offline", {"beta": 1.0}, ("collect_responses", "score_responses")),
+    "kto": ("mix", {"beta": 0.1}, ("collect_responses", *SCORED)),
+    "reinforce": ("on_policy", {"kl_coef": 0.1}, SCORED),
+    "ppo": ("on_policy", {"clip_range": 0.2, "kl_coef": 0.1}, SCORED),
+    "grpo": ("on_policy", {"clip_range": 0.2, "kl_coef": 0.1}, SCORED),
+}
+
+
+def added_run(algorithm):
+    source, own, _ = ADDED[algorithm]
+    mix = {"offline_fraction": 0.5} if source == "mix" else {}
+    return {"algorithm": algorithm, "source": source, **mix, f"train_{algorithm}": TRAINED | own}
+
+
+def added_jobs(algorithm):
+    stages = (*ADDED[algorithm][2], f"train_{algorithm}", "evaluate_policy")
+    return of_rounds(algorithm, stages, rounds=[1]) | metrics(algorithm) | TABLES | CONFIG
+
+
 OFFLINE_DPO = ("construct_pairs", "compute_reference_logps", "train_dpo", "evaluate_policy")
 CONTRASTIVE, EVALUATE = "scripts/preference/losses/contrastive.py", "scripts/evaluate_policy.py"
 POLICY = f"{TASK}/{DPO}/seed1/round1/policy"
@@ -150,6 +181,10 @@ FILES_OF_THE_LOSS += [f"{TASK}/seed{seed}/reward_model/model.manifest.json" for 
 ROWS = {
     "nothing": (lambda draft: None, NOTHING),
     # the config: each family of keys
+    **{
+        f"a run of {algorithm} more": (option(f"runs.{algorithm}", added_run(algorithm)), added_jobs(algorithm))
+        for algorithm in ADDED
+    },
     "the data's seed": (option("stages.prepare_task.seed", 1), ALL),
     "the number of held-out prompts": (option("stages.prepare_task.num_eval_prompts", 8), ALL),
     "the model's width": (option("stages.initialize_model.hidden_size", 64), stale("initialize_model") | CONFIG),
@@ -488,8 +523,19 @@ def test_planning_leaves_the_results_and_what_is_remembered_of_them_as_they_were
     assert state(finished.folder) == state_before_plans
 
 
+def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
+    read = {
+        name: {a for a in edits.runs.ALGORITHMS if f"preference/{name}.py" in provenance.fingerprint(f"train_{a}.py")}
+        for name in ("losses/contrastive", "losses/policy_gradient", "losses/unpaired", "losses/best_of_n", "pairwise")
+    }
+    assert read["losses/contrastive"] == {"dpo", "ipo", "slic", "simpo"}
+    assert read["losses/policy_gradient"] == {"reinforce", "ppo", "grpo"}
+    assert (read["losses/unpaired"], read["losses/best_of_n"]) == ({"kto"}, {"best_of_n"})
+    assert read["pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft"}
+
+
 def test_every_script_and_every_module_has_a_row():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    assert scripts - NOT_RUN - ON_REQUEST - OF_LABS <= set(STALE)
+    assert scripts - NOT_RUN - ON_REQUEST - OF_LABS - OF_OTHER_RUNS <= set(STALE)
     imported = {file for script in STALE for file in provenance.fingerprint(f"{script}.py")}
     assert {f"preference/{module}.py" for module in MODULES} == {file for file in imported if "/" in file}
