@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 DELETE = object()
 RUN = {"algorithm": "dpo", "source": "offline"}
+BEST_OF_N = {"learning_rate": 1.0e-4, "epochs": 1, "batch_size": 8, "micro_batch_size": 4, "max_length": 200}
 SHARED_NAMES = "the name is taken by the results' own"
 NO_NAME = "is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
 FORMATS = "neither a path (./folder, x.parquet, x.jsonl) nor a hub id owner/name@config:split"
@@ -102,11 +103,32 @@ CONFIGS = {
     ),
     "wrong algorithm": (
         {"runs.dpo_on_policy.algorithm": "dpoo"},
-        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of dpo, pref_ft; did you mean dpo?",
+        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
+        "reinforce, ppo, grpo; did you mean dpo?",
+    ),
+    "mix without a fraction": (
+        {"runs.dpo_on_policy.source": "mix"},
+        "runs.dpo_on_policy.offline_fraction: is missing",
+    ),
+    "fraction of what is no mix": (
+        {"runs.dpo_on_policy.offline_fraction": 0.5},
+        "runs.dpo_on_policy.offline_fraction: its source is on_policy; only a mix has one",
+    ),
+    "mix of nothing": (
+        {"runs.dpo_on_policy.source": "mix", "runs.dpo_on_policy.offline_fraction": 1.0e-9},
+        "runs.dpo_on_policy.offline_fraction: 1e-09 of 16 prompts leaves 16 of its own and 0 preferences; a mix has both",
+    ),
+    "best of N with a negative gradient of no weight": (
+        {"runs.dpo_on_policy.algorithm": "best_of_n", "stages.train_best_of_n": BEST_OF_N | {"negative": "worst"}},
+        "stages.train_best_of_n.beta: is missing: negative is worst",
+    ),
+    "more kept than sampled": (
+        {"runs.dpo_on_policy.algorithm": "best_of_n", "stages.train_best_of_n": BEST_OF_N | {"keep": 3}},
+        "stages.generate_responses.samples_per_prompt: 2 is too few; train_best_of_n needs at least 3",
     ),
     "wrong source": (
         {"runs.dpo_on_policy.source": "web"},
-        "runs.dpo_on_policy.source: 'web' is not one of offline, on_policy",
+        "runs.dpo_on_policy.source: 'web' is not one of offline, on_policy, mix",
     ),
     "wrong gold reward": (
         {"tasks.min_length.gold_reward": "shortest"},
@@ -1033,10 +1055,10 @@ FLAGS = {
         "--reward_model, --gold_reward: give at least one",
         1,
     ),
-    "two sources of pairs": (
+    "no source of pairs": (
         "construct_pairs",
-        {"rewards": "{here}/pairs.parquet"},
-        "--rewards, --preferences: give exactly one",
+        {"preferences": None},
+        "--rewards, --preferences: give at least one",
         1,
     ),
     "nothing to score by": (

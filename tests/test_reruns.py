@@ -401,8 +401,8 @@ ROWS = {
     "how a rule's text is broken into lines": (
         code(
             "workflow/rules/training.smk",
-            "--pairs {input.pairs:q} --policy",
-            '--pairs {input.pairs:q}"\n        " --policy',
+            "{input.data:q} --policy",
+            '{input.data:q}"\n            " --policy',
         ),
         NOTHING,
     ),
@@ -419,13 +419,13 @@ ROWS = {
     ),
     "an output more of a rule, which no record knows, beside DPO's beta": (
         both(
-            code("workflow/rules/training.smk", "training=", 'more=f"{ROUND}/more.csv",\n        training='),
+            code("workflow/rules/training.smk", "training=", 'more=f"{ROUND}/more.csv",\n            training='),
             option("stages.train_dpo.beta", 0.2),
         ),
         stale("train_dpo") | CONFIG,
     ),
     "a blank in a rule's command: a rule's text is not understood, only compared": (
-        code("workflow/rules/training.smk", "{params.command} --pairs", "{params.command}  --pairs"),
+        code("workflow/rules/training.smk", "{params.command} {params.data}", "{params.command}  {params.data}"),
         stale("train_dpo", "train_pref_ft"),
     ),
     # data

@@ -221,7 +221,7 @@ def _stage_problems(config: dict) -> list[str]:
             continue
         for key, reason in _faults(config, stage, wildcards, chosen):
             found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {chosen[key]} {reason}")
-        for key, reason in limits.together({**DEFAULTS[stage], **chosen}):
+        for key, reason in limits.together({**DEFAULTS.get(stage, {}), **chosen}):
             found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {reason}")
     return found
 
