@@ -116,7 +116,8 @@ CONFIGS = {
     ),
     "mix of nothing": (
         {"runs.dpo_on_policy.source": "mix", "runs.dpo_on_policy.offline_fraction": 1.0e-9},
-        "runs.dpo_on_policy.offline_fraction: 1e-09 of 16 prompts leaves 16 of its own and 0 preferences; a mix has both",
+        "runs.dpo_on_policy.offline_fraction: 1e-09 of 16 prompts leaves 16 of its own and 0 preferences; "
+        "a mix has both",
     ),
     "best of N with a negative gradient of no weight": (
         {"runs.dpo_on_policy.algorithm": "best_of_n", "stages.train_best_of_n": BEST_OF_N | {"negative": "worst"}},
