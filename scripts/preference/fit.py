@@ -107,7 +107,7 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
     model.eval()
     for step in range(done, len(order)):
         rate = optimizer.param_groups[0]["lr"]
-        row = _step(model, order[step], rows.lengths, loss, flags)
+        row = _step(model, order, step, rows.lengths, loss, flags)
         if not all(map(math.isfinite, row.values())):
             raise _diverged(step, row, [rows.prompt_ids[i] for i in order[step]], flags, checkpoints)
         optimizer.step()
@@ -121,9 +121,9 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
     return log
 
 
-def _step(model, rows, lengths, loss, flags) -> dict[str, float]:
+def _step(model, order, step, lengths, loss, flags) -> dict[str, float]:
     """Accumulate the gradient of one step, and say what the log shows of it."""
-    device = next(model.parameters()).device
+    rows, device = order[step], next(model.parameters()).device
     total, sums = 0.0, {}
     for micro in tokens.micro_batches(rows, lengths, flags.micro_batch_size):
         with torch.autocast(device.type, DTYPES[flags.dtype], enabled=flags.dtype != "float32"):

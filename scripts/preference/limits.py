@@ -48,9 +48,9 @@ def together(chosen: dict):
     A flag without a default that is missing is another matter.
     """
     beta, keep, negative = chosen.get("beta"), chosen.get("keep"), chosen.get("negative")
-    if negative is not None and (beta is None) != (negative == "none"):
+    if keep is not None and (beta is None) != (negative == "none"):  # best_of_n of language models, which alone keeps
         yield "beta", f"{'is missing' if beta is None else 'is not read'}: negative is {negative}"
-    if keep is not None and keep > 1 and negative not in (None, "none"):
+    if keep is not None and keep > 1 and negative != "none":
         yield "keep", f"is {keep}: where others are pushed down (negative {negative}), only the best response is raised"
     weighting = chosen.get("weighting")
     if weighting is not None and (beta is None) != (weighting == "filter"):

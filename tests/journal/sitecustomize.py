@@ -32,9 +32,9 @@ def notes_the_end(stage) -> None:
 def notes_steps(fit) -> None:
     take = fit._step
 
-    def noting(model, optimizer, rows, lengths, loss, flags, step):
+    def noting(model, order, step, *others):
         note("step", str(step))
-        return take(model, optimizer, rows, lengths, loss, flags, step)
+        return take(model, order, step, *others)
 
     fit._step = noting
 
