@@ -70,16 +70,13 @@ def mismatched(samples: scored.Samples, flags: Flags) -> list[tokens.Sequence]:
     of_prompts = samples.of_prompts()
     if len(of_prompts) < 2:
         raise InputError(f"{flags.rewards}: has one prompt only, so there is no response to another")
-    followers = [of_prompts[(group + 1) % len(of_prompts)] for group in samples.groups.tolist()]
-    places = [
-        of_prompt.index(i) for i, of_prompt in ((i, of_prompts[g]) for i, g in enumerate(samples.groups.tolist()))
-    ]
-    pairs = [
-        (i, follower[place % len(follower)]) for i, (place, follower) in enumerate(zip(places, followers, strict=True))
-    ]
+    others = [0] * len(samples.sequences)
+    for own, following in zip(of_prompts, of_prompts[1:] + of_prompts[:1], strict=True):
+        for place, sample in enumerate(own):
+            others[sample] = following[place % len(following)]
     return [
         tokens.cut(samples.sequences[i][0], samples.sequences[j][1], flags.max_length, samples.prompt_ids[i])
-        for i, j in pairs
+        for i, j in enumerate(others)
     ]
 
 

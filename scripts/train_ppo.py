@@ -14,7 +14,7 @@ import torch
 from preference import policies, rollouts, scored, stage, tokens
 from preference.losses.policy_gradient import ppo_loss, value_loss
 from preference.responses import Read, Responses, spread
-from preference.stage import flag
+from preference.stage import Progress, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,14 +87,16 @@ def mean_of_tokens(losses: torch.Tensor, read: Read) -> torch.Tensor:
 
 def values_of(model, responses: Responses, size: int) -> list[list[float]]:
     """The value at each token of each response, before the first step."""
-    found: list[list[float]] = [[]] * len(responses.sequences)
-    for rows in tokens.micro_batches(list(range(len(found))), responses.lengths, size):
-        with torch.no_grad():
-            read = responses.read(model, rows, hidden=True)
-            values = model.value_head(read.hidden).squeeze(-1)
-        for row, of_row, kept in zip(rows, values, read.mask, strict=True):
-            found[row] = of_row[kept].tolist()
-    return found
+
+    def values(rows: list[int]) -> list[list[float]]:
+        read = responses.read(model, rows, hidden=True)
+        found = model.value_head(read.hidden).squeeze(-1)
+        return [of_row[kept].tolist() for of_row, kept in zip(found, read.mask, strict=True)]
+
+    rows = list(range(len(responses.sequences)))
+    return tokens.map_batches(
+        rows, responses.lengths, size, values, Progress(len(rows), "values before the first step")
+    )
 
 
 def estimate(flags: Flags, samples: scored.Samples, responses: Responses, values: list[list[float]], kl_coef: float):

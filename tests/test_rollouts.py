@@ -258,6 +258,10 @@ def random_mask(seed: int) -> torch.Tensor:
     return (places >= starts) & (places < ends)
 
 
+def test_the_lab_and_the_language_models_know_the_same_baselines():
+    assert rollouts.BASELINES == BASELINES
+
+
 def random_rewards(seed: int) -> torch.Tensor:
     """(3 runs, 5 states, 4 samples), of another mean in each run."""
     generator = torch.Generator().manual_seed(seed)
