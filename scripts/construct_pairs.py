@@ -33,8 +33,8 @@ def main(flags: Flags) -> None:
         raise InputError("--rewards, --preferences: give at least one")
     parts = [from_rewards(flags)] if flags.rewards else []
     parts += [from_preferences(flags)] if flags.preferences else []
-    rows = [row for part, _, _ in parts for row in part]
-    dropped, rows_in = sum((part for _, part, _ in parts), Counter()), sum(part for _, _, part in parts)
+    rows = [row for part in parts for row in part.pairs]
+    dropped, rows_in = sum((part.dropped for part in parts), Counter()), sum(part.rows_in for part in parts)
     for reason, count in sorted(dropped.items()):
         print(f"dropped {count} prompts: {reason}")
     if not rows:
@@ -42,25 +42,37 @@ def main(flags: Flags) -> None:
         raise InputError(f"{flags.rewards or flags.preferences}: no pair is left of {rows_in} rows ({reasons})")
     inputs = {"rewards": flags.rewards, "preferences": flags.preferences}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=rows_in, rows_out=len(rows), dropped=dict(dropped))
+    made_by["queries"] = sum(part.queries for part in parts)
     records.write(flags.output, "pairs", rows, made_by)
     margins = [r["chosen_reward"] - r["rejected_reward"] for r in rows if r["chosen_reward"] is not None]
     margin = f", mean margin {fmean(margins):.3f}" if margins else ""
-    offline = f", {len(parts[-1][0])} of them offline" if len(parts) > 1 else ""
+    offline = f", {len(parts[-1].pairs)} of them offline" if len(parts) > 1 else ""
     stage.say(f"{len(rows)} pairs of {rows_in} rows{offline}, {sum(dropped.values())} prompts dropped{margin}")
 
 
-def from_rewards(flags: Flags) -> tuple[list[dict], Counter, int]:
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Pairs of one source."""
+
+    pairs: list[dict]
+    dropped: Counter  # prompts, by reason
+    rows_in: int
+    queries: int  # responses that were judged for it: every sample, or both of each preference that is taken
+
+
+def from_rewards(flags: Flags) -> Part:
     samples = records.read(flags.rewards, "rewards")
     truncated = sum(sample["finish_reason"] == "length" for sample in samples)
     print(f"responses {len(samples)}, truncated {truncated} ({flags.truncated})")
     rng = random.Random(f"{flags.seed} {flags.round}")
     rows, dropped = pairs.construct(samples, flags.pairing, flags.min_margin, flags.truncated, rng)
-    return rows, dropped, len(samples)
+    return Part(rows, dropped, rows_in=len(samples), queries=len(samples))
 
 
-def from_preferences(flags: Flags) -> tuple[list[dict], Counter, int]:
+def from_preferences(flags: Flags) -> Part:
     preferences = records.read(flags.preferences, "pairs")
-    return pairs.window(preferences, flags.round, flags.num_pairs), Counter(), len(preferences)
+    taken = pairs.window(preferences, flags.round, flags.num_pairs)
+    return Part(taken, Counter(), rows_in=len(preferences), queries=2 * len(taken))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import json
 import operator
 import textwrap
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +34,10 @@ COLUMNS = [*SAID[:-1], "mean", "low", "high", "seeds", "rule", "verdict", "note"
 @dataclass(frozen=True)
 class Flags:
     claims: str = flag("the claims, a list, as JSON")
-    histories: tuple[str, ...] = flag("EXPERIMENT/LABEL=history.parquet of every cell that a claim names, or of more")
     output: str = flag("claims.csv to write")
     text_output: str = flag("claims.txt to write")
+    histories: tuple[str, ...] = flag("EXPERIMENT/LABEL=history.parquet of every cell that a claim names", default=())
+    metrics: tuple[str, ...] = flag("of language models, EXPERIMENT/LABEL/SEED=metrics.csv of every seed", default=())
 
 
 def main(flags: Flags) -> None:
@@ -43,27 +45,24 @@ def main(flags: Flags) -> None:
         found = claims.parse_all(json.loads(flags.claims))
     except json.JSONDecodeError as error:
         raise InputError(f"--claims: not JSON ({error})") from None
-    paths = histories.labelled(flags.histories, "histories")
+    read, sources = histories.read_all(flags.histories, flags.metrics)
     for claim in found:
-        claims.check_cells(claim, cells_of(paths))
-    needed = dict.fromkeys(name for claim in found for name in claim.cell_names())
-    read = {name: histories.read(paths[name]) for name in needed}
+        claims.check_cells(claim, cells_of(read))
     rows = [judge(claim, {name: read[name] for name in claim.cell_names()}) for claim in found]
 
-    inputs = {"histories": tuple(paths[name] for name in needed)}
-    made_by = provenance.describe(__file__, flags, inputs, labels=list(needed))
+    made_by = provenance.describe(__file__, flags, **sources)
     summaries.write_csv(flags.output, pd.DataFrame(rows, columns=COLUMNS), made_by)
     artifacts.write_text(flags.text_output, text := as_text(rows), made_by)
     print(text)
 
 
-def cells_of(paths: dict[str, str]) -> dict[str, list[str]]:
+def cells_of(names: Iterable[str]) -> dict[str, list[str]]:
     """Map each experiment to its labels."""
     found: dict[str, list[str]] = {}
-    for name in paths:
+    for name in names:
         experiment, slash, label = name.partition("/")
         if not slash:
-            raise InputError(f"--histories: '{name}' is not EXPERIMENT/LABEL")
+            raise InputError(f"--histories, --metrics: '{name}' is not EXPERIMENT/LABEL")
         found.setdefault(experiment, []).append(label)
     return found
 
@@ -114,9 +113,10 @@ def notes(claim: Claim, cells: dict[str, History], counted: int) -> list[str]:
 
 def value_of(value: Value, history: History, kept: np.ndarray, claim: Claim) -> np.ndarray:
     """What the histories of the kept seeds come down to, shape (kept seeds,)."""
-    numbers = history.measures[value.measure][kept]
-    known = np.isfinite(numbers).all(axis=0)
-    if not known.any():
+    if value.measure in history.measures:
+        numbers = history.measures[value.measure][kept]
+        known = np.isfinite(numbers).all(axis=0)
+    if value.measure not in history.measures or not known.any():
         raise InputError(f"{history.path}: has no {value.measure}, which claim '{claim.id}' is about")
     level = () if value.level is None else (value.level,)
     return getattr(histories, value.kind)(history.steps[known], numbers[:, known], *level)

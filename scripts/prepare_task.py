@@ -36,6 +36,7 @@ class Flags:
     num_prompts: int | None = flag("rows of prompts.parquet, at most; all where it is not given", None)
     num_eval_prompts: int | None = flag("rows of eval_prompts.parquet, at most", None)
     max_characters: int | None = flag("longest prompt + response; longer rows are dropped", None)
+    answer_words: float | None = flag("of built_in: choose prompts whose answers have about so many words", None)
     seed: int = flag("seed of the order of rows and of which prompts are held out")
     output: str = flag("folder to write the tables into", folder="tables")
 
@@ -75,7 +76,7 @@ def load(role: str, source: str, flags: Flags) -> Source:
     """Load, recognise, convert and clean a role's source, and say so in one line."""
     if source == BUILT_IN:
         num = flags.num_sft + flags.num_prompts + flags.num_eval_prompts
-        found, name = instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}")), BUILT_IN
+        found, name = instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words), BUILT_IN
     else:
         columns, raw = formats.load(source)
         name = formats.recognise(columns, source)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from preference import records
-from preference.measures import TITLES
+from preference.measures import OF_BANDITS
 
 STEPS = (0, 10, 20)
 
@@ -20,7 +20,7 @@ def write_history(path: Path, rewards: dict[int, list[float | None]], steps=STEP
             numbers = {"reward": values[i]} | {
                 name: given[seed][i] if isinstance(given, dict) else given for name, given in others.items()
             }
-            measures = {name: None if gone else numbers.get(name) for name in TITLES}
+            measures = {name: None if gone else numbers.get(name) for name in OF_BANDITS}
             made = {"seed": seed, "step": step, "round": 1, "queries": 5 * step, "learning_rate": 0.01, "beta": None}
             rows.append({**made, "diverged": gone, **measures})
     records.write(path, "history", rows, {"stage": "test"})

@@ -55,7 +55,12 @@ def write_evaluation(folder: Path, rows: list[dict]) -> None:
 
 def write_pairs(path: Path) -> None:
     rows = [{"prompt_id": "a", "prompt": "p", "chosen": "c", "rejected": "r"}]
-    records.write(path, "pairs", rows, {"rows_in": 8, "rows_out": 1, "dropped": {"tied rewards": 3}})
+    records.write(path, "pairs", rows, {"rows_in": 8, "rows_out": 1, "queries": 8, "dropped": {"tied rewards": 3}})
+
+
+def write_training(path: Path, steps: int) -> None:
+    lines = ["step,loss", *(f"{step},0.5" for step in range(1, steps + 1))]
+    artifacts.write_text(path, "\n".join(lines) + "\n", {"stage": "train_dpo"})
 
 
 def make(folder: Path, seeds=("1",), order=slice(None), has_gold: bool = True) -> summarize_experiment.Flags:
@@ -69,7 +74,10 @@ def make(folder: Path, seeds=("1",), order=slice(None), has_gold: bool = True) -
             rows = samples([g + 0.5 * int(seed) for g in gold], has_gold=has_gold, kl=2.0)
             write_evaluation(here, rows[order])
             evaluations = (str(folder / "sft" / seed / "evaluation.json"), str(here / "evaluation.json"))
-            summarize_run.main(summarize_run.Flags(evaluations, str(here / "metrics.csv")))
+            write_training(here / "training.csv", steps=3)
+            write_pairs(here / "pairs.parquet")
+            made = {"trainings": (str(here / "training.csv"),), "trained_on": (str(here / "pairs.parquet"),)}
+            summarize_run.main(summarize_run.Flags(evaluations, **made, output=str(here / "metrics.csv")))
             runs.append(f"length/{run}/{seed}")
             metrics.append(str(here / "metrics.csv"))
             finals.append(str(here / "evaluation.parquet"))

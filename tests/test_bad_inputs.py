@@ -276,7 +276,12 @@ GOOD = {  # script: the flags of a call that works, the model's first
         **{"data": "{here}/sft.parquet", "vocab_size": "300", "hidden_size": "32", "num_layers": "2"},
         **{"num_heads": "2", "context_length": "64", "seed": "1", "output": "{here}/new"},
     },
-    "summarize_run": {"evaluations": "{here}/evaluation.json", "output": "{here}/new.csv"},
+    "summarize_run": {
+        "evaluations": "{here}/evaluation.json",
+        "trainings": "{here}/training.csv",
+        "trained_on": "{here}/pairs.parquet",
+        "output": "{here}/new.csv",
+    },
     "summarize_experiment": {
         **{"runs": "a/b/1", "metrics": "{here}/m.csv", "samples": "{here}/s.parquet", "baselines": "a/1"},
         "baseline_samples": "{here}/b.parquet",

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from bandit_files import write_history, write_tuning
 
-import plot_bandit_axis
-import plot_bandit_curves
-import summarize_bandit
+import plot_axis
+import plot_curves
+import summarize_cells
 import summarize_seconds
 from preference import artifacts, lines, summaries
 from preference.stage import InputError
@@ -37,21 +37,21 @@ def tables(tmp_path_factory):
     }
     final, curves = str(folder / "e.csv"), str(folder / "curves_e.csv")
     axes = ("reward", "method", "size")
-    summarize_bandit.main(summarize_bandit.Flags(axes=axes, **made, output=final, curves_output=curves))
+    summarize_cells.main(summarize_cells.Flags(axes=axes, **made, output=final, curves_output=curves))
     return SimpleNamespace(final=final, curves=curves)
 
 
 def draw_curves(tables, output, **changes):
     given = {"metric": ("reward",), "x": "step", "panels": ("reward", "method"), "lines": ("size",), "title": "title"}
-    flags = plot_bandit_curves.Flags(curves=tables.curves, output=str(output), **{**given, **changes})
-    plot_bandit_curves.main(flags)
+    flags = plot_curves.Flags(curves=tables.curves, output=str(output), **{**given, **changes})
+    plot_curves.main(flags)
     return output.read_text()
 
 
 def draw_axis(tables, output, **changes):
     given = {"metric": ("final_reward", "change_margin"), "x": "size", "panels": ("reward",), "lines": ("method",)}
-    flags = plot_bandit_axis.Flags(table=tables.final, output=str(output), **{**given, **changes})
-    plot_bandit_axis.main(flags)
+    flags = plot_axis.Flags(table=tables.final, output=str(output), **{**given, **changes})
+    plot_axis.main(flags)
     return output.read_text()
 
 

@@ -146,7 +146,7 @@ def of(stage: str, *experiments: str):
 
 
 def drawn(*experiments: str):
-    return of("summarize_bandit", *experiments) | of("plot_bandit", *experiments)
+    return of("summarize_cells", *experiments) | of("plot_bandit", *experiments)
 
 
 BEST, DPO, FEW, WILD = "sampling, best_of_n", "sampling, dpo", "rates, dpo.s2", "rates, wild.s2"

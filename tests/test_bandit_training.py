@@ -10,7 +10,7 @@ import run_bandit
 from preference.bandits import objectives, training
 from preference.bandits.cells import NEGATIVES, Cell
 from preference.bandits.training import Runs
-from preference.measures import TITLES
+from preference.measures import OF_BANDITS
 
 SMALL = {"states": 4, "batch_states": 2, "samples": 4, "hidden_size": 8, "eval_states": 3, "initialization": "random"}
 ON_POLICY = {"source": "on_policy", "rounds": 2, "epochs": 1}
@@ -139,7 +139,7 @@ def test_a_run_that_diverges_is_recorded_as_such_and_leaves_its_neighbours_alone
     agree(run_of(records, 1), run_of(alone, 0), 1e-10)
     lost = [each for each in run_bandit.history_rows(runs, records) if each["learning_rate"] > 1 and each["step"]]
     assert len(lost) == 8 and all(each["diverged"] for each in lost)
-    assert not any(each.keys() & TITLES.keys() for each in lost), "a number of a run that is not finite"
+    assert not any(each.keys() & OF_BANDITS.keys() for each in lost), "a number of a run that is not finite"
     assert run_bandit.best(run_bandit.tuning_rows(runs, records)) == (0.01, 0.1)
 
 

@@ -86,9 +86,9 @@ def test_a_figure_is_a_script_and_its_flags_a_measure_alone_is_its_last_value(la
         "title": "On-policy samples",
         "x": "step",
     }
-    assert labs.figure(lab, "sampling") == ("plot_bandit_curves", curves)
+    assert labs.figure(lab, "sampling") == ("plot_curves", curves)
     axis = {"metric": ["final_reward", "change_margin"], "title": "PPO", "x": "run"}
-    assert labs.figure(lab, "clipping") == ("plot_bandit_axis", axis)
+    assert labs.figure(lab, "clipping") == ("plot_axis", axis)
 
 
 def test_levels_that_are_one_number_each_stand_there(lab):

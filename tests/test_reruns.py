@@ -129,7 +129,7 @@ NOT_RUN = {"inspect_artifact"}  # programs that no rule runs
 OF_OTHER_RUNS = {"collect_responses"}  # the miniature has none of these; rows add some
 OF_OTHER_RUNS |= {f"train_{algorithm}" for algorithm in edits.runs.ALGORITHMS} - {"train_dpo", "train_pref_ft"}
 ON_REQUEST = {"diagnose_geometry"}  # a target of its own: tests/test_geometry.py
-OF_LABS = {"run_bandit", "summarize_bandit", "plot_bandit_axis", "plot_bandit_curves", "judge_claims"}
+OF_LABS = {"run_bandit", "summarize_cells", "plot_axis", "plot_curves", "judge_claims"}
 OF_LABS |= {
     "summarize_seconds",
     "compare_kl_directions",

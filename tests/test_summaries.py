@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from experiment import GOLD, RUNS, make, samples, write_evaluation
+from experiment import GOLD, RUNS, make, samples, write_evaluation, write_pairs, write_training
 
 import plot_frontier
 import plot_margins
@@ -27,7 +27,7 @@ def table(path: Path) -> list[dict]:
 def test_a_run_has_a_row_per_round_and_round_0_is_sft(tmp_path):
     make(tmp_path)
     rows = table(tmp_path / "better" / "1" / "metrics.csv")
-    assert [row["round"] for row in rows] == ["0", "1"]
+    assert [(row["round"], row["step"], row["queries"]) for row in rows] == [("0", "0", "0"), ("1", "3", "8")]
     assert float(rows[0]["gold_reward"]) == pytest.approx(sum(GOLD) / 8)
     assert float(rows[1]["gold_reward_low"]) < float(rows[1]["gold_reward"]) < float(rows[1]["gold_reward_high"])
 
@@ -36,7 +36,10 @@ def test_a_metric_that_a_round_lacks_is_an_empty_cell(tmp_path):
     write_evaluation(tmp_path / "a", samples(GOLD, has_gold=False))
     write_evaluation(tmp_path / "b", samples(GOLD))
     files = tuple(str(tmp_path / name / "evaluation.json") for name in "ab")
-    summarize_run.main(summarize_run.Flags(files, str(tmp_path / "metrics.csv")))
+    write_training(tmp_path / "training.csv", steps=1)
+    write_pairs(tmp_path / "pairs.parquet")
+    made = {"trainings": (str(tmp_path / "training.csv"),), "trained_on": (str(tmp_path / "pairs.parquet"),)}
+    summarize_run.main(summarize_run.Flags(files, **made, output=str(tmp_path / "metrics.csv")))
     assert [row["gold_reward"] != "" for row in table(tmp_path / "metrics.csv")] == [False, True]
 
 

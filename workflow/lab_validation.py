@@ -10,15 +10,14 @@ from pathlib import Path
 import configfiles
 import labs
 import yaml
+from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import validation
 
-from preference import claims
 from preference.bandits import cells
-from preference.measures import PROGRESS, REDUCED, RESERVED, TITLES
-from preference.stage import InputError
+from preference.measures import OF_BANDITS, RESERVED
 
 SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
 TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use
@@ -65,7 +64,7 @@ def _no_target(target: str, lab: dict, path: Path) -> str | None:
         return None
     near = difflib.get_close_matches(target, known, 1, 0.5)
     return f"{target}: {path} has no such target; " + (
-        f"did you mean {near[0]}?" if near else f"it has {_listed(known)}"
+        f"did you mean {near[0]}?" if near else f"it has {listed(known)}"
     )
 
 
@@ -83,39 +82,15 @@ def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
             if axis in RESERVED:
                 found.append(f"{place}.axes.{axis}: is another column of the tables; give the axis another name")
             found += [f"{place}.axes.{axis}{problem}" for problem in _unknown_methods(choice, lab.get("methods", {}))]
-        found += [f"{place}.figure.{problem}" for problem in _figure_problems(said["figure"], said["axes"])]
+        found += [f"{place}.figure.{problem}" for problem in figure_problems(said["figure"], said["axes"], OF_BANDITS)]
     return found
-
-
-def _figure_problems(figure: dict, axes: dict):
-    """What is wrong with what a figure names; every axis has to be somewhere in it, and once."""
-    of_curves = figure["kind"] == "curves"
-    reduced = [f"{kind}_{measure}" for kind, measures in REDUCED.items() for measure in measures]
-    known = [*TITLES, *([] if of_curves else reduced)]
-    for name in (name for name in _names(figure["metric"]) if name not in known):
-        yield f"metric: {name} is not one of {_listed(known)}"
-    if figure["x"] not in (places := PROGRESS if of_curves else axes):
-        yield f"x: {figure['x']} is not one of {_listed(places)}"
-    panels, lines = (_names(figure.get(key, [])) for key in ("panels", "lines"))
-    for key, names in (("panels", panels), ("lines", lines)):
-        yield from (f"{key}: {name} is not one of the axes {_listed(axes)}" for name in names if name not in axes)
-        yield from [f"{key}: {len(names)} axes are too many; two at most"] if len(names) > 2 else []
-    for axis in axes:
-        places = [*panels, *lines, *([] if of_curves else [figure["x"]])].count(axis)
-        yield from [] if places == 1 else [f"lines: the axis {axis} is {places} times in panels, lines and x, not once"]
-    if of_curves and (unread := [key for key in ("numbers", "log") if key in figure]):
-        yield f"{unread[0]}: is of figures of the kind axis only"
-
-
-def _names(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 def _unknown_methods(choice: dict | list, methods: dict) -> list[str]:
     named = {level: labs.named_method(choice, level) for level in choice}
     return [
         ("" if isinstance(choice, list) else f".{level}")
-        + f": there is no method {method}; there are {_listed(methods)}"
+        + f": there is no method {method}; there are {listed(methods)}"
         for level, method in named.items()
         if method and method not in methods
     ]
@@ -168,23 +143,5 @@ def _direction_problems(points: dict, steps: int, figure: dict, **_):
 
 
 def _claim_problems(lab: dict) -> list[str]:
-    entries, known = lab.get("claims", []), {name: labs.cells(lab, name).keys() for name in lab["experiments"]}
-
-    def check(number: int) -> None:
-        claims.check_cells(claims.parse(entries[number], f"claims.{number}"), known)
-
-    of_each = [problem for number in range(len(entries)) for problem in _raised(check, number)]
-    return of_each or _raised(claims.parse_all, entries)
-
-
-def _raised(check, given) -> list[str]:
-    """The problem that a check raises, under the key of the claims."""
-    try:
-        check(given)
-    except InputError as error:
-        return [str(error) if str(error).startswith("claims") else f"claims: {error}"]
-    return []
-
-
-def _listed(names) -> str:
-    return ", ".join(names) or "none"
+    known = {name: labs.cells(lab, name).keys() for name in lab["experiments"]}
+    return claim_problems(lab.get("claims", []), known, OF_BANDITS)

@@ -114,7 +114,7 @@ def flags(lab: dict, experiment: str, levels: tuple[str, ...]) -> dict[str, obje
 
 
 def figure(lab: dict, experiment: str) -> tuple[str, dict[str, object]]:
-    """The script that draws an experiment, and its flags apart from its files."""
+    """The script that draws an experiment, of a lab or of a config, and its flags apart from its files."""
     said = {"title": lab["experiments"][experiment]["title"], **lab["experiments"][experiment]["figure"]}
     chosen = {
         key: [value] if key in ("metric", "panels", "lines") and isinstance(value, str) else value
@@ -123,7 +123,7 @@ def figure(lab: dict, experiment: str) -> tuple[str, dict[str, object]]:
     if (kind := chosen.pop("kind")) == "axis":
         chosen["metric"] = [f"final_{name}" if name in TITLES else name for name in chosen["metric"]]
         chosen = {"numbers": numbers(lab["experiments"][experiment]["axes"].get(said["x"], {})), **chosen}
-    return f"plot_bandit_{kind}", {key: chosen[key] for key in sorted(chosen) if chosen[key] not in (False, [])}
+    return f"plot_{kind}", {key: chosen[key] for key in sorted(chosen) if chosen[key] not in (False, [])}
 
 
 def numbers(choice: dict | list) -> list[float]:

@@ -7,14 +7,17 @@ import re
 import sys
 from pathlib import Path
 
+import experiments
 import jsonschema
 import labs
 import runs
 import yaml
+from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference import formats, limits, model_folders, sources
+from preference.measures import OF_MODELS, RESERVED
 from preference.stage import InputError, one_line
 
 SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
@@ -23,6 +26,7 @@ DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     for stage in SCHEMA["$defs"]["stages"]["properties"]
 }
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
+TAKEN = {"metrics", "final", "claims", "rewards", "margins", "frontier", "tables"}  # those of tables and figures
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
 KINDS |= {"object": "a mapping of keys to values", "boolean": "true or false"}
 TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
@@ -37,7 +41,7 @@ def problems(config: dict) -> list[str]:
     """Every problem as `key.path: what is wrong`; shape first, then what the parts say of each other."""
     if "lab" in config:
         return [f"lab: this file is a lab, which is no --configfile; its name is a target: snakemake {config['lab']}"]
-    return list(dict.fromkeys(misshapen(config, SCHEMA) or _contradictions(config) or _stage_problems(config)))
+    return list(dict.fromkeys(misshapen(config, SCHEMA) or _contradictions(config) or _of_experiments(config) or _stage_problems(config)))
 
 
 def misshapen(config: dict, schema: dict) -> list[str]:
@@ -161,6 +165,32 @@ def _gold_reward_problems(key: str, gold: dict) -> list[str]:
     if gold.get("name") != "mode_length" and "target" in gold:
         return [f"{key}.target: {gold['name']} has no target length, only mode_length has"]
     return []
+
+
+def _of_experiments(config: dict) -> list[str]:
+    found = [problem for name in experiments.names(config) for problem in _experiment_problems(config, name)]
+    if found or "claims" not in config:
+        return found
+    known = {name: experiments.cells(config, name).keys() for name in experiments.names(config)}
+    return claim_problems(config["claims"], known, OF_MODELS)
+
+
+def _experiment_problems(config: dict, name: str):
+    """What is wrong with an experiment: its name, its axes, runs that there are not, its figure."""
+    place, axes = f"experiments.{name}", experiments.axes(config, name)
+    if name in TAKEN or name.startswith("curves_"):
+        yield f"{place}: the name is taken by the results' own"
+    for axis in axes:
+        if axis in RESERVED:
+            yield f"{place}.axes.{axis}: is another column of the tables; give the axis another name"
+    for label, (task, run) in experiments.cells(config, name).items():
+        if task not in config["tasks"]:
+            yield f"{place}.axes.task: there is no task {task}; there are {listed(config['tasks'])}"
+        elif run not in config["runs"]:
+            yield f"{place}.axes: {label} is the run {run}, which there is not; there are {listed(config['runs'])}"
+        elif task not in runs.tasks_of(config, run):
+            yield f"{place}.axes: {label} is the run {run}, which is not made on task {task}"
+    yield from (f"{place}.figure.{problem}" for problem in figure_problems(config["experiments"][name]["figure"], axes, OF_MODELS))
 
 
 def _refused(key: str, check, path: str, *needed: str) -> list[str]:

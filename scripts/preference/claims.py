@@ -75,18 +75,22 @@ class Claim:
         return list(dict.fromkeys(_names_in(self.of)))
 
 
-def parse_all(entries) -> list[Claim]:
-    """Read claims as a config has them; the first that is wrong is an InputError that names it."""
+def parse_all(entries, measures: Collection[str] = TITLES) -> list[Claim]:
+    """Read claims as a config has them; the first that is wrong is an InputError that names it.
+
+    Args:
+        measures: what can have been measured of the cells.
+    """
     if not isinstance(entries, list):
         raise InputError("claims: not a list")
-    found = [parse(entry, f"claims[{i}]") for i, entry in enumerate(entries)]
+    found = [parse(entry, f"claims[{i}]", measures) for i, entry in enumerate(entries)]
     ids = [claim.id for claim in found]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise InputError(f"claims: the id '{twice[0]}' occurs twice")
     return found
 
 
-def parse(entry, place: str = "claim") -> Claim:
+def parse(entry, place: str = "claim", measures: Collection[str] = TITLES) -> Claim:
     """Read one claim; `place` is how an error calls it until its id is known."""
     _check_keys(entry, place, KEYS)
     place = f"claim '{entry['id']}'"
@@ -94,10 +98,10 @@ def parse(entry, place: str = "claim") -> Claim:
         raise InputError(f"{place}: {texts[0]} is not a text")
     texts = {key: entry[key] for key in ("id", "claim", "source")}
     rule, bounds = _rule(entry["passes"], f"{place}: passes")
-    return Claim(**texts, **_statistic(entry["statistic"], f"{place}: statistic"), rule=rule, bounds=bounds)
+    return Claim(**texts, **_statistic(entry["statistic"], f"{place}: statistic", measures), rule=rule, bounds=bounds)
 
 
-def _statistic(given, place: str) -> dict:
+def _statistic(given, place: str, measures: Collection[str]) -> dict:
     _check_keys(given, place, {"experiment", "value", "of"}, optional={"against"})
     if not isinstance(given["experiment"], str):
         raise InputError(f"{place}.experiment: {given['experiment']!r} is not a name")
@@ -107,8 +111,8 @@ def _statistic(given, place: str) -> dict:
         raise InputError(f"{place}.of: '{given['of']}' names no cell")
     if ("against" in given) != ("correlation" in _functions(of)):
         raise InputError(f"{place}: 'against' and correlation(…) need each other")
-    against = _value(given["against"], f"{place}.against") if "against" in given else None
-    value = _value(given["value"], f"{place}.value")
+    against = _value(given["against"], f"{place}.against", measures) if "against" in given else None
+    value = _value(given["value"], f"{place}.value", measures)
     words = ast.unparse(parsed)
     return {"experiment": given["experiment"], "value": value, "against": against, "words": words, "of": of}
 
@@ -185,9 +189,9 @@ def _is_label(tree: ast.AST) -> bool:
     return isinstance(tree, ast.Name) or (isinstance(tree, ast.Attribute) and _is_label(tree.value))
 
 
-def _value(text, place: str) -> Value:
+def _value(text, place: str, measures: Collection[str]) -> Value:
     kind, measure, *rest = words if len(words := str(text).split()) > 1 else ("", "")
-    if kind not in VALUES or measure not in TITLES or len(rest) != (kind == "steps_to"):
+    if kind not in VALUES or measure not in measures or len(rest) != (kind == "steps_to"):
         raise InputError(f"{place}: '{text}' is not one of {', '.join(VALUES)}, a measure, and for steps_to a number")
     return Value(kind, measure, *(_number(each, place) for each in rest))
 

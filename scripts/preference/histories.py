@@ -1,4 +1,4 @@
-"""Histories of a bandit's cells as arrays, and one number of each seed's history.
+"""Histories of cells as arrays, of bandits and of language models' runs, and one number of each seed's history.
 
 A run that was not finite at some step counts in no mean, at no step: a mean over other seeds before and after would
 jump where none of them did.
@@ -7,9 +7,10 @@ jump where none of them did.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from preference import records
-from preference.measures import TITLES
+from preference import records, summaries
+from preference.measures import OF_BANDITS, OF_MODELS
 from preference.stage import InputError
 
 
@@ -21,7 +22,7 @@ class History:
     seeds: tuple[int, ...]
     steps: np.ndarray  # (steps,)
     queries: np.ndarray  # (steps,), of the reward, so far
-    learning_rate: float
+    learning_rate: float | None  # of a language model's run, the config says them
     beta: float | None
     diverged: np.ndarray  # (seeds,)
     measures: dict[str, np.ndarray]  # (seeds, steps); NaN where not measured, and where a run is not finite any more
@@ -55,8 +56,64 @@ def read(path: str) -> History:
         learning_rate=rows[0]["learning_rate"],
         beta=rows[0]["beta"],
         diverged=column("diverged", bool).any(axis=1),
-        measures={name: column(name, float) for name in TITLES},
+        measures={name: column(name, float) for name in OF_BANDITS},
     )
+
+
+def read_runs(paths: dict[str, str]) -> History:
+    """The history of a language model's run from the metrics.csv of each of its seeds: seed -> path.
+
+    A step is a round's last; what not every round has, such as a gold reward, is no measure of the run's.
+    """
+    tables = [summaries.read_csv(path, ["step", "queries"]) for path in paths.values()]
+    for path, table in zip(paths.values(), tables, strict=True):
+        for key in ("step", "queries"):
+            if list(table[key]) != list(tables[0][key]):
+                raise InputError(f"{path}: column '{key}' differs from that of {next(iter(paths.values()))}")
+    columns = {name: "reward" if name == "learned_reward" else name for name in OF_MODELS}
+    return History(
+        path=next(iter(paths.values())),
+        seeds=tuple(int(seed) for seed in paths),
+        steps=tables[0]["step"].to_numpy(),
+        queries=tables[0]["queries"].to_numpy(),
+        learning_rate=None,
+        beta=None,
+        diverged=np.zeros(len(tables), dtype=bool),  # a training that diverges ends the workflow, and has no metrics
+        measures={name: _stacked(tables, column) for name, column in columns.items()},
+    )
+
+
+def _stacked(tables: list[pd.DataFrame], column: str) -> np.ndarray:
+    missing = np.full(len(tables[0]), np.nan)
+    return np.stack([table[column].to_numpy(float) if column in table else missing for table in tables])
+
+
+def read_all(histories: tuple[str, ...], metrics: tuple[str, ...]) -> tuple[dict[str, History], dict]:
+    """The cells that a stage was told of, --histories LABEL=history.parquet or --metrics LABEL/SEED=metrics.csv.
+
+    Returns:
+        (label -> history, what provenance.describe is told: the input files by flag, and `labels`, whose they are).
+    """
+    if bool(histories) == bool(metrics):
+        raise InputError("--histories, --metrics: give one of the two")
+    flag, values = ("histories", histories) if histories else ("metrics", metrics)
+    paths = labelled(values, flag)
+    if histories:
+        read_each = {label: read(path) for label, path in paths.items()}
+    else:
+        read_each = {label: read_runs(of_seeds) for label, of_seeds in _by_seed(paths).items()}
+    return read_each, {"inputs": {flag: tuple(paths.values())}, "labels": list(paths)}
+
+
+def _by_seed(paths: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Map each label of LABEL/SEED to the path of each of its seeds."""
+    found: dict[str, dict[str, str]] = {}
+    for name, path in paths.items():
+        label, _, seed = name.rpartition("/")
+        if not (label and seed.isdigit()):
+            raise InputError(f"--metrics: '{name}' is not LABEL/SEED")
+        found.setdefault(label, {})[seed] = path
+    return found
 
 
 def measured(history: History, measure: str) -> np.ndarray:

@@ -4,6 +4,8 @@ A model that is trained on it from scratch learns the tasks within a minute, and
 length: an answer is terse or chatty by the toss of a coin. That is what preferences for length need.
 """
 
+import math
+from collections import Counter
 from itertools import product
 
 from preference.stage import InputError
@@ -55,8 +57,11 @@ CLOSINGS = (
 )
 
 
-def generate(num: int, rng) -> list[dict]:
+def generate(num: int, rng, answer_words: float | None = None) -> list[dict]:
     """Rows (prompt, response) with distinct prompts, the kinds of instruction in equal shares while they last.
+
+    Args:
+        answer_words: where it is given, the rows are chosen for the length of their answers instead, see `near`.
 
     Raises:
         InputError: there are fewer than num prompts.
@@ -67,9 +72,31 @@ def generate(num: int, rng) -> list[dict]:
     for pool in pools:
         rng.shuffle(pool)
     longest = max(map(len, pools))
-    in_turn = [pool[i] for i in range(longest) for pool in pools if i < len(pool)][:num]
+    in_turn = [pool[i] for i in range(longest) for pool in pools if i < len(pool)]
+    if answer_words is None:
+        in_turn = in_turn[:num]
     rng.shuffle(in_turn)
-    return [{"prompt": prompt, "response": _answered(answer, slots, rng)} for prompt, answer, slots in in_turn]
+    rows = [{"prompt": prompt, "response": _answered(answer, slots, rng)} for prompt, answer, slots in in_turn]
+    return rows if answer_words is None else near(rows, num, answer_words, rng)
+
+
+def near(rows: list[dict], num: int, words: float, rng) -> list[dict]:
+    """Draw num rows whose answers have about so many words: their lengths are a bell with a standard deviation of 2/7.
+
+    Answers of every length are then drawn, and short ones are rare, as they are of people's. Weighted draws without
+    replacement after Efraimidis and Spirakis 2006: the largest of u^(1 / weight).
+    """
+    lengths = [len(row["response"].split()) for row in rows]
+    there = Counter(lengths)
+    common = {length: (there[length - 1] + there[length] + there[length + 1]) / 3 for length in there}
+
+    def key(i: int) -> float:
+        weight = math.exp(-(((lengths[i] - words) / (2 / 7 * words)) ** 2) / 2) / common[lengths[i]]
+        return math.log(1 - rng.random()) / max(weight, 1e-300)
+
+    keys = [key(i) for i in range(len(rows))]
+    drawn = sorted(range(len(rows)), key=keys.__getitem__, reverse=True)[:num]
+    return [rows[i] for i in sorted(drawn)]  # in their old order: the first that are drawn are of the rarer lengths
 
 
 def available() -> int:

@@ -18,7 +18,7 @@ COUNTS += ("keep", "kl_horizon")
 NOT_NEGATIVE = ("round", "temperature", "weight_decay", "min_margin")
 NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
 POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
-POSITIVE += ("desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
+POSITIVE += ("answer_words", "desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
 SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise")
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),

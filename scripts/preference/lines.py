@@ -1,4 +1,4 @@
-"""The lines of a bandit's figures: which panel and which look a cell has, from the levels of its axes."""
+"""The lines of an experiment's figures: which panel and which look a cell has, from the levels of its axes."""
 
 import itertools
 import math

@@ -1,8 +1,8 @@
-"""What is measured of a bandit's policy as it learns, as it is called on an axis; the columns of the tables of it."""
+"""What is measured of a policy as it learns, a bandit's or a language model's, and as it is called on an axis."""
 
 import math
 
-TITLES = {
+OF_BANDITS = {  # the columns of a history.parquet
     "reward": "expected reward",
     "reward_se": "standard error of the reward",
     "entropy": "entropy (nats)",
@@ -19,12 +19,24 @@ TITLES = {
     "gradient_product": "⟨∇ chosen, ∇ rejected⟩",
     "gradient_cosine": "cos(∇ chosen, ∇ rejected)",
 }
-RANGES = {"reward": (0, 1), "kl": (0, math.inf), "reverse_kl": (0, math.inf), "gradient_cosine": (-1, 1)}  # if limited
+OF_MODELS = {  # of a metrics.csv; KL is to the SFT policy, entropy of a token
+    "gold_reward": "gold reward",
+    "learned_reward": "learned reward",  # `reward` there: of a bandit that name is the true one
+    "num_tokens": "tokens of a response",
+    "finished": "share of finished responses",
+    "win_rate": "win rate against SFT",
+    "gold_win_rate": "win rate against SFT by gold reward",
+    "accuracy": "accuracy on held-out pairs",
+    **{name: OF_BANDITS[name] for name in ("kl", "entropy", "chosen_logratio", "rejected_logratio", "margin")},
+}
+TITLES = OF_BANDITS | OF_MODELS
+RANGES = {"reward": (0, 1), "kl": (0, math.inf), "reverse_kl": (0, math.inf), "gradient_cosine": (-1, 1)}
+RANGES |= dict.fromkeys(("finished", "win_rate", "gold_win_rate", "accuracy"), (0, 1))  # if limited
 PROGRESS = {"step": "gradient steps", "queries": "reward queries", "kl": TITLES["kl"]}  # what a curve can be drawn over
 REDUCED = {  # what the history of a seed comes down to in the table of cells, of which measures (see histories)
     "final": tuple(TITLES),
-    "area": ("reward",),
-    "change": ("chosen_logratio", "rejected_logratio", "margin"),
+    "area": ("reward", "gold_reward"),
+    "change": ("gold_reward", "chosen_logratio", "rejected_logratio", "margin"),
 }
 TIDY = ("step", "queries", "metric", "mean", "low", "high", "seeds", "diverged")  # after the levels, of curves
 RESERVED = (*TIDY, "steps", "learning_rate", "beta", "grid", "grid_diverged", "at_end_of_grid")  # no axis is called so

@@ -20,6 +20,8 @@ def problems(given: dict) -> Iterator[tuple[str, str]]:
             yield role, f"is not needed: sft is {BUILT_IN}, which makes all roles itself"
         yield from _numbers(given)
     else:
+        if given.get("answer_words") is not None:
+            yield "answer_words", f"is of {BUILT_IN} only, which sft is not"
         for role in others:
             if given[role] == BUILT_IN:
                 yield role, f"only sft can be {BUILT_IN}"

@@ -14,7 +14,7 @@ rule run_bandit:
         "../../envs/core.yaml"
     params:
         stage=stage("run_bandit", cell_flags),
-        command=lab_command("run_bandit", cell_flags),
+        command=command_with("run_bandit", cell_flags),
     message:
         "run_bandit {wildcards.lab}, {wildcards.experiment}, {wildcards.cell}"
     shell:
@@ -22,7 +22,7 @@ rule run_bandit:
         " --seconds_output {output.seconds:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
-rule summarize_bandit:
+rule summarize_cells_of_lab:
     input:
         histories=paths(files_of_cells("history.parquet")),
         tunings=paths(files_of_cells("tuning.parquet")),
@@ -34,12 +34,12 @@ rule summarize_bandit:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=stage("summarize_bandit", axes_flags),
-        command=lab_command("summarize_bandit", axes_flags),
+        stage=stage("summarize_cells", axes_flags),
+        command=command_with("summarize_cells", axes_flags),
         histories=labelled_paths(files_of_cells("history.parquet")),
         tunings=labelled_paths(files_of_cells("tuning.parquet")),
     message:
-        "summarize_bandit {wildcards.lab}, {wildcards.experiment}"
+        "summarize_cells {wildcards.lab}, {wildcards.experiment}"
     shell:
         "{params.command} --histories {params.histories:q} --tunings {params.tunings:q}"
         " --output {output.table:q} --curves_output {output.curves:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
@@ -47,7 +47,7 @@ rule summarize_bandit:
 
 rule plot_bandit:
     input:
-        figure_table,
+        table_of_figure(figure, f"{LAB}/tables", "{experiment}"),
     output:
         svg=report(f"{LAB}/figures/{{experiment}}.svg", category="Figures"),
         png=f"{LAB}/figures/{{experiment}}.png",
@@ -56,16 +56,16 @@ rule plot_bandit:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=figure_spec,
-        command=figure_command,
-        table=figure_input,
+        stage=spec_of_figure(figure),
+        command=command_of_figure(figure),
+        table=input_of_figure(figure),
     message:
         "plot_bandit {wildcards.lab}, {wildcards.experiment}"
     shell:
         "{params.command} {params.table} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
-rule judge_claims:
+rule judge_claims_of_lab:
     input:
         paths(files_of_claims),
     output:
@@ -76,8 +76,8 @@ rule judge_claims:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=claims_spec,
-        command=lab_command("judge_claims", claims_flags),
+        stage=spec_of_claims(claims_of_lab),
+        command=command_of_claims(claims_of_lab),
         histories=labelled_paths(files_of_claims),
     message:
         "judge_claims {wildcards.lab}"
@@ -97,7 +97,7 @@ rule summarize_seconds:
         "../../envs/core.yaml"
     params:
         stage=stage("summarize_seconds", no_flags),
-        command=lab_command("summarize_seconds", no_flags),
+        command=command_with("summarize_seconds", no_flags),
         seconds=labelled_paths(files_of_cells("seconds.json")),
     message:
         "summarize_seconds {wildcards.lab}"
@@ -115,7 +115,7 @@ rule compare_kl_directions:
         "../../envs/core.yaml"
     params:
         stage=stage("compare_kl_directions", kl_flags),
-        command=lab_command("compare_kl_directions", kl_flags),
+        command=command_with("compare_kl_directions", kl_flags),
     message:
         "compare_kl_directions {wildcards.lab}"
     shell:
@@ -135,7 +135,7 @@ rule plot_kl_directions:
         "../../envs/core.yaml"
     params:
         stage=stage("plot_kl_directions", kl_figure_flags),
-        command=lab_command("plot_kl_directions", kl_figure_flags),
+        command=command_with("plot_kl_directions", kl_figure_flags),
     message:
         "plot_kl_directions {wildcards.lab}"
     shell:

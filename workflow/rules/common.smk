@@ -78,6 +78,15 @@ def command(name, **fixed):
     return typed
 
 
+def command_with(name, flags):
+    """The same for a stage whose flags are a function of the wildcards, and not those of a stage of the config."""
+
+    def typed(wildcards, resources):
+        return f"{interpreter(None)} {shlex.quote(str(SCRIPTS / name))}.py {labs.as_flags(flags(wildcards))}"
+
+    return typed
+
+
 def interpreter(engine):
     """The program that runs a stage: vLLM's environment for what it samples, else ours."""
     if BY_SDM:
@@ -209,10 +218,21 @@ def cell(pattern, task, run, seed, number=None):
     return pattern.format(task=task, run=run, seed=seed, round=number or runs.rounds_of(config, run))
 
 
-def evaluations_of_run(wildcards):
+def of_every_round(pattern, wildcards):
     last = runs.rounds_of(config, wildcards.run)
-    rounds = [cell(ROUND, **wildcards, number=number) for number in range(1, last + 1)]
-    return [f"{folder}/evaluation.json" for folder in [f"{SEED}/sft".format(**wildcards), *rounds]]
+    return [cell(pattern, **wildcards, number=number) for number in range(1, last + 1)]
+
+
+def evaluations_of_run(wildcards):
+    return [f"{SEED}/sft/evaluation.json".format(**wildcards), *of_every_round(f"{ROUND}/evaluation.json", wildcards)]
+
+
+def trainings_of_run(wildcards):
+    return of_every_round(f"{ROUND}/training.csv", wildcards)
+
+
+def trained_on_of_run(wildcards):
+    return of_every_round(f"{ROUND}/{runs.compared_by(config, wildcards.run)}.parquet", wildcards)
 
 
 def data_of_every_round():
@@ -228,6 +248,68 @@ def data_of_every_round():
 
 def labelled(paths):
     return [f"{label}={path}" for label, path in paths.items()]
+
+
+def paths(files):
+    """The paths of such files, which are a function of the wildcards, as a rule's input."""
+    return lambda wildcards: list(files(wildcards).values())
+
+
+def labelled_paths(files):
+    """The same as a script takes them, LABEL=PATH."""
+    return lambda wildcards: labelled(files(wildcards))
+
+
+# How an experiment is drawn and judged, a lab's or one of the config: `figure` is a function of the wildcards that
+# returns the script and its flags, `claims` one that returns the claims.
+def table_of_figure(figure, folder, name):
+    """What a figure shows: what the cells come to, or how they get there."""
+
+    def found(wildcards):
+        curves = figure(wildcards)[0] == "plot_curves"
+        return f"{folder}/{'curves_' if curves else ''}{name}.csv".format(**wildcards)
+
+    return found
+
+
+def spec_of_figure(figure):
+    def spec(wildcards):
+        script, flags = figure(wildcards)
+        return stage(script, lambda _: flags)(wildcards)
+
+    return spec
+
+
+def command_of_figure(figure):
+    def typed(wildcards, resources):
+        script, flags = figure(wildcards)
+        return command_with(script, lambda _: flags)(wildcards, resources)
+
+    return typed
+
+
+def input_of_figure(figure):
+    def typed(wildcards, input):
+        curves = figure(wildcards)[0] == "plot_curves"
+        return runs.as_flags({"curves" if curves else "table": str(input)})
+
+    return typed
+
+
+def spec_of_claims(claims):
+    """What makes the claims stale, by their ids, so that `make why` can name the one that changed; their order is that
+    of the table."""
+
+    def spec(wildcards):
+        said = claims(wildcards)
+        flags = {"claims": {claim["id"]: claim for claim in said}, "order": [claim["id"] for claim in said]}
+        return {"flags": runs.canonical(flags), **code_of("judge_claims")}
+
+    return spec
+
+
+def command_of_claims(claims):
+    return command_with("judge_claims", lambda wildcards: {"claims": json.dumps(claims(wildcards))})
 
 
 # Every (task, run, seed), and the files of each that the tables and the report read.

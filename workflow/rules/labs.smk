@@ -28,15 +28,6 @@ wildcard_constraints:
     cell=r"[a-z0-9_]+(\.[a-z0-9_]+)*",
 
 
-def lab_command(name, flags):
-    """A lab's stage as it is typed, see `command`."""
-
-    def typed(wildcards, resources):
-        return f"{interpreter(None)} {shlex.quote(str(SCRIPTS / name))}.py {labs.as_flags(flags(wildcards))}"
-
-    return typed
-
-
 def cell_flags(wildcards):
     return labs.flags(LABS[wildcards.lab], wildcards.experiment, tuple(wildcards.cell.split(".")))
 
@@ -71,48 +62,9 @@ def figure(wildcards):
     return labs.figure(LABS[wildcards.lab], wildcards.experiment)
 
 
-def figure_spec(wildcards):
-    script, flags = figure(wildcards)
-    return stage(script, lambda _: flags)(wildcards)
-
-
-def figure_command(wildcards, resources):
-    script, flags = figure(wildcards)
-    return lab_command(script, lambda _: flags)(wildcards, resources)
-
-
-def figure_table(wildcards):
-    """What a figure shows: what the runs come to, or how they get there."""
-    curves = figure(wildcards)[0] == "plot_bandit_curves"
-    return f"{LAB}/tables/{'curves_' if curves else ''}{{experiment}}.csv".format(**wildcards)
-
-
-def figure_input(wildcards, input):
-    curves = figure(wildcards)[0] == "plot_bandit_curves"
-    return runs.as_flags({"curves" if curves else "table": str(input)})
-
-
 def files_of_claims(wildcards):
     return labs.files_of_claims(LABS[wildcards.lab])
 
 
-def paths(files):
-    """The paths of such files, as a rule's input."""
-    return lambda wildcards: list(files(wildcards).values())
-
-
-def labelled_paths(files):
-    """The same as a script takes them, LABEL=PATH."""
-    return lambda wildcards: labelled(files(wildcards))
-
-
-def claims_spec(wildcards):
-    """What makes the claims stale, by their ids, so that `make why` can name the one that changed; their order is that
-    of the table."""
-    claims = LABS[wildcards.lab]["claims"]
-    flags = {"claims": {claim["id"]: claim for claim in claims}, "order": [claim["id"] for claim in claims]}
-    return {"flags": runs.canonical(flags), **code_of("judge_claims")}
-
-
-def claims_flags(wildcards):
-    return {"claims": json.dumps(LABS[wildcards.lab]["claims"])}
+def claims_of_lab(wildcards):
+    return LABS[wildcards.lab]["claims"]

@@ -3,7 +3,9 @@
 
 rule summarize_run:
     input:
-        evaluations_of_run,
+        evaluations=evaluations_of_run,
+        trainings=trainings_of_run,
+        trained_on=trained_on_of_run,
     output:
         f"{RUN}/metrics.csv",
     log:
@@ -16,7 +18,8 @@ rule summarize_run:
     message:
         "summarize_run {wildcards.task}, {wildcards.run}, seed {wildcards.seed}"
     shell:
-        "{params.command} --evaluations {input:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        "{params.command} --evaluations {input.evaluations:q} --trainings {input.trainings:q}"
+        " --trained_on {input.trained_on:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule summarize_experiment:

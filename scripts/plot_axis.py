@@ -1,9 +1,10 @@
-"""Draw what the runs of a bandit experiment come down to against one of its axes, from its table in tables/.
+"""Draw what the cells of an experiment come down to against one of its axes, from its table in tables/.
 
 A row of panels per metric and a column per level of an axis; a line per level of the others through the means over
 seeds, with 95 % t intervals.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from preference import lines, provenance, stage, style, summaries
 from preference.lines import Layout
+from preference.measures import RESERVED
 from preference.stage import InputError, flag
 
 
@@ -28,8 +30,8 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    table = summaries.read_csv(flags.table, ["learning_rate", "seeds", "diverged"])
-    axes = list(table.columns[: table.columns.get_loc("learning_rate")])
+    table = summaries.read_csv(flags.table, ["seeds", "diverged"])
+    axes = list(itertools.takewhile(lambda name: name not in RESERVED, table.columns))
     places = places_of(table, axes, flags)
     layout = Layout.of(table, [axis for axis in axes if axis != flags.x], flags.panels, flags.lines)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from bandit_files import write_history, write_tuning
 
-import summarize_bandit
+import summarize_cells
 from preference import histories, records
-from preference.measures import TITLES
+from preference.measures import OF_BANDITS
 from preference.stage import InputError
 
 REWARDS = {1: [0.0, 0.2, 1.0], 2: [0.0, 0.4, 2.0], 3: [0.0, 0.6, 3.0]}
@@ -20,14 +20,14 @@ def make(folder: Path, axes=("reward", "method"), tuning: dict | None = None, **
         write_history(folder / f"{label}.parquet", **given)
         write_tuning(folder / f"{label}.tuning.parquet", **(tuning or {}))
     labels = {label: label.replace("_", ".") for label in cells}
-    flags = summarize_bandit.Flags(
+    flags = summarize_cells.Flags(
         axes=axes,
         histories=tuple(f"{name}={folder / label}.parquet" for label, name in labels.items()),
         tunings=tuple(f"{name}={folder / label}.tuning.parquet" for label, name in labels.items()),
         output=str(folder / "e.csv"),
         curves_output=str(folder / "curves_e.csv"),
     )
-    summarize_bandit.main(flags)
+    summarize_cells.main(flags)
     return table(folder / "e.csv"), table(folder / "curves_e.csv")
 
 
@@ -41,7 +41,7 @@ def table(path: Path) -> list[dict]:
 
 
 def test_the_measures_have_titles_in_the_order_of_the_schema():
-    assert list(TITLES) == [f.name for f in records.SCHEMAS["history"]][-len(TITLES) :]
+    assert list(OF_BANDITS) == [f.name for f in records.SCHEMAS["history"]][-len(OF_BANDITS) :]
 
 
 def test_a_cell_has_the_t_interval_of_its_seeds(tmp_path):

@@ -1,4 +1,4 @@
-"""Draw measures of a bandit experiment as it learns, from its curves in tables/: against steps, queries or KL.
+"""Draw measures of an experiment's cells as they learn, from its curves in tables/: against steps, queries or KL.
 
 A row of panels per measure and a column per level of an axis, or, of one measure, rows and columns by two axes; a line
 per level of the others, the mean over seeds, with its 95 % t band.

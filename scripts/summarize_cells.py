@@ -1,12 +1,15 @@
-"""Make the tables of a bandit experiment from history.parquet and tuning.parquet of each of its cells.
+"""Make the tables of an experiment from what its cells measured as they learned.
+
+A cell is a bandit's, with history.parquet and tuning.parquet, or a run of a language model, with the metrics.csv of each
+of its seeds.
 
 Every mean is over the seeds whose runs stayed finite, with its 95 % t interval: NAME, NAME_low, NAME_high. How many
 did not is in the column `diverged`, and where none did the cells are empty.
 
-<experiment>.csv         a row per cell: its level of each axis; the learning rate and beta that were chosen, of how
-                         many (`grid`), how many of these diverged on a tuning seed, and whether the learning rate is
-                         at an end of its grid; seeds that are in the means, and diverged ones; `final_*`, a measure at
-                         the last step; `area_reward`, its mean over all steps; `change_*`, since step 0.
+<experiment>.csv         a row per cell: its level of each axis; of a bandit the learning rate and beta that were chosen,
+                         of how many (`grid`), how many of these diverged on a tuning seed, and whether the learning
+                         rate is at an end of its grid; seeds that are in the means, and diverged ones; `final_*`, a
+                         measure at the last step; `area_*`, its mean over all steps; `change_*`, since step 0.
 curves_<experiment>.csv  tidy: levels, step, queries, metric, mean, low, high, seeds (as above) and diverged.
 """
 
@@ -17,36 +20,38 @@ import pandas as pd
 
 from preference import histories, intervals, provenance, records, stage, summaries
 from preference.histories import History
-from preference.measures import REDUCED, RESERVED, TIDY, TITLES
+from preference.measures import REDUCED, RESERVED, TIDY
 from preference.stage import InputError, flag
 
 
 @dataclass(frozen=True)
 class Flags:
     axes: tuple[str, ...] = flag("names of the axes, in the order of the levels in a label")
-    histories: tuple[str, ...] = flag("LABEL=history.parquet of each cell, LABEL its levels joined by '.'")
-    tunings: tuple[str, ...] = flag("LABEL=tuning.parquet of each cell")
     output: str = flag("<experiment>.csv to write")
     curves_output: str = flag("curves_<experiment>.csv to write")
+    histories: tuple[str, ...] = flag("LABEL=history.parquet of each cell, LABEL its levels joined by '.'", default=())
+    tunings: tuple[str, ...] = flag("LABEL=tuning.parquet of each of --histories", default=())
+    metrics: tuple[str, ...] = flag("of language models, LABEL/SEED=metrics.csv of each seed of each cell", default=())
 
 
 def main(flags: Flags) -> None:
     if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in RESERVED]:
         raise InputError(f"--axes: '{taken[0]}' is also another column; give the axis another name")
-    cells, tunings = histories.labelled(flags.histories, "histories"), histories.labelled(flags.tunings, "tunings")
-    if odd := cells.keys() ^ tunings.keys():
+    read, sources = histories.read_all(flags.histories, flags.metrics)
+    levels = {label: levels_of(label, flags.axes) for label in read}
+    tunings = histories.labelled(flags.tunings, "tunings")
+    if flags.histories and (odd := read.keys() ^ tunings.keys()):
         raise InputError(f"--tunings: '{min(odd)}' is in one of --histories and --tunings only")
-    levels = {label: levels_of(label, flags.axes) for label in cells}
-    read = {label: histories.read(path) for label, path in cells.items()}
-    final = [levels[label] | tuned(tunings[label], read[label]) | final_row(read[label]) for label in cells]
-    curves = pd.concat([curves_of(read[label], levels[label]) for label in cells])
+    chosen = {label: tuned(path, read[label]) for label, path in tunings.items()}
+    final = [levels[label] | chosen.get(label, {}) | final_row(history) for label, history in read.items()]
+    curves = pd.concat([curves_of(history, levels[label]) for label, history in read.items()])
 
-    inputs = {"histories": tuple(cells.values()), "tunings": tuple(tunings.values())}
-    made_by = provenance.describe(__file__, flags, inputs, labels=list(cells))
+    sources["inputs"] |= {"tunings": tuple(tunings.values())}
+    made_by = provenance.describe(__file__, flags, **sources)
     summaries.write_csv(flags.output, pd.DataFrame(final), made_by)
     summaries.write_csv(flags.curves_output, curves, made_by)
     diverged = sum(int(history.diverged.sum()) for history in read.values())
-    print(f"{len(cells)} cells, {sum(len(h.seeds) for h in read.values())} runs, {diverged} of them diverged")
+    print(f"{len(read)} cells, {sum(len(h.seeds) for h in read.values())} runs, {diverged} of them diverged")
 
 
 def levels_of(label: str, axes: tuple[str, ...]) -> dict[str, str]:
@@ -79,7 +84,7 @@ def final_row(history: History) -> dict:
     found = counts(history)
     found |= {"steps": int(history.steps[-1]), "queries": int(history.queries[-1])}
     for kind, measures in REDUCED.items():
-        for name in measures:
+        for name in (name for name in measures if name in history.measures):
             found |= _cells(f"{kind}_{name}", _values(history, name, getattr(histories, kind)))
     return found
 
@@ -97,7 +102,7 @@ def _cells(name: str, values: np.ndarray) -> dict[str, float]:
 def curves_of(history: History, levels: dict[str, str]) -> pd.DataFrame:
     """The tidy rows of one cell; a measure has no row at a step at which it was not taken."""
     parts = []
-    for name in TITLES:
+    for name in history.measures:
         known = histories.measured(history, name)
         if name == "reward" and history.diverged.all():
             known = history.steps == history.steps[0]  # an empty row, so that the table shows how many diverged
