@@ -12,7 +12,6 @@ import ast
 import json
 import operator
 import textwrap
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -155,9 +154,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def as_text(rows: list[dict]) -> str:
     """The claims by experiment: a line of verdict, interval and rule, then the claim and its statistic in words."""
-    counts = Counter(line["verdict"] for line in rows)
-    said = ", ".join(f"{counts[word]} {word}" for word in (claims.HOLDS, claims.FAILS, claims.UNDECIDED))
-    lines = [f"{len(rows)} claims: {said}. Means over seeds with 95 % t intervals.", ""]
+    lines = [f"{claims.tally([line['verdict'] for line in rows])} Means over seeds with 95 % t intervals.", ""]
     widest = max((len(line["id"]) for line in rows), default=0)
     for experiment in dict.fromkeys(line["experiment"] for line in rows):
         lines += [experiment, ""]

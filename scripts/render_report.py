@@ -30,6 +30,7 @@ class Flags:
     samples: tuple[str, ...] = flag("task/run/seed=evaluation.parquet after the last round; the run of SFT is 'sft'")
     output: str = flag("report.html to write")
     figures: tuple[str, ...] = flag("SVG files, in the order to show them", default=())
+    claims: str | None = flag("tables/claims.csv", default=None)
     reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
     trained_on: tuple[str, ...] = flag("task/run/seed/roundN=what a round was trained on: pairs, samples", default=())
     num_examples: int = flag("prompts per task to show answers to", default=4)
@@ -48,6 +49,7 @@ def main(flags: Flags) -> None:
         experiment=flags.experiment,
         tables=[report.main_table(rows) | {"conclusion": report.conclusion(rows)} for rows in tasks],
         figures=[report.inline_svg(read_svg(path), Path(path).stem) for path in flags.figures],
+        claims=report.claims_table(read_claims(flags.claims)),
         sft=health_table(evaluations, SFT_HEALTH),
         reward_models=health_table(models, REWARD_MODEL),
         runs=run_rows(yaml.safe_load(config) or {}, metrics),
@@ -63,9 +65,14 @@ def main(flags: Flags) -> None:
 
 def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
     """The files that the page is made from, without their labels."""
-    files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "figures")}
+    files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "figures", "claims")}
     labels = ("sft", "samples", "reward_models", "trained_on")
     return files | {name: tuple(value.split("=", 1)[1] for value in getattr(flags, name)) for name in labels}
+
+
+def read_claims(path: str | None) -> list[dict]:
+    columns = ["claim", "source", "statistic", "mean", "low", "high", "rule", "verdict", "note"]
+    return summaries.read_csv(path, columns).to_dict("records") if path else []
 
 
 def labelled(values: tuple[str, ...], parts: int, flag_name: str) -> list[tuple[tuple[str, ...], str]]:

@@ -94,6 +94,7 @@ MODULES = {
     "__init__": ("prepare_task", "write_config"),  # and so all
     "artifacts": ("prepare_task", "write_config"),
     "checkpoints": TRAININGS,
+    "claims": ("render_report",),
     "fit": TRAININGS,
     "formats": ("prepare_task",),
     "instructions": ("prepare_task",),
@@ -104,6 +105,7 @@ MODULES = {
     "losses/__init__": TRAININGS,
     "losses/contrastive": ("train_dpo", "train_reward_model"),
     "losses/likelihood": ("train_sft", "train_pref_ft"),
+    "measures": ("render_report",),
     "model_folders": ("initialize_model",),
     "pairs": ("construct_pairs",),
     "pairwise": ("train_dpo", "train_pref_ft"),
@@ -176,6 +178,14 @@ CONTRASTIVE, EVALUATE = "scripts/preference/losses/contrastive.py", "scripts/eva
 POLICY = f"{TASK}/{DPO}/seed1/round1/policy"
 FILES_OF_THE_LOSS = [f"{TASK}/{DPO}/seed{seed}/round2/policy.manifest.json" for seed in SEEDS]
 FILES_OF_THE_LOSS += [f"{TASK}/seed{seed}/reward_model/model.manifest.json" for seed in SEEDS]
+
+EXPERIMENT = {
+    "title": "Methods",
+    "axes": {"run": [PREF_FT, DPO]},
+    "figure": {"kind": "curves", "metric": "gold_reward", "x": "step", "panels": "task", "lines": "run"},
+}
+GAIN = {"experiment": "methods", "value": "final gold_reward", "of": f"{TASK}.{DPO} - {TASK}.{PREF_FT}"}
+CLAIM = {"id": "gain", "claim": "DPO gains more.", "source": "us", "statistic": GAIN, "passes": {"above": 0}}
 
 # What was changed -> the edit, and exactly what reruns.
 ROWS = {
@@ -341,6 +351,14 @@ ROWS = {
         of_rounds("dpo_offline", OFFLINE_DPO, rounds=[1]) | metrics("dpo_offline") | TABLES | CONFIG,
     ),
     "a run fewer": (option(f"runs.{PREF_FT}", None), TABLES | CONFIG),
+    "an experiment more, which compares runs that there are": (
+        option("experiments", {"methods": EXPERIMENT}),
+        {"summarize_cells methods", "plot_cells methods"} | CONFIG,
+    ),
+    "an experiment and a claim about it": (
+        both(option("experiments", {"methods": EXPERIMENT}), option("claims", [CLAIM])),
+        {"summarize_cells methods", "plot_cells methods", "judge_claims"} | CONFIG,
+    ),
     "a round more": (
         option(f"runs.{DPO}.rounds", 3),
         of_rounds(DPO, ROUND[DPO], rounds=[3]) | metrics(DPO) | TABLES | CONFIG,

@@ -9,7 +9,7 @@
       of: "(far.ipo - far.best_of_n) - 3 * (near.ipo - near.best_of_n)"
     passes: {above: 0}
 
-`value` is the number that the history of each seed comes down to: `final M`, the last value of a measure M; `area M`,
+A cell is one of a bandit lab or a run of a language model. `value` is the number that the history of each seed comes down to: `final M`, the last value of a measure M; `area M`,
 its mean over all steps; `change M`, since the first step; `steps_to M X`, the first recorded step with M of at least X,
 and the last step where it never is.
 
@@ -138,6 +138,12 @@ def verdict(low: float, high: float, bounds: tuple[float, float]) -> str:
     if least < low and high < most:
         return HOLDS
     return FAILS if high <= least or low >= most else UNDECIDED
+
+
+def tally(verdicts: list[str]) -> str:
+    """How many claims hold, in words."""
+    said = ", ".join(f"{verdicts.count(word)} {word}" for word in (HOLDS, FAILS, UNDECIDED))
+    return f"{len(verdicts)} claims: {said}."
 
 
 def _names_in(tree: ast.expr) -> list[str]:

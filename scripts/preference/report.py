@@ -10,6 +10,7 @@ import re
 import jinja2
 from markupsafe import Markup
 
+from preference.claims import FAILS, HOLDS, tally
 from preference.summaries import SFT, TITLES, shown
 from preference.untrusted import visible
 
@@ -61,6 +62,18 @@ def main_table(rows: list[dict]) -> dict:
         for row in rows
     ]
     return {"task": rows[0]["task"], "titles": [TITLES[name] for name in names], "lines": lines, "judged": judged}
+
+
+def claims_table(rows: list[dict]) -> dict:
+    """The claims of a claims.csv in its order, and how many of them hold."""
+    looks = {HOLDS: "yes", FAILS: "no"}
+    lines = []
+    for row in rows:
+        mean, interval = halves(row["mean"], row["low"], row["high"])
+        note = row["note"] if type(row["note"]) is str else ""
+        said = {key: row[key] for key in ("verdict", "claim", "statistic", "rule", "source")}
+        lines.append({**said, "mean": mean, "interval": interval, "note": note, "look": looks.get(row["verdict"], "")})
+    return {"summary": tally([row["verdict"] for row in rows]), "lines": lines}
 
 
 def halves(mean: float, low: float, high: float) -> tuple[str, str]:
@@ -229,6 +242,22 @@ response, entropy in nats per token. Win rates count ties as half.</small></p>
 {% if figures %}<h2>Figures</h2>
 {% for figure in figures %}<figure>{{ figure }}</figure>
 {% endfor %}{% endif %}
+
+{% if claims.lines %}<h2>The claims</h2>
+<p>{{ claims.summary }}</p>
+<div class="wide"><table>
+<tr><th>verdict</th><th>claim</th><th>mean</th><th>rule</th><th>source</th></tr>
+{% for line in claims.lines %}
+<tr><td class="{{ line.look }}">{{ line.verdict }}</td><td class="any">{{ line.claim }}<small>{{ line.statistic }}\
+{% if line.note %}; {{ line.note }}{% endif %}</small></td>
+<td>{{ line.mean }}<small>{{ line.interval }}</small></td><td>{{ line.rule }}</td>\
+<td class="any">{{ line.source }}</td></tr>
+{% endfor %}
+</table></div>
+<p><small>Means over seeds of the statistic below each claim, paired by seed, with 95 % t intervals. A claim holds where
+the interval lies inside its rule, which was fixed beforehand, does not hold where it lies outside, and is undecided
+otherwise.</small></p>
+{% endif %}
 
 <h2>What the runs start from</h2>
 <div class="wide"><table>

@@ -128,7 +128,8 @@ rule render_report:
         config=f"{RESULTS}/config.yaml",
         metrics=f"{RESULTS}/tables/metrics.csv",
         final=f"{RESULTS}/tables/final.csv",
-        figures=[f"{RESULTS}/figures/{name}.svg" for name in ("rewards", "margins", "frontier")],
+        figures=[f"{RESULTS}/figures/{name}.svg" for name in (*experiments.names(config), "rewards", "margins", "frontier")],
+        claims=f"{RESULTS}/tables/claims.csv" if "claims" in config else [],
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
         samples=SAMPLES.values(),
@@ -146,10 +147,11 @@ rule render_report:
         reward_models=labelled(REWARD_MODELS),
         samples=labelled(SAMPLES),
         trained_on=labelled(data_of_every_round()),
+        claims=given("claims"),
     message:
         "render_report"
     shell:
         "{params.command} --config {input.config:q}"
         " --metrics {input.metrics:q} --final {input.final:q} --figures {input.figures:q} --sft {params.sft:q}"
         " --reward_models {params.reward_models:q} --samples {params.samples:q} --trained_on {params.trained_on:q}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " {params.claims} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
