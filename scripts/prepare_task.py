@@ -76,7 +76,10 @@ def load(role: str, source: str, flags: Flags) -> Source:
     """Load, recognise, convert and clean a role's source, and say so in one line."""
     if source == BUILT_IN:
         num = flags.num_sft + flags.num_prompts + flags.num_eval_prompts
-        found, name = instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words), BUILT_IN
+        found, name = (
+            instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words),
+            BUILT_IN,
+        )
     else:
         columns, raw = formats.load(source)
         name = formats.recognise(columns, source)

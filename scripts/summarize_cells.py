@@ -1,15 +1,16 @@
 """Make the tables of an experiment from what its cells measured as they learned.
 
-A cell is a bandit's, with history.parquet and tuning.parquet, or a run of a language model, with the metrics.csv of each
-of its seeds.
+A cell is a bandit's, with history.parquet and tuning.parquet, or a run of a language model, with the metrics.csv of
+each of its seeds.
 
 Every mean is over the seeds whose runs stayed finite, with its 95 % t interval: NAME, NAME_low, NAME_high. How many
 did not is in the column `diverged`, and where none did the cells are empty.
 
-<experiment>.csv         a row per cell: its level of each axis; of a bandit the learning rate and beta that were chosen,
-                         of how many (`grid`), how many of these diverged on a tuning seed, and whether the learning
-                         rate is at an end of its grid; seeds that are in the means, and diverged ones; `final_*`, a
-                         measure at the last step; `area_*`, its mean over all steps; `change_*`, since step 0.
+<experiment>.csv         a row per cell: its level of each axis; of a bandit the learning rate and beta that were
+                         chosen, of how many (`grid`), how many of these diverged on a tuning seed, and whether the
+                         learning rate is at an end of its grid; seeds that are in the means, and diverged ones;
+                         `final_*`, a measure at the last step; `area_*`, its mean over all steps; `change_*`, since
+                         step 0.
 curves_<experiment>.csv  tidy: levels, step, queries, metric, mean, low, high, seeds (as above) and diverged.
 """
 

@@ -1,8 +1,8 @@
 """Make metrics.csv of one run and seed, a row per round, from what each round left.
 
 Round 0 is the SFT policy. `step` counts optimizer steps up to the end of a round, `queries` the responses that a reward
-judged for it: those that were sampled and, of preferences, both of each pair, of which nothing is judged twice. Every metric has three columns: NAME, NAME_low, NAME_high (95 % interval over prompts); a
-metric that a round does not have is an empty cell.
+judged for it: those that were sampled and, of preferences, both of each pair. Every metric has three columns: NAME,
+NAME_low, NAME_high (95 % interval over prompts); a metric that a round does not have is an empty cell.
 """
 
 import itertools

@@ -193,7 +193,7 @@ def test_cells_that_there_are_not_are_named():
 def flags(folder: Path, text: str) -> judge_claims.Flags:
     cells = {name: write_history(folder / f"{name}.parquet", rewards) for name, rewards in CELLS.items()}
     labelled = tuple(f"e/{name}={path}" for name, path in cells.items())
-    return judge_claims.Flags(text, labelled, str(folder / "claims.csv"), str(folder / "claims.txt"))
+    return judge_claims.Flags(text, str(folder / "claims.csv"), str(folder / "claims.txt"), labelled)
 
 
 def test_claims_become_a_table_and_a_text_that_fits_a_terminal(tmp_path):

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -42,7 +43,7 @@ CLAIMS = """
 - id: fresh
   claim: Fresh samples help.
   source: E2
-  statistic: {experiment: sampling, value: final gold_reward, of: short.ppo.b64 - methods[dpo.short]}
+  statistic: {experiment: sampling, value: final gold_reward, of: "short.ppo.b64 - methods[dpo.short]"}
   passes: {above: -10}
 """
 
@@ -63,13 +64,18 @@ def test_levels_name_a_task_and_joined_a_run(config):
         "short.ppo.b64": ("short", "ppo_b64"),
         "short.ppo.b128": ("short", "ppo_b128"),
     }
-    assert experiments.cells(config, "methods") == {"ppo_b64.short": ("short", "ppo_b64"), "dpo.short": ("short", "dpo")}
+    assert experiments.cells(config, "methods") == {
+        "ppo_b64.short": ("short", "ppo_b64"),
+        "dpo.short": ("short", "dpo"),
+    }
 
 
 def test_a_claim_reads_the_metrics_of_every_seed_of_its_cells_of_any_experiment(config):
     found = experiments.metrics_of_claims(config)
     assert found["methods/dpo.short/2"] == "results/miniature/short/dpo/seed2/metrics.csv"
-    assert list(found) == [f"{name}/{seed}" for name in ("sampling/short.ppo.b64", "methods/dpo.short") for seed in (1, 2)]
+    assert list(found) == [
+        f"{name}/{seed}" for name in ("sampling/short.ppo.b64", "methods/dpo.short") for seed in (1, 2)
+    ]
 
 
 def test_an_experiment_is_a_target_of_its_tables_and_its_figure(config):
@@ -83,7 +89,9 @@ def test_an_experiment_is_a_target_of_its_tables_and_its_figure(config):
 
 def test_such_a_config_has_no_problem_and_one_without_experiments_neither(config):
     assert validation.problems(config) == []
-    assert validation.problems({key: value for key, value in config.items() if key not in ("experiments", "claims")}) == []
+    assert (
+        validation.problems({key: value for key, value in config.items() if key not in ("experiments", "claims")}) == []
+    )
 
 
 def changed(config, path, value):
@@ -97,7 +105,7 @@ PROBLEMS = {
     "a run that there is not": (
         ("experiments", "sampling", "axes", "batch"),
         ["b64", "b32"],
-        "experiments.sampling.axes: short.ppo.b32 is the run ppo_b32, which there is not; there are ppo_b64, ppo_b128, dpo",
+        "experiments.sampling.axes: short.ppo.b32 is the run ppo_b32, which there is not; there are ppo_b64, ppo_b128",
     ),
     "a task that there is not": (
         ("experiments", "methods", "axes", "task"),
@@ -152,11 +160,14 @@ def test_a_run_that_is_not_made_on_a_task_is_no_cell_of_it(config):
 def write_metrics(folder: Path, run: str, seed: int, **others) -> str:
     gold = GOLD[run][seed]
     path = folder / run / f"seed{seed}" / "metrics.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns = {"round": range(len(gold)), "step": [8 * i for i in range(len(gold))]}
-    columns |= {"queries": [64 * i for i in range(len(gold))], "gold_reward": gold, "reward": [0.5] * len(gold), **others}
-    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
-    path.write_text("\n".join(lines) + "\n")
+    columns |= {
+        "queries": [64 * i for i in range(len(gold))],
+        "gold_reward": gold,
+        "reward": [0.5] * len(gold),
+        **others,
+    }
+    summaries.write_csv(path, pd.DataFrame(columns), {"stage": "summarize_run"})
     return str(path)
 
 
@@ -248,7 +259,9 @@ def test_the_length_configs_have_no_problem(name):
 
 
 def test_the_learning_rates_of_the_length_experiments_are_points_of_the_grid_that_was_tuned():
-    whole, tuning = (yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) for name in ("length", "length_tuning"))
+    whole, tuning = (
+        yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) for name in ("length", "length_tuning")
+    )
     assert not set(whole["seeds"]) & set(tuning["seeds"])
     assert whole["tasks"] == tuning["tasks"]
     rates = {"train_" + run["algorithm"]: set() for run in tuning["runs"].values()}

@@ -1,7 +1,7 @@
 """What the experiments of a config ask for: the cells that each compares, its table, its figure, its target.
 
 An experiment compares runs that the config has. Its axes cross levels as a lab's do: `task` names tasks, and the levels
-of the others, joined by `_`, name a run, so that the cell min_length.ppo.b128 is the run ppo_b128 on the task min_length.
+of the others, joined by `_`, name a run. The cell min_length.ppo.b128 is the run ppo_b128 on the task min_length.
 """
 
 import itertools

@@ -41,7 +41,11 @@ def problems(config: dict) -> list[str]:
     """Every problem as `key.path: what is wrong`; shape first, then what the parts say of each other."""
     if "lab" in config:
         return [f"lab: this file is a lab, which is no --configfile; its name is a target: snakemake {config['lab']}"]
-    return list(dict.fromkeys(misshapen(config, SCHEMA) or _contradictions(config) or _of_experiments(config) or _stage_problems(config)))
+    return list(
+        dict.fromkeys(
+            misshapen(config, SCHEMA) or _contradictions(config) or _of_experiments(config) or _stage_problems(config)
+        )
+    )
 
 
 def misshapen(config: dict, schema: dict) -> list[str]:
@@ -190,7 +194,10 @@ def _experiment_problems(config: dict, name: str):
             yield f"{place}.axes: {label} is the run {run}, which there is not; there are {listed(config['runs'])}"
         elif task not in runs.tasks_of(config, run):
             yield f"{place}.axes: {label} is the run {run}, which is not made on task {task}"
-    yield from (f"{place}.figure.{problem}" for problem in figure_problems(config["experiments"][name]["figure"], axes, OF_MODELS))
+    yield from (
+        f"{place}.figure.{problem}"
+        for problem in figure_problems(config["experiments"][name]["figure"], axes, OF_MODELS)
+    )
 
 
 def _refused(key: str, check, path: str, *needed: str) -> list[str]:

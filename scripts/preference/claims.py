@@ -9,9 +9,9 @@
       of: "(far.ipo - far.best_of_n) - 3 * (near.ipo - near.best_of_n)"
     passes: {above: 0}
 
-A cell is one of a bandit lab or a run of a language model. `value` is the number that the history of each seed comes down to: `final M`, the last value of a measure M; `area M`,
-its mean over all steps; `change M`, since the first step; `steps_to M X`, the first recorded step with M of at least X,
-and the last step where it never is.
+A cell is one of a bandit lab, or a run of a language model on a task. `value` is the number that the history of each
+seed comes down to: `final M`, the last value of a measure M; `area M`, its mean over all steps; `change M`, since the
+first step; `steps_to M X`, the first recorded step with M of at least X, and the last step where it never is.
 
 `of` is arithmetic (+ - * /) on cells, seed by seed. A cell is named by its label; of another experiment than the
 claim's as on_policy_rl[far.ppo]. The functions mean, min, max, slope and correlation have two terms or more: slope is

@@ -128,7 +128,9 @@ rule render_report:
         config=f"{RESULTS}/config.yaml",
         metrics=f"{RESULTS}/tables/metrics.csv",
         final=f"{RESULTS}/tables/final.csv",
-        figures=[f"{RESULTS}/figures/{name}.svg" for name in (*experiments.names(config), "rewards", "margins", "frontier")],
+        figures=[
+            f"{RESULTS}/figures/{name}.svg" for name in (*experiments.names(config), "rewards", "margins", "frontier")
+        ],
         claims=f"{RESULTS}/tables/claims.csv" if "claims" in config else [],
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
