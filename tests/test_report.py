@@ -123,6 +123,18 @@ def test_the_page_says_what_came_out(page):
     assert "3 tied rewards" in page and "train_dpo: {beta: 0.3}" in page and "torch 2.13.0" in page
 
 
+def test_the_claims_stand_with_their_verdicts_and_how_many_hold(flags, tmp_path):
+    columns = "id,claim,source,experiment,statistic,mean,low,high,seeds,rule,verdict,note"
+    lines = ["a,<b>On-policy</b> helps,E2,e,final gold_reward: x - y,1.5,0.5,2.5,5,above 0,holds,"]
+    lines += ["b,Both are alike,E9,e,final gold_reward: x / y,,,,0,above 1,undecided,5 of 5 seeds divide by nothing"]
+    artifacts.write_text(tmp_path / "claims.csv", "\n".join([columns, *lines]) + "\n", {})
+    render_report.main(render_report.Flags(**{**vars(flags), "claims": str(tmp_path / "claims.csv")}))
+    page = Path(flags.output).read_text()
+    assert "2 claims: 1 holds, 0 does not hold, 1 undecided." in page and "&lt;b&gt;On-policy" in page
+    assert '<td class="yes">holds</td>' in page and "1.50<small>[0.50, 2.50]</small>" in page
+    assert "5 of 5 seeds divide by nothing" in page and "<td>–<small></small></td>" in page
+
+
 def test_equal_inputs_give_an_equal_page(flags):
     pages = []
     for _ in range(2):

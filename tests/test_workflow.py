@@ -55,6 +55,23 @@ def test_a_seed_made_twice_beside_another_or_alone_has_the_same_bytes(twins):
     assert left == [], "a later stage has read it all"
 
 
+def test_an_experiment_of_finished_runs_and_its_claims_are_tables_a_figure_and_a_part_of_the_report(copy):
+    figure = {"kind": "curves", "metric": ["gold_reward", "kl"], "x": "queries", "panels": "task", "lines": "run"}
+    axes = {"run": ["pref_ft_offline", "dpo_on_policy"]}
+    copy.config["experiments"] = {"methods": {"title": "Methods", "axes": axes, "figure": figure}}
+    gain = {"experiment": "methods", "value": "final kl", "of": "min_length.dpo_on_policy"}
+    claim = {"id": "moves", "claim": "DPO leaves SFT.", "source": "us", "statistic": gain, "passes": {"above": -9}}
+    copy.config["claims"] = [claim]
+    said = copy.call("miniature_methods")
+    made = copy.folder / RESULTS
+    curves = (made / "tables" / "curves_methods.csv").read_text()
+    # 16 prompts of 2 samples a round, in 2 steps of 8 pairs, or as many as are left; 12 preferences, in 2 steps
+    assert "min_length,dpo_on_policy,4,64,kl," in curves and "min_length,pref_ft_offline,4,48,kl," in curves
+    assert (made / "figures" / "methods.svg").is_file() and not (made / "tables" / "claims.csv").exists()
+    said = copy.call()
+    assert "1 claims: 1 holds" in said and "DPO leaves SFT." in (made / "report.html").read_text()
+
+
 def test_a_lock_that_a_kill_left_is_cleared_by_the_command_in_readme(tmp_path):
     (unlock,) = re.findall(r"cannot be locked: .*?`snakemake (--unlock)`", README, re.DOTALL)
     workflow, target = Workflow(tmp_path), f"{RESULTS}/config.yaml"
