@@ -131,7 +131,7 @@ def test_the_claims_stand_with_their_verdicts_and_how_many_hold(flags, tmp_path)
     render_report.main(render_report.Flags(**{**vars(flags), "claims": str(tmp_path / "claims.csv")}))
     page = Path(flags.output).read_text()
     assert "2 claims: 1 holds, 0 does not hold, 1 undecided." in page and "&lt;b&gt;On-policy" in page
-    assert '<td class="yes">holds</td>' in page and "1.50<small>[0.50, 2.50]</small>" in page
+    assert '<td class="yes">holds</td>' in page and "1.5<small>[0.5, 2.5]</small>" in page
     assert "5 of 5 seeds divide by nothing" in page and "<td>–<small></small></td>" in page
 
 
