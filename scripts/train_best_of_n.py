@@ -29,7 +29,8 @@ def main(flags: Flags) -> None:
     model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
     samples = scored.read(flags.rewards, tokenizer, flags.max_length)
     learnt = [used(flags, samples, of_prompt) for of_prompt in samples.of_prompts()]
-    responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size)
+    with fit.arithmetic(flags, model.device):
+        responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size)
 
     def loss(micro, step):
         rows = [sample for prompt in micro for sample in learnt[prompt]]

@@ -36,7 +36,8 @@ def main(flags: Flags) -> None:
         print(f"{int(desirable.sum())} desirable, {int((~desirable).sum())} undesirable responses ({flags.threshold})")
         if desirable.all() or not desirable.any():
             raise InputError(f"{flags.rewards}: all responses are {'' if desirable.all() else 'un'}desirable")
-        others = Responses.of(model, mismatched(samples, flags), pad, flags.micro_batch_size, flags.reference)
+        reference = scored.reference_of(flags, model)
+        others = Responses.of(model, mismatched(samples, flags), pad, flags.micro_batch_size, reference)
         kl = Baseline(model, others, flags.micro_batch_size)
 
         def losses(read, rows, step):

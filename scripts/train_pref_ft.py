@@ -20,7 +20,8 @@ def main(flags: Flags) -> None:
     rows = records.read(flags.pairs, "pairs")
     model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
     chosen = [tokens.encode_pair(tokenizer, row, flags.max_length)[0] for row in rows]
-    responses = Responses.of(model, chosen, tokenizer.pad_token_id, flags.micro_batch_size)
+    with fit.arithmetic(flags, model.device):
+        responses = Responses.of(model, chosen, tokenizer.pad_token_id, flags.micro_batch_size)
 
     def loss(micro, step):
         read = responses.read(model, micro)

@@ -121,12 +121,17 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
     return log
 
 
+def arithmetic(flags: Training, device: torch.device) -> torch.autocast:
+    """A context in which forward passes have the precision of --dtype."""
+    return torch.autocast(device.type, DTYPES[flags.dtype], enabled=flags.dtype != "float32")
+
+
 def _step(model, order, step, lengths, loss, flags) -> dict[str, float]:
     """Accumulate the gradient of one step, and say what the log shows of it."""
     rows, device = order[step], next(model.parameters()).device
     total, sums = 0.0, {}
     for micro in tokens.micro_batches(rows, lengths, flags.micro_batch_size):
-        with torch.autocast(device.type, DTYPES[flags.dtype], enabled=flags.dtype != "float32"):
+        with arithmetic(flags, device):
             share, seen = loss(micro, rows)
         share.backward()
         total += share.item()

@@ -58,14 +58,12 @@ class Responses:
     reference: list[list[float]] | None = None
 
     @classmethod
-    def of(cls, model, sequences: list[tokens.Sequence], pad_id: int, size: int, reference: str | None = None):
-        """Ask the model, which is still the policy that training starts from, and the reference in a folder."""
-        progress = Progress((1 + bool(reference)) * len(sequences), "responses before the first step")
-        start = policies.all_logprobs(model, sequences, pad_id, size, progress)
-        if reference is None:
-            return cls(sequences, pad_id, start)
-        other = policies.load_policy(reference)
-        return cls(sequences, pad_id, start, policies.all_logprobs(other, sequences, pad_id, size, progress))
+    def of(cls, model, sequences: list[tokens.Sequence], pad_id: int, size: int, reference=None):
+        """Ask the model, which is still the policy that training starts from, and the reference, if it is another."""
+        models = [model] if reference is None or reference is model else [model, reference]
+        progress = Progress(len(models) * len(sequences), "responses before the first step")
+        found = [policies.all_logprobs(each, sequences, pad_id, size, progress) for each in models]
+        return cls(sequences, pad_id, found[0], None if reference is None else found[-1])
 
     @property
     def lengths(self) -> list[int]:

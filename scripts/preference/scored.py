@@ -71,9 +71,10 @@ def train(
     """
     model, tokenizer = loaded or policies.load_to_train(flags.policy, flags.max_length)
     samples = read(flags.rewards, tokenizer, flags.max_length)
-    reference = getattr(flags, "reference", None)
-    responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size, reference)
-    losses_of = objective(samples, responses)
+    with fit.arithmetic(flags, model.device):  # that of the steps, or the first ratio would not be 1
+        reference = reference_of(flags, model)
+        responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size, reference)
+        losses_of = objective(samples, responses)
 
     def loss(micro, step):
         of_micro = responses.read(model, micro, hidden)
@@ -81,10 +82,18 @@ def train(
         rewards = {"reward": samples.rewards[micro].sum().item()}
         return losses.sum() / len(step), of_micro.seen() | rewards | seen
 
-    inputs = {"rewards": flags.rewards, "policy": flags.policy, "reference": reference}
+    inputs = {"rewards": flags.rewards, "policy": flags.policy, "reference": getattr(flags, "reference", None)}
     made_by = provenance.describe(script, flags, inputs, rows_in=len(samples.prompt_ids))
     named = fit.Rows(samples.prompt_ids, responses.lengths)
     say(fit.train(model, tokenizer, named, loss, flags, made_by, finish), len(samples.prompt_ids), "samples")
+
+
+def reference_of(flags: Flags, model):
+    """The model that --reference names, which is the policy itself where that starts from it; None without one."""
+    reference = getattr(flags, "reference", None)
+    if reference is None:
+        return None
+    return model if reference == flags.policy else policies.load_policy(reference)
 
 
 def say(log: list[dict], rows: int, unit: str) -> None:
