@@ -1,15 +1,14 @@
 """A training's log while it grows, in TensorBoard or Weights & Biases, through the callbacks of transformers' trainer.
 
 They are for looking on: each shows the rows of training.csv, its columns as train/<column>, and nothing that the table
-will not hold. A training that resumes tells its whole log again from the first step, for what a killed one has shown
-may go beyond the state that it resumes from, or may have been shown elsewhere.
+will not hold. A training that resumes tells its whole log again from the first step: what a killed one has shown may
+go beyond the state that it resumes from, and may have been shown elsewhere.
 """
 
 import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import get_reporting_integration_callbacks
@@ -61,14 +60,15 @@ def _callback(flags):
 
 
 def _event_file(output: str):
-    """A writer of a new event file in <output>.tensorboard/, in place of those of earlier attempts."""
+    """A writer of a new event file in <output>.tensorboard/, whose readers forget those of earlier attempts.
+
+    Those stay: a TensorBoard that is open does not get over the loss of a file that it reads.
+    """
     from torch.utils.tensorboard import SummaryWriter  # is there only where tensorboard is
 
-    folder = Path(_folder(output))
-    for earlier in folder.glob("events.out.tfevents.*"):
-        earlier.unlink()
+    folder = _folder(output)
     say(f"to look on: tensorboard --logdir {folder}")
-    return SummaryWriter(str(folder), purge_step=1)  # a TensorBoard that has read the earlier ones forgets them
+    return SummaryWriter(folder, purge_step=0)
 
 
 def _folder(output: str) -> str:
