@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +111,54 @@ def test_what_is_not_installed_is_said_in_one_line_before_anything_is_done(tmp_p
     packages = f"accelerate and {report_to} are not installed; pip install accelerate {report_to}"
     assert (refused.returncode, refused.stderr) == (1, f"train.py: --report_to {report_to}: {packages}\n")
     assert "trained" not in refused.stdout
+
+
+TRAIN = "import pathlib, sys, test_fit; test_fit.run(pathlib.Path.cwd(), sys.argv[1], {'report_to': 'wandb'}, *STOP)"
+
+
+def trained(path, policy, stop="()", **environment) -> subprocess.CompletedProcess:
+    """A training in a process of its own, which Weights & Biases wants: it goes on with what runs, and ends with it."""
+    command = [sys.executable, "-c", TRAIN.replace("STOP", stop), policy]
+    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests"), *sys.path])
+    here = {**os.environ, "PYTHONPATH": paths, "HOME": str(path), "WANDB_DIR": str(path), **environment}
+    return subprocess.run(command, cwd=path, env=here, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def kept(file: Path):
+    """The records of an offline run's file: a head of 7 bytes, then blocks of 32 KiB, as of LevelDB's log."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, position, whole = file.read_bytes(), 7, b""
+    while position + 7 <= len(content):
+        if (room := 32768 - position % 32768) < 7:
+            position += room
+            continue
+        length, part = struct.unpack_from("<HB", content, position + 4)
+        whole += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if part in (1, 4):  # all of a record, or its end
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def test_weights_and_biases_has_the_whole_table_of_a_training_that_resumed(tmp_path, tiny_policy):
+    pytest.importorskip("wandb", reason="Weights & Biases is no part of envs/dev.txt")
+    killed = trained(tmp_path, tiny_policy, "(3,)", WANDB_MODE="offline")
+    assert "KeyboardInterrupt" in killed.stderr and not (tmp_path / "policy").exists()
+    resumed = trained(tmp_path, tiny_policy, WANDB_MODE="offline")
+    assert resumed.returncode == 0 and "resumes at step 2" in resumed.stderr, resumed.stderr
+    (file,) = (tmp_path / "wandb" / "latest-run").resolve().glob("*.wandb")
+    records = list(kept(file))
+    names = [record.run.display_name for record in records if record.HasField("run")]
+    rows = [record.history.item for record in records if record.HasField("history")]
+    found = [{item.nested_key[0]: json.loads(item.value_json) for item in row} for row in rows]
+    table = pandas.read_csv(tmp_path / "training.csv").rename(columns={"step": "global_step"}).add_prefix("train/")
+    assert names == [str(tmp_path / "policy")]
+    assert [{name: row[name] for name in table} for row in found] == table.to_dict("records")
+
+
+def test_weights_and_biases_without_a_key_is_refused_in_one_line_and_nothing_is_made(tmp_path, tiny_policy):
+    pytest.importorskip("wandb", reason="Weights & Biases is no part of envs/dev.txt")
+    refused = trained(tmp_path, tiny_policy, WANDB_MODE="online", WANDB_API_KEY="", NETRC=os.devnull)
+    assert "InputError: --report_to wandb: No API key configured" in refused.stderr
+    assert not list(tmp_path.glob("policy*"))

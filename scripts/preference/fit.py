@@ -35,7 +35,7 @@ class Training:
     max_grad_norm: float = flag("gradients are scaled down to this L2 norm", 1.0)
     dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
     checkpoint_steps: int = flag("optimizer steps between two resumable states", 200, runtime=True)
-    report_to: str = flag("where to show the log while it trains", "none", ("none", "tensorboard", "wandb"), runtime=True)
+    report_to: str = flag("where to show the log as it grows", "none", ("none", "tensorboard", "wandb"), runtime=True)
 
 
 def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
