@@ -21,8 +21,10 @@ class Settings(TrainingArguments):
 
     @classmethod
     def of(cls, flags) -> "Settings":
-        # use_cpu: nothing is placed by these, so no GPU is looked for and no process group begun.
-        settings = cls(output_dir=_folder(flags.output), run_name=flags.output, report_to="none", use_cpu=True)
+        # What is uploaded bears the run's name, in which no slash may be. use_cpu: nothing is placed by these settings,
+        # so no GPU is looked for and no process group begun.
+        name = flags.output.strip("/").replace("/", ".")
+        settings = cls(output_dir=_folder(flags.output), run_name=name, report_to="none", use_cpu=True)
         settings.flags = dataclasses.asdict(flags)
         return settings
 
