@@ -329,6 +329,7 @@ ROWS = {
         stale("evaluate_policy") | CONFIG,
     ),
     "how often training saves its state": (option("stages.train_dpo.checkpoint_steps", 1), NOTHING),
+    "where training shows its log": (option("stages.train_dpo.report_to", "tensorboard"), NOTHING),
     "the engine": (option("engine", "vllm"), stale("generate_responses", "evaluate_policy") | CONFIG),
     "the engine of a run's samples": (
         option(f"runs.{DPO}.generate_responses.engine", "vllm"),

@@ -37,7 +37,7 @@ UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length_unit"}
 
 # Flags that say how a stage runs and not what it makes: they are passed on, and changing them reruns nothing.
-RUNTIME = {"checkpoint_steps"}
+RUNTIME = {"checkpoint_steps", "report_to"}
 
 
 def results(config: dict) -> str:

@@ -1,5 +1,6 @@
 """The one training loop: true optimizer steps, float32 weights, a fixed data order, a row of the log per step."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class Training:
     max_grad_norm: float = flag("gradients are scaled down to this L2 norm", 1.0)
     dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
     checkpoint_steps: int = flag("optimizer steps between two resumable states", 200, runtime=True)
+    report_to: str = flag("where to show the log as it grows", "none", ("none", "tensorboard", "wandb"), runtime=True)
 
 
 def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -67,15 +69,31 @@ def train(
 
     `finish` is called on the trained model, whose state is kept already; what it returns is the policy's memory.
     """
-    with Checkpoints(flags.output, made_by) as checkpoints:
-        log = fit(model, rows, loss, flags, checkpoints)
+    with Checkpoints(flags.output, made_by) as checkpoints, _tracked(flags, model) as track:
+        log = fit(model, rows, loss, flags, checkpoints, track)
         memory = finish()
         artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
         policies.save(model, tokenizer, flags.output, made_by, memory)
     return log
 
 
-def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints) -> list[dict]:
+def _tracked(flags: Training, model):
+    """`trackers.tracked`, or where nothing is to be shown nothing: what is said of a row is heard by nobody."""
+    if flags.report_to == "none":
+        return contextlib.nullcontext(lambda row: None)
+    from preference import trackers  # half of a trainer, which nothing else needs
+
+    return trackers.tracked(flags, model)
+
+
+def fit(
+    model,
+    rows: Rows,
+    loss: Loss,
+    flags: Training,
+    checkpoints: Checkpoints,
+    track: Callable[[dict], None],
+) -> list[dict]:
     """Train a model in place.
 
     It stays in eval mode, which switches off dropout of every kind: the reference has none, a ratio of two networks
@@ -88,6 +106,7 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
             sums over its rows of what the log shows).
         flags: the shared training flags.
         checkpoints: where the state is kept while it trains.
+        track: is told each row of the log as it comes, and those of a state that is resumed from before them.
 
     Returns:
         The log, a row per optimizer step: step, loss, learning_rate, gradient_norm, and the means that `loss` summed.
@@ -99,6 +118,8 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
     order = data_order(len(rows.lengths), flags.batch_size, flags.epochs, flags.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=flags.learning_rate, weight_decay=flags.weight_decay)
     done, log = checkpoints.load(model, optimizer)
+    for row in log:
+        track(row)
     warmup = math.ceil(flags.warmup_ratio * len(order))
     scheduler = get_scheduler(flags.schedule, optimizer, num_warmup_steps=warmup, num_training_steps=len(order))
     _advance(scheduler, done)
@@ -114,6 +135,7 @@ def fit(model, rows: Rows, loss: Loss, flags: Training, checkpoints: Checkpoints
         optimizer.zero_grad()
         scheduler.step()
         log.append({"step": step + 1, "learning_rate": rate, **row})
+        track(log[-1])
         progress.update(1, f"loss {row['loss']:.4f}")
         last = step + 1 == len(order)
         if last or (step + 1) % flags.checkpoint_steps == 0:

@@ -1,9 +1,11 @@
 """What flags may be: a word means one thing in every script, so its limits have one home, the same as the config's.
 
-Checked as a command line is read, before anything else is: the numbers, and that no output is in the way of an input.
+Checked as a command line is read, before anything else is: the numbers, that what they need is installed, and that no
+output is in the way of an input.
 """
 
 import dataclasses
+import importlib.util
 import itertools
 import os
 from pathlib import Path
@@ -20,6 +22,8 @@ NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
 POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
 POSITIVE += ("answer_words", "desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
 SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise")
+# flag: (its word -> the packages that it needs beside those of every stage)
+PACKAGES = {"report_to": {"tensorboard": ("accelerate", "tensorboard"), "wandb": ("accelerate", "wandb")}}
 LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(COUNTS, (lambda value: 1 <= value <= 10**9, "from 1 to 1000000000")),
     "resamples": (lambda value: 1 <= value <= 10**6, "from 1 to 1000000"),
@@ -36,10 +40,10 @@ LIMITS = {  # name: (what holds, in words)
 
 
 def problem(flags) -> str | None:
-    """What is wrong with a stage's flags, if anything: a number, or an output that would replace what it should not."""
+    """What is wrong with a stage's flags, if anything: a number, a package that is not there, an output in the way."""
     chosen = {field.name: getattr(flags, field.name) for field in dataclasses.fields(flags)}
     combined = (f"--{name}: {reason}" for name, reason in together(chosen))
-    return next(itertools.chain(_texts(flags), _numbers(flags), combined, _paths(flags)), None)
+    return next(itertools.chain(_texts(flags), _numbers(flags), combined, _packages(flags), _paths(flags)), None)
 
 
 def together(chosen: dict):
@@ -76,6 +80,21 @@ def _numbers(flags):
         for each in value if isinstance(value, tuple) else (value,):
             if isinstance(each, (int, float)) and not holds(each):  # elsewhere a word may be that of files
                 yield f"--{name} {each}: must be {words}"
+
+
+def _packages(flags):
+    for name, needed in PACKAGES.items():
+        value = getattr(flags, name, None)
+        if missing := [package for package in needed.get(value, ()) if not _is_installed(package)]:
+            are = "is" if len(missing) == 1 else "are"
+            wanted = f"pip install {' '.join(missing)}"
+            yield f"--{name} {value}: {' and '.join(missing)} {are} not installed; {wanted}"
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package can be imported; a folder of its name, such as wandb makes for its files, is none."""
+    found = importlib.util.find_spec(package)
+    return found is not None and found.origin is not None
 
 
 def _paths(flags):
