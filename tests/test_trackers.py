@@ -141,8 +141,8 @@ def kept(file: Path):
             whole = b""
 
 
+@pytest.mark.wandb
 def test_weights_and_biases_has_the_whole_table_of_a_training_that_resumed(tmp_path, tiny_policy):
-    pytest.importorskip("wandb", reason="Weights & Biases is no part of envs/dev.txt")
     killed = trained(tmp_path, tiny_policy, "(3,)", WANDB_MODE="offline")
     assert "KeyboardInterrupt" in killed.stderr and not (tmp_path / "policy").exists()
     resumed = trained(tmp_path, tiny_policy, WANDB_MODE="offline", WANDB_LOG_MODEL="end")
@@ -157,8 +157,8 @@ def test_weights_and_biases_has_the_whole_table_of_a_training_that_resumed(tmp_p
     assert [{name: row[name] for name in table} for row in found] == table.to_dict("records")
 
 
+@pytest.mark.wandb
 def test_weights_and_biases_without_a_key_is_refused_in_one_line_and_nothing_is_made(tmp_path, tiny_policy):
-    pytest.importorskip("wandb", reason="Weights & Biases is no part of envs/dev.txt")
     refused = trained(tmp_path, tiny_policy, WANDB_MODE="online", WANDB_API_KEY="", NETRC=os.devnull)
     assert "InputError: --report_to wandb: No API key configured" in refused.stderr
     assert not list(tmp_path.glob("policy*"))
