@@ -231,7 +231,8 @@ def _stages(config: dict):
     for name, task in config["tasks"].items():
         where = {"task": name, "seed": config["seeds"][0]}
         made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
-        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy"):
+        placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
+        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy", *placed):
             yield stage, where
         if "preferences" not in runs.data_of(task):
             for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):
