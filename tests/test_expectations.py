@@ -1,4 +1,4 @@
-"""What a geometry lets expect beside what was found: the rule by hand and in a table, the runs that are asked, the plan."""
+"""What a geometry lets expect beside what was found: the rule by hand and as a table, the runs asked, and the plan."""
 
 import itertools
 import sys
@@ -14,8 +14,8 @@ from preference.stage import InputError
 
 sys.path.insert(0, str(miniature.ROOT / "workflow"))
 
-import runs  # noqa: E402
-import validation  # noqa: E402
+import runs
+import validation
 
 
 def test_three_seeds_are_compared_by_hand():
@@ -251,6 +251,7 @@ def test_the_workflow_and_the_library_mean_the_same(config):
 
 
 def test_what_the_geometry_needs_is_missed_before_any_job(config):
+    config["tasks"]["min_length"]["data"] = "built_in"
     config["runs"] = {name: run for name, run in config["runs"].items() if run["algorithm"] == "pref_ft"}
     del config["stages"]["compute_reference_logps"]
     assert validation.problems(config) == ["stages.compute_reference_logps: is missing"]

@@ -255,6 +255,7 @@ GEOMETRIES = {
     if runs.has_geometry(config, task)
 }
 CONTRASTS = runs.contrasts(config)
+DIFFERING = {"/".join(each[:-1]): each.differs for each in CONTRASTS}
 CONTRASTED = {
     f"{task}/{run}/{seed}": cell(f"{RUN}/metrics.csv", task, run, seed)
     for task, run, seed in CELLS

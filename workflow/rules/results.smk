@@ -115,11 +115,11 @@ rule compare_expectations:
     conda:
         "../../envs/core.yaml"
     params:
-        stage=code_of("compare_expectations"),
+        stage={**code_of("compare_expectations"), "flags": runs.canonical({"contrasts": DIFFERING})},
         command=command("compare_expectations"),
         geometries=labelled(GEOMETRIES),
         metrics=labelled(CONTRASTED),
-        contrasts=[f"{'/'.join(contrast[:-1])}={contrast.differs}" for contrast in CONTRASTS],
+        contrasts=labelled(DIFFERING),
     message:
         "compare_expectations"
     shell:
