@@ -175,7 +175,7 @@ def of_contrast(row: dict) -> list[str]:
     differs = wrapped(f"also differ: {row['differs']}", 6) if row["differs"] else []
     return [
         f"    {row['run']} against {row['against']}: {row['found']}; as expected: {row['as_expected']}",
-        *wrapped(f"{summaries.TITLES[row['judged_by']]} {difference}; they moved {moved}", 6),
+        *wrapped(f"difference in {summaries.TITLES[row['judged_by']]} {difference}; they moved {moved}", 6),
         *differs,
         "",
     ]

@@ -273,10 +273,10 @@ response, entropy in nats per token. Win rates count ties as half.</small></p>
 {% if expectations %}<h2>Did it come as the geometry of the task said?</h2>
 <p>{{ expectations.conclusion }}</p>
 <div class="wide"><table>
-<tr><th>task</th><th>of what</th><th>expected to help</th><th>runs</th><th>difference</th><th>found</th>\
+<tr><th>of what</th><th>expected to help</th><th>runs</th><th>difference</th><th>found</th>\
 <th>as expected?</th><th>their rewards − SFT</th><th>what else differs</th></tr>
 {% for line in expectations.lines %}
-<tr><td>{{ line.task }}</td><td>{{ line.question }}</td>
+<tr><td>{{ line.question }}<small>{{ line.task }}</small></td>
 <td class="any">{{ line.expected }}<small>{{ line.because }}</small></td>
 <td>{{ line.run }}<small>against {{ line.against }}</small></td>
 <td>{{ line.difference[0] }}<small>{{ line.difference[1] }}</small></td>
