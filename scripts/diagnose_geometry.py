@@ -174,15 +174,13 @@ def verdict(found: dict, cells: np.ndarray) -> dict:
     """The cell, the share of resamples in it and in each other, and what the paper expects there."""
     cell = (found["late_gain"]["mean"] < geometry.LATE_GAIN, found["overlap"]["mean"] >= geometry.OVERLAP)
     shares = {name: float((cells == np.array(each)).all(axis=1).mean()) for each, name in geometry.CELLS.items()}
-    on_policy, negative = geometry.EXPECTED[cell]
     return {
         "cell": geometry.CELLS[cell],
         "peaks_overlap": bool(cell[0]),
         "preferences_overlap": bool(cell[1]),
         "sure": shares[geometry.CELLS[cell]],
         "shares": shares,
-        "on_policy_data": on_policy,
-        "negative_gradient": negative,
+        **dict(zip(geometry.QUESTIONS, map(str, geometry.EXPECTED[cell]), strict=True)),
         "best_of_n_kl": {str(n): geometry.best_of_n_kl(n) for n in geometry.SIZES},
     }
 

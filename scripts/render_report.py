@@ -12,7 +12,7 @@ import yaml
 
 from preference import artifacts, provenance, records, report, stage, summaries
 from preference.stage import InputError, flag
-from preference.summaries import SFT, TITLES
+from preference.summaries import SFT, TITLES, labelled_paths
 
 SFT_HEALTH = {"perplexity": "perplexity of held-out answers", "finished": "finished", "num_tokens": "tokens"}
 REWARD_MODEL = {"accuracy": "held-out accuracy", "loss": "loss"}
@@ -33,6 +33,7 @@ class Flags:
     claims: str | None = flag("tables/claims.csv", default=None)
     reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
     trained_on: tuple[str, ...] = flag("task/run/seed/roundN=what a round was trained on: pairs, samples", default=())
+    expectations: str | None = flag("tables/expectations.csv, where there is one", default=None)
     num_examples: int = flag("prompts per task to show answers to", default=4)
 
 
@@ -41,19 +42,20 @@ def main(flags: Flags) -> None:
     metrics = summaries.read_csv(flags.metrics, summaries.TIDY)
     final = summaries.read_csv(flags.final, ["task", "run", "judged_by", "above_sft"]).fillna({"above_sft": ""})
     tasks = [rows.to_dict("records") for _, rows in final.groupby("task", sort=False)]
-    evaluations = {label: summaries.read_evaluation(path) for label, path in labelled(flags.sft, 2, "sft")}
-    models = {
-        label: summaries.read_evaluation(path) for label, path in labelled(flags.reward_models, 2, "reward_models")
-    }
+    evaluations, models = (
+        {label: summaries.read_evaluation(path) for label, path in labelled_paths(getattr(flags, name), 2, name)}
+        for name in ("sft", "reward_models")
+    )
     page = report.render(
         experiment=flags.experiment,
         tables=[report.main_table(rows) | {"conclusion": report.conclusion(rows)} for rows in tasks],
         figures=[report.inline_svg(read_svg(path), Path(path).stem) for path in flags.figures],
         claims=report.claims_table(read_claims(flags.claims)),
+        expectations=expectations(flags.expectations),
         sft=health_table(evaluations, SFT_HEALTH),
         reward_models=health_table(models, REWARD_MODEL),
         runs=run_rows(yaml.safe_load(config) or {}, metrics),
-        trained_on=[data_row(label, path) for label, path in labelled(flags.trained_on, 4, "trained_on")],
+        trained_on=[data_row(label, path) for label, path in labelled_paths(flags.trained_on, 4, "trained_on")],
         rounds=[round_table(rows) for _, rows in metrics.groupby(["task", "run", "seed"], sort=False)],
         examples=examples(flags),
         config=config,
@@ -65,7 +67,8 @@ def main(flags: Flags) -> None:
 
 def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
     """The files that the page is made from, without their labels."""
-    files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "figures", "claims")}
+    names = ("config", "metrics", "final", "figures", "claims", "expectations")
+    files = {name: getattr(flags, name) for name in names}
     labels = ("sft", "samples", "reward_models", "trained_on")
     return files | {name: tuple(value.split("=", 1)[1] for value in getattr(flags, name)) for name in labels}
 
@@ -75,12 +78,12 @@ def read_claims(path: str | None) -> list[dict]:
     return summaries.read_csv(path, columns).to_dict("records") if path else []
 
 
-def labelled(values: tuple[str, ...], parts: int, flag_name: str) -> list[tuple[tuple[str, ...], str]]:
-    """Split LABEL=PATH and the label at its slashes."""
-    if wrong := [value for value in values if "=" not in value]:
-        raise InputError(f"--{flag_name}: '{wrong[0]}' is not LABEL=PATH")
-    labels, paths = zip(*(value.split("=", 1) for value in values), strict=True) if values else ((), ())
-    return list(zip(summaries.labelled(labels, parts, flag_name), paths, strict=True))
+def expectations(path: str | None) -> dict | None:
+    """What the geometry of the tasks let expect, beside what was found; None where nothing was made of it."""
+    if path is None:
+        return None
+    rows = summaries.read_csv(path, ["task", "question", "run", "against", "as_expected"])
+    return report.expectations(rows.fillna({"cell": "", "differs": ""}).to_dict("records"))
 
 
 def health_table(evaluations: dict[tuple[str, ...], dict], titles: dict[str, str]) -> dict:
@@ -151,7 +154,7 @@ def round_table(rows: pd.DataFrame) -> dict:
 def examples(flags: Flags) -> list[dict]:
     """The first sample of SFT and of every run to the first prompts of each task, of each run's first seed."""
     tables: dict[str, dict[str, dict]] = {}  # task: run: prompt_id: row
-    for (task, run, _), path in labelled(flags.samples, 3, "samples"):
+    for (task, run, _), path in labelled_paths(flags.samples, 3, "samples"):
         if run not in tables.setdefault(task, {}):
             rows = sorted(records.read(path, "evaluation"), key=lambda row: -row["sample_id"])
             tables[task][run] = {row["prompt_id"]: row for row in rows}

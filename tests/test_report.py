@@ -1,5 +1,6 @@
 """The report: nothing of a model's text is markup, nothing is fetched, and it says what the numbers say."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from experiment import make, write_pairs
 
+import compare_expectations
 import plot_rewards
 import render_report
 from preference import artifacts, report
@@ -133,6 +135,41 @@ def test_the_claims_stand_with_their_verdicts_and_how_many_hold(flags, tmp_path)
     assert "2 claims: 1 holds, 0 does not hold, 1 undecided." in page and "&lt;b&gt;On-policy" in page
     assert '<td class="yes">holds</td>' in page and "1.5<small>[0.5, 2.5]</small>" in page
     assert "5 of 5 seeds divide by nothing" in page and "<td>–<small></small></td>" in page
+
+
+def with_expectations(flags: render_report.Flags, folder: Path) -> render_report.Flags:
+    """The same page with what the geometry of `length` let expect of its two runs, of three seeds."""
+    make(folder, seeds=("1", "2", "3"))
+    geometries = {seed: folder / f"geometry{seed}.json" for seed in "123"}
+    for seed, path in geometries.items():
+        artifacts.write_json(path, {"kind": "geometry", "cell": "Min Length" if seed == "1" else "Mode Length"})
+    tables = [f"length/{run}/{seed}={folder}/{run}/{seed}/metrics.csv" for run in ("better", "worse") for seed in "123"]
+    compare_expectations.main(
+        compare_expectations.Flags(
+            geometries=tuple(f"length/{seed}={path}" for seed, path in geometries.items()),
+            metrics=tuple(tables),
+            contrasts=("length/on_policy_data/better/worse=<b>rounds</b>", "length/negative_gradient/worse/better="),
+            output=str(folder / "expectations.csv"),
+            text_output=str(folder / "expectations.txt"),
+        )
+    )
+    return dataclasses.replace(flags, expectations=str(folder / "expectations.csv"))
+
+
+def test_the_page_says_whether_it_came_as_the_geometry_of_the_task_said(flags, tmp_path):
+    render_report.main(with_expectations(flags, tmp_path / "seeds"))
+    page = Path(flags.output).read_text()
+    Elements(page)
+    assert "The samples of the SFT policies place length in Mode Length (2 of 3 seeds)." in page
+    # Every seed differs by 5, and neither run moved by more than 4 from SFT: more than little, up or down.
+    assert "Of 2 comparisons of two runs, 2 came otherwise." in page
+    assert "<small>against worse</small>" in page and "on-policy data" in page and "negative gradient" in page
+    assert "&lt;b&gt;rounds&lt;/b&gt;" in page and "<td>hurts" in page and "<td>helps" in page
+    assert artifacts.metadata(flags.output)["inputs"]["expectations"]["path"].endswith("expectations.csv")
+
+
+def test_without_expectations_nothing_is_said_of_them(page):
+    assert "geometry" not in page
 
 
 def test_equal_inputs_give_an_equal_page(flags):

@@ -5,6 +5,7 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
@@ -38,6 +39,10 @@ GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length
 
 # Flags that say how a stage runs and not what it makes: they are passed on, and changing them reruns nothing.
 RUNTIME = {"checkpoint_steps", "report_to"}
+
+# Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
+GEOMETRY_SAMPLES = 8
+PUSHING = ("dpo", "ipo", "slic", "simpo")  # these push responses down, and learn from what pref_ft does
 
 
 def results(config: dict) -> str:
@@ -221,3 +226,74 @@ def uses_gold_reward(config: dict, run: str) -> bool:
 
 def source_of(config: dict, run: str) -> str:
     return config["runs"][run]["source"]
+
+
+def has_geometry(config: dict, task: str) -> bool:
+    """Whether the SFT policy's evaluation has enough samples of a prompt to say where the task lies."""
+    chosen = options(config, "evaluate_policy", {"task": task, "seed": 0})
+    return chosen.get("samples_per_prompt", 0) >= GEOMETRY_SAMPLES
+
+
+class Contrast(NamedTuple):
+    """Two runs of a task that tell whether something helps: `run` has it, and is held against one that has not."""
+
+    task: str
+    question: str
+    run: str
+    against: str
+    differs: str  # what else is not equal, in words; empty where nothing is
+
+
+def contrasts(config: dict) -> list[Contrast]:
+    """The pairs of runs that answer what the geometry of their task raises expectations of, in the config's order.
+
+    on_policy_data: the same algorithm, from its own samples and from the preferences; one reference, one reward.
+    negative_gradient: an algorithm that pushes responses down and pref_ft, on the same source; one reward.
+    """
+    return [
+        Contrast(task, question, run, against, _else_differs(config, task, run, against))
+        for task in config["tasks"]
+        if has_geometry(config, task)
+        for question, is_contrast in (("on_policy_data", _by_source), ("negative_gradient", _by_gradient))
+        for run in config["runs"]
+        for against in config["runs"]
+        if task in tasks_of(config, run) and task in tasks_of(config, against)
+        if is_contrast(said_of_run(config, run), said_of_run(config, against))
+    ]
+
+
+def said_of_run(config: dict, run: str) -> dict:
+    """A run with its axes written out."""
+    return {**UNSAID, **config["runs"][run]}
+
+
+def _by_source(one: dict, other: dict) -> bool:
+    equal = all(one[axis] == other[axis] for axis in ("algorithm", "reference", "reward"))
+    return equal and (one["source"], other["source"]) == ("on_policy", "offline")
+
+
+def _by_gradient(one: dict, other: dict) -> bool:
+    equal = all(one.get(axis) == other.get(axis) for axis in ("source", "offline_fraction", "reward"))
+    return equal and one["algorithm"] in PUSHING and other["algorithm"] == "pref_ft"
+
+
+def _else_differs(config: dict, task: str, run: str, against: str) -> str:
+    """What two runs set differently of what both have: the rounds, and the flags of the stages that both go through."""
+    ours, theirs = (_set(config, task, name) for name in (run, against))
+    shared = [key for key in ours if key in theirs and ours[key] != theirs[key]]
+    return ", ".join(f"{key} {ours[key]} against {theirs[key]}" for key in shared)
+
+
+def _set(config: dict, task: str, run: str) -> dict[str, object]:
+    """`rounds`, and `stage.flag` of what chooses a round's data, trains and evaluates -> what it is for a run.
+
+    Every algorithm's training is called `training`, so that two of them can be compared.
+    """
+    training, where = f"train_{config['runs'][run]['algorithm']}", {"task": task, "run": run, "seed": 0, "round": 1}
+    sampling = ["generate_responses"] * is_on_policy(config, run)
+    choosing = ["construct_pairs"] if compared_by(config, run) == "pairs" else []
+    found = {"rounds": said_of_run(config, run)["rounds"]}
+    for stage in (*sampling, *choosing, training, "evaluate_policy"):
+        for key, value in canonical(options(config, stage, where)).items():
+            found[f"{'training' if stage == training else stage}.{key}"] = value
+    return found

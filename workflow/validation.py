@@ -26,7 +26,16 @@ DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     for stage in SCHEMA["$defs"]["stages"]["properties"]
 }
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
-TAKEN = {"metrics", "final", "claims", "rewards", "margins", "frontier", "tables"}  # those of tables and figures
+TAKEN = {
+    "metrics",
+    "final",
+    "claims",
+    "expectations",
+    "rewards",
+    "margins",
+    "frontier",
+    "tables",
+}  # those of tables and figures
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
 KINDS |= {"object": "a mapping of keys to values", "boolean": "true or false"}
 TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
@@ -268,7 +277,8 @@ def _stages(config: dict):
     for name, task in config["tasks"].items():
         where = {"task": name, "seed": config["seeds"][0]}
         made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
-        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy"):
+        placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
+        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy", *placed):
             yield stage, where
         if "preferences" not in runs.data_of(task):
             for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):

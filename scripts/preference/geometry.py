@@ -5,6 +5,7 @@ samples of each prompt are a row. Rewards are compared within a prompt only, as 
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,21 +25,42 @@ CELLS = {  # (do the peaks overlap, do the preferences) -> the paper's task ther
     (False, True): "Min Length",
     (False, False): "Skew Length",
 }
-EXPECTED = {  # what the paper expects (its coverage table and its takeaways): of on-policy data, of a negative gradient
+
+
+class Expectation(NamedTuple):
+    """How much something is expected to help: much, some, little, or None where the paper did not study it; and why."""
+
+    helps: str | None
+    because: str
+
+    def __str__(self) -> str:
+        return f"{self.helps}: {self.because}" if self.helps else self.because
+
+
+NOT_STUDIED = Expectation(None, "not studied in the paper")
+MOVES = Expectation("much", "the policy has to move to where the reference has little mass")
+QUESTIONS = ("on_policy_data", "negative_gradient")
+EXPECTED = {  # what the paper expects (its coverage table and its takeaways) in each cell, of each of QUESTIONS
     (True, True): (
-        "little: where the reward's peak is near, offline supervised training does well",
-        "little: it may be left out",
+        Expectation("little", "where the reward's peak is near, offline supervised training does well"),
+        Expectation("little", "it may be left out"),
     ),
-    (True, False): ("not studied in the paper", "not studied in the paper"),
+    (True, False): (NOT_STUDIED, NOT_STUDIED),
     (False, True): (
-        "much: the policy has to move to where the reference has little mass",
-        "some: offline, it beats supervised training on the chosen responses",
+        MOVES,
+        Expectation("some", "offline, it beats supervised training on the chosen responses"),
     ),
     (False, False): (
-        "much: the policy has to move to where the reference has little mass",
-        "much: offline it helps most where the preferences are skewed towards the good responses",
+        MOVES,
+        Expectation("much", "offline it helps most where the preferences are skewed towards the good responses"),
     ),
 }
+
+
+def expected(name: str, question: str) -> Expectation:
+    """What the paper expects in the cell of this name, a value of CELLS, of one of QUESTIONS."""
+    cell = next(cell for cell, called in CELLS.items() if called == name)
+    return EXPECTED[cell][QUESTIONS.index(question)]
 
 
 def best_of_n(values: np.ndarray, n: int, of: np.ndarray | None = None) -> np.ndarray:

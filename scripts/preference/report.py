@@ -6,6 +6,7 @@ control characters as signs, and the page's policy forbids scripts and anything 
 
 import math
 import re
+from collections import Counter
 
 import jinja2
 from markupsafe import Markup
@@ -20,6 +21,7 @@ QUESTION = (
 )
 MAIN = ("reward", "win_rate", "gold_win_rate", "num_tokens", "finished", "kl", "entropy")
 VERDICTS = {"yes": "▲ yes", "no": "▼ no, below", "unclear": "● unclear"}
+QUESTIONS = {"on_policy_data": "on-policy data", "negative_gradient": "negative gradient"}
 
 
 def render(**content) -> str:
@@ -156,6 +158,44 @@ def _scope(rows: list[dict]) -> str:
     return f"The intervals are over {prompts} prompts and {seeds} seeds; so few seeds make them somewhat narrow."
 
 
+def expectations(rows: list[dict]) -> dict:
+    """What the geometry of the tasks let expect of pairs of runs and what was found: sentences, and a line per pair."""
+    lines = [
+        {
+            **row,
+            "question": QUESTIONS[row["question"]],
+            "reward": TITLES[row["judged_by"]],
+            "difference": halves(row["difference"], row["low"], row["high"]),
+            "moved": f"{row['run_minus_sft']:.3g} and {row['against_minus_sft']:.3g}",
+        }
+        for row in rows
+    ]
+    return {"conclusion": f"{_placed(rows)} {_came(rows)}", "lines": lines}
+
+
+def _placed(rows: list[dict]) -> str:
+    """The cell of each task, by most of its seeds."""
+    cells = {row["task"]: row for row in rows}
+    said = [
+        f"{task} in {row['cell'] or 'no one cell'} ({row['in_cell']} of {row['seeds']} seeds)"
+        for task, row in cells.items()
+    ]
+    return f"The samples of the SFT policies place {_and(said)}."
+
+
+def _came(rows: list[dict]) -> str:
+    """How many comparisons came as expected, and how many did not."""
+    texts = {
+        "yes": "{} came as expected",
+        "no": "{} came otherwise",
+        "undecided": "{} cannot be decided",
+        "no expectation": "of {} nothing was expected",
+    }
+    counts = Counter(row["as_expected"] for row in rows)
+    said = [text.format(counts[word]) for word, text in texts.items() if counts[word]]
+    return f"Of {len(rows)} comparisons of two runs, {_and(said)}."
+
+
 def called(row: dict) -> str:
     return "the SFT policy" if row["run"] == SFT else row["run"]
 
@@ -258,6 +298,26 @@ response, entropy in nats per token. Win rates count ties as half.</small></p>
 the interval lies inside its rule, which was fixed beforehand, does not hold where it lies outside, and is undecided
 otherwise.</small></p>
 {% endif %}
+{% if expectations %}<h2>Did it come as the geometry of the task said?</h2>
+<p>{{ expectations.conclusion }}</p>
+<div class="wide"><table>
+<tr><th>of what</th><th>expected to help</th><th>runs</th><th>difference</th><th>found</th>\
+<th>as expected?</th><th>their rewards − SFT</th><th>what else differs</th></tr>
+{% for line in expectations.lines %}
+<tr><td>{{ line.question }}<small>{{ line.task }}</small></td>
+<td class="any">{{ line.expected }}<small>{{ line.because }}</small></td>
+<td>{{ line.run }}<small>against {{ line.against }}</small></td>
+<td>{{ line.difference[0] }}<small>{{ line.difference[1] }}</small></td>
+<td>{{ line.found }}<small>{{ line.reward }}</small></td>
+<td class="{{ line.as_expected|replace(" ", "_") }}">{{ line.as_expected }}</td><td>{{ line.moved }}</td>
+<td class="any">{{ line.differs or "–" }}</td></tr>
+{% endfor %}
+</table></div>
+<p><small>Where a task lies, and what arXiv 2404.14367 expects there, is said by diagnose_geometry before any run.
+Differences are of the final reward, seed by seed, with 95 % t intervals over seeds. A difference is small up to a
+quarter of the way from SFT that the run which moved further went. Much or some help came as expected where the interval
+lies above zero (of much help, not where all of it is small), little help where all of the interval is small; an
+interval that fits both is undecided, and one seed has none.</small></p>{% endif %}
 
 <h2>What the runs start from</h2>
 <div class="wide"><table>

@@ -24,6 +24,7 @@ TIDY = ["task", "run", "seed", "round", "metric", "mean", "low", "high"]
 MEAN = "mean"  # what stands in the column `seed` of a row that averages over several seeds
 SFT = "sft"  # the run name of the policy that every run starts from
 NAMES = {"task": str, "run": str, "seed": str, "metric": str, "judged_by": str, "above_sft": str}
+NAMES |= dict.fromkeys(("question", "against", "cell", "differs"), str)
 
 
 def read_evaluation(path: Path | str) -> dict:
@@ -66,6 +67,14 @@ def labelled(labels: tuple[str, ...], parts: int, flag: str) -> list[tuple[str, 
     if len(set(split)) != len(split):
         raise InputError(f"--{flag}: a label occurs twice")
     return split
+
+
+def labelled_paths(values: tuple[str, ...], parts: int, flag: str) -> list[tuple[tuple[str, ...], str]]:
+    """Split LABEL=PATH, and the label at its slashes."""
+    if wrong := [value for value in values if "=" not in value]:
+        raise InputError(f"--{flag}: '{wrong[0]}' is not LABEL=PATH")
+    labels, paths = zip(*(value.split("=", 1) for value in values), strict=True) if values else ((), ())
+    return list(zip(labelled(labels, parts, flag), paths, strict=True))
 
 
 def shown(mean: float, low: float, high: float) -> str:

@@ -329,3 +329,18 @@ SAMPLES |= {
     for label, each in zip(LABELS, CELLS)
     if each[-1] == config["seeds"][0]
 }
+
+# Where the tasks lie, where the samples say it, and the pairs of runs that are compared with what is expected there.
+GEOMETRIES = {
+    f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/geometry.json"
+    for task, seed in BASELINES
+    if runs.has_geometry(config, task)
+}
+CONTRASTS = runs.contrasts(config)
+DIFFERING = {"/".join(each[:-1]): each.differs for each in CONTRASTS}
+CONTRASTED = {
+    f"{task}/{run}/{seed}": cell(f"{RUN}/metrics.csv", task, run, seed)
+    for task, run, seed in CELLS
+    if any(each.task == task and run in (each.run, each.against) for each in CONTRASTS)
+}
+EXPECTATIONS = [f"{RESULTS}/tables/expectations.csv"] if CONTRASTS else []

@@ -57,7 +57,7 @@ use rule evaluate_policy as evaluate_sft_policy with:
         "evaluate_policy {wildcards.task}, SFT, seed {wildcards.seed}"
 
 
-# Where a task lies in the paper's table, from what the SFT policy's evaluation left: a target of its own, no part of all.
+# Where a task lies in the paper's table, from what the SFT policy's evaluation left: part of all where that is enough.
 use rule compute_reference_logps as compute_eval_reference_logps with:
     input:
         pairs=lambda wildcards: preferences("eval_preferences", wildcards),

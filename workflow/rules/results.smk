@@ -106,6 +106,31 @@ rule plot_frontier:
         "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+rule compare_expectations:
+    input:
+        geometries=GEOMETRIES.values(),
+        metrics=CONTRASTED.values(),
+    output:
+        csv=f"{RESULTS}/tables/expectations.csv",
+        text=f"{RESULTS}/tables/expectations.txt",
+    log:
+        f"{RESULTS}/tables/expectations.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage={**code_of("compare_expectations"), "flags": runs.canonical({"contrasts": DIFFERING})},
+        command=command("compare_expectations"),
+        geometries=labelled(GEOMETRIES),
+        metrics=labelled(CONTRASTED),
+        contrasts=labelled(DIFFERING),
+    message:
+        "compare_expectations"
+    shell:
+        "{params.command} --geometries {params.geometries:q}"
+        " --metrics {params.metrics:q} --contrasts {params.contrasts:q}"
+        " --output {output.csv:q} --text_output {output.text:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 rule write_config:
     output:
         f"{RESULTS}/config.yaml",
@@ -136,6 +161,7 @@ rule render_report:
         reward_models=REWARD_MODELS.values(),
         samples=SAMPLES.values(),
         trained_on=data_of_every_round().values(),
+        expectations=EXPECTATIONS,
     output:
         report(f"{RESULTS}/report.html", category="Summary"),
     log:
@@ -150,10 +176,12 @@ rule render_report:
         samples=labelled(SAMPLES),
         trained_on=labelled(data_of_every_round()),
         claims=given("claims"),
+        expectations=given("expectations"),
     message:
         "render_report"
     shell:
         "{params.command} --config {input.config:q}"
         " --metrics {input.metrics:q} --final {input.final:q} --figures {input.figures:q} --sft {params.sft:q}"
         " --reward_models {params.reward_models:q} --samples {params.samples:q} --trained_on {params.trained_on:q}"
-        " {params.claims} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " {params.claims} {params.expectations}"
+        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
