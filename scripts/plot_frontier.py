@@ -13,6 +13,7 @@ from preference.stage import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
 STAR = {"color": style.SFT_COLOUR, "marker": "*", "markersize": 11, "linestyle": ""}
+LETTER = 0.024  # width of a digit of a tick, of the axis
 TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
 
 
@@ -64,7 +65,11 @@ def draw_arrows(axis, x, y, colour: str) -> None:
 def scale(axis, largest: float) -> None:
     """A square-root axis of KL up to the largest one, with round numbers as ticks."""
     axis.set_xscale("function", functions=(_signed_root, _signed_square))
-    ticks = [0.0, *(tick for tick in TICKS if largest / 20 < tick < 1.1 * largest)]
+    ticks = [0.0]
+    for tick in (tick for tick in TICKS if tick < 1.1 * largest):
+        room = LETTER * (len(f"{tick:g}") + 1)  # of the axis, for a number in the middle
+        if _signed_root(tick / largest) - _signed_root(ticks[-1] / largest) > room:
+            ticks.append(tick)
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_xlabel("KL to SFT (nats per response)")
 

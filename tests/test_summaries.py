@@ -1,6 +1,7 @@
 """Tables of an experiment: rows per round, joins by prompt_id, verdicts, and the figures drawn from them."""
 
 import csv
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import plot_margins
 import plot_rewards
 import summarize_experiment
 import summarize_run
-from preference import artifacts, summaries
+from preference import artifacts, style, summaries
 from preference.stage import InputError
 
 SCRIPTS = Path(summarize_run.__file__).parent
@@ -157,3 +158,13 @@ def test_a_figure_says_where_there_is_no_gold_reward(tmp_path):
     tables = make(tmp_path, has_gold=False).metrics_output
     plot_rewards.main(plot_rewards.Flags(tables, str(tmp_path / "rewards.svg")))
     assert "not measured here" in (tmp_path / "rewards.svg").read_text()
+
+
+@pytest.mark.parametrize("largest", [0.0004, 0.0042, 0.09, 1.3, 7.7, 160.0])
+def test_ticks_of_kl_do_not_run_into_each_other(largest):
+    figure, ((axis,),) = style.panels(["task"], 1)
+    axis.plot([0, largest], [0, 1])
+    plot_frontier.scale(axis, largest)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+    assert len(boxes) > 2 and all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
