@@ -291,7 +291,7 @@ CONFIGS = {
     ),
     "responses that leave no room for a prompt": (
         {"stages.evaluate_policy.max_new_tokens": 256},
-        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the policy "
+        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the model "
         "reads",
     ),
     "max_length of a model in a folder": (

@@ -46,6 +46,28 @@ rule summarize_experiment:
         " >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+if JUDGED:
+
+    rule summarize_judgements:
+        input:
+            [cell(f"{ROUND}/judgements.parquet", *each) for each in JUDGED],
+        output:
+            JUDGEMENTS,
+        log:
+            f"{RESULTS}/tables/judgements.log",
+        conda:
+            "../../envs/core.yaml"
+        params:
+            stage=code_of("summarize_judgements"),
+            command=command("summarize_judgements"),
+            runs=["/".join(map(str, each)) for each in JUDGED],
+        message:
+            "summarize_judgements"
+        shell:
+            "{params.command} --runs {params.runs:q} --judgements {input:q}"
+            " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 rule plot_rewards:
     input:
         f"{RESULTS}/tables/metrics.csv",
@@ -125,6 +147,7 @@ rule render_report:
         config=f"{RESULTS}/config.yaml",
         metrics=f"{RESULTS}/tables/metrics.csv",
         final=f"{RESULTS}/tables/final.csv",
+        judgements=JUDGEMENTS,
         figures=[f"{RESULTS}/figures/{name}.svg" for name in ("rewards", "margins", "frontier")],
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
@@ -139,6 +162,7 @@ rule render_report:
     params:
         stage=code_of("render_report"),
         command=command("render_report", experiment=config["experiment"]),
+        judgements=given("judgements"),
         sft=labelled(SFT),
         reward_models=labelled(REWARD_MODELS),
         samples=labelled(SAMPLES),
@@ -147,6 +171,7 @@ rule render_report:
         "render_report"
     shell:
         "{params.command} --config {input.config:q}"
-        " --metrics {input.metrics:q} --final {input.final:q} --figures {input.figures:q} --sft {params.sft:q}"
+        " --metrics {input.metrics:q} --final {input.final:q} {params.judgements}"
+        " --figures {input.figures:q} --sft {params.sft:q}"
         " --reward_models {params.reward_models:q} --samples {params.samples:q} --trained_on {params.trained_on:q}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
