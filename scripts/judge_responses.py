@@ -112,23 +112,10 @@ def judge(pairs: list[dict], replies: list[tuple[str, str]]) -> list[dict]:
 
 
 def summarize(judgements: list[dict], seed: int) -> dict:
-    """The win rate, a tie being half a win, with its interval over prompts, and the counts that it comes from.
-
-    `position_bias` is the share of verdicts for the answer that stands first, of those for either: 0.5 is none. It is
-    null where no verdict is for either.
-    """
-    preferences = [row["preference"] for row in judgements]
-    said = [row[name] for row in judgements for name in ("verdict", "swapped_verdict")]
-    first, second = said.count(verdicts.FIRST), said.count(verdicts.SECOND)
-    groups = [row["prompt_id"] for row in judgements]
-    return {
-        "num_prompts": len(set(groups)),
-        "metrics": {"win_rate": intervals.summary(preferences, numpy.random.default_rng(seed), groups)},
-        **{name: preferences.count(value) for name, value in (("wins", 1.0), ("ties", 0.5), ("losses", 0.0))},
-        "verdicts": len(said),
-        "unparsed": said.count(None),
-        "position_bias": first / (first + second) if first + second else None,
-    }
+    """The win rate, a tie being half a win, with its interval over prompts, and the counts that it comes from."""
+    preferences, groups = [row["preference"] for row in judgements], [row["prompt_id"] for row in judgements]
+    win_rate = intervals.summary(preferences, numpy.random.default_rng(seed), groups)
+    return {"num_prompts": len(set(groups)), "metrics": {"win_rate": win_rate}, **verdicts.counts(judgements)}
 
 
 def alpaca_eval(flags: Flags, judgements: list[dict]) -> dict[str, list[dict]]:

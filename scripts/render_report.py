@@ -29,6 +29,7 @@ class Flags:
     sft: tuple[str, ...] = flag("task/seed=evaluation.json of each SFT policy")
     samples: tuple[str, ...] = flag("task/run/seed=evaluation.parquet after the last round; the run of SFT is 'sft'")
     output: str = flag("report.html to write")
+    judgements: str | None = flag("tables/judgements.csv, where a task has a judge", default=None)
     figures: tuple[str, ...] = flag("SVG files, in the order to show them", default=())
     reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
     trained_on: tuple[str, ...] = flag("task/run/seed/roundN=what a round was trained on: pairs, samples", default=())
@@ -47,6 +48,7 @@ def main(flags: Flags) -> None:
     page = report.render(
         experiment=flags.experiment,
         tables=[report.main_table(rows) | {"conclusion": report.conclusion(rows)} for rows in tasks],
+        judged=judged_rows(flags.judgements),
         figures=[report.inline_svg(read_svg(path), Path(path).stem) for path in flags.figures],
         sft=health_table(evaluations, SFT_HEALTH),
         reward_models=health_table(models, REWARD_MODEL),
@@ -63,7 +65,7 @@ def main(flags: Flags) -> None:
 
 def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
     """The files that the page is made from, without their labels."""
-    files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "figures")}
+    files = {name: getattr(flags, name) for name in ("config", "metrics", "final", "judgements", "figures")}
     labels = ("sft", "samples", "reward_models", "trained_on")
     return files | {name: tuple(value.split("=", 1)[1] for value in getattr(flags, name)) for name in labels}
 

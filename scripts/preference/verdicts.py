@@ -79,3 +79,21 @@ def preference(verdict: str | None, swapped_verdict: str | None) -> float:
         swapped_verdict: where it stands second.
     """
     return {(FIRST, SECOND): 1.0, (SECOND, FIRST): 0.0}.get((verdict, swapped_verdict), 0.5)
+
+
+def counts(judgements: list[dict]) -> dict[str, int | float | None]:
+    """What a win rate is made of, from rows of kind "judgements".
+
+    Returns:
+        wins, ties, losses; verdicts, which are two of each row, and how many of these are `unparsed`, None; and
+        position_bias, the share of verdicts for the place that comes first, of those for either: 0.5 is none, and None
+        is where no verdict is for either.
+    """
+    preferences = [row["preference"] for row in judgements]
+    said = [row[name] for row in judgements for name in ("verdict", "swapped_verdict")]
+    first, second = said.count(FIRST), said.count(SECOND)
+    return {
+        **{name: preferences.count(value) for name, value in (("wins", 1.0), ("ties", 0.5), ("losses", 0.0))},
+        **{"verdicts": len(said), "unparsed": said.count(None)},
+        "position_bias": first / (first + second) if first + second else None,
+    }
