@@ -78,6 +78,21 @@ def labelled(values: tuple[str, ...], parts: int, flag_name: str) -> list[tuple[
     return list(zip(summaries.labelled(labels, parts, flag_name), paths, strict=True))
 
 
+def judged_rows(path: str | None) -> list[dict]:
+    """The rows of judgements.csv as they are shown; none where no task has a judge."""
+    columns = ["task", "run", "win_rate", "wins", "ties", "losses", "verdicts", "unparsed", "position_bias"]
+    rows = summaries.read_csv(path, columns).to_dict("records") if path else []
+    return [
+        {
+            **{name: row[name] for name in ("wins", "ties", "losses", "verdicts", "unparsed")},
+            "run": f"{row['task']} / {row['run']}",
+            "win_rate": report.halves(*(row[f"win_rate{end}"] for end in ("", "_low", "_high"))),
+            "first_place": f"{row['position_bias']:.2f}" if report.known(row["position_bias"]) else "–",
+        }
+        for row in rows
+    ]
+
+
 def health_table(evaluations: dict[tuple[str, ...], dict], titles: dict[str, str]) -> dict:
     """A line per label with the metrics that any of them has."""
     names = [name for name in titles if any(name in content["metrics"] for content in evaluations.values())]

@@ -60,9 +60,8 @@ def question(template: str, prompt: str, first: str, second: str) -> str:
 
 def disarmed(text: str, special: Iterable[str]) -> str:
     """The text with a blank inside each special token of a judge's tokenizer, which could end the turn or begin one."""
-    longest_first = sorted(special, key=len, reverse=True)
-    pattern = "|".join(map(re.escape, longest_first)) or "(?!)"
-    return re.sub(pattern, lambda token: f"{token[0][0]} {token[0][1:]}", text)
+    tokens = "|".join(re.escape(token) for token in special) or "(?!)"
+    return re.sub(rf"(?={tokens})(.)", r"\1 ", text, flags=re.DOTALL)
 
 
 def verdict(reply: str) -> str | None:
