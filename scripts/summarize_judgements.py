@@ -29,15 +29,14 @@ def main(flags: Flags) -> None:
     for (task, run, _), path in zip(summaries.labelled(flags.runs, 3, "runs"), flags.judgements, strict=True):
         tables.setdefault((task, run), []).append(records.read(path, "judgements"))
     frame = pd.DataFrame(row(*names, seeds, flags) for names, seeds in tables.items())
-    summaries.write_csv(
-        flags.output, frame, provenance.describe(__file__, flags, {"judgements": flags.judgements})
-    )
+    summaries.write_csv(flags.output, frame, provenance.describe(__file__, flags, {"judgements": flags.judgements}))
     print(frame.to_string(index=False))
 
 
 def row(task: str, run: str, seeds: list[list[dict]], flags: Flags) -> dict:
     """One row of judgements.csv."""
-    rates = summaries.aligned([summaries.prompt_means(rows, "preference") for rows in seeds], f"{task}/{run}: preference")
+    means = [summaries.prompt_means(rows, "preference") for rows in seeds]
+    rates = summaries.aligned(means, f"{task}/{run}: preference")
     rng = intervals.generator(flags.seed, task, run, "judgements")
     rate = intervals.bootstrap_nested(rates, rng, flags.resamples)
     return {

@@ -291,8 +291,7 @@ CONFIGS = {
     ),
     "responses that leave no room for a prompt": (
         {"stages.evaluate_policy.max_new_tokens": 256},
-        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the model "
-        "reads",
+        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the model reads",
     ),
     "replies that leave no room for a question": (
         {"tasks.min_length.judge": {"model": "model"}, "stages.judge_responses": {"max_new_tokens": 512}},

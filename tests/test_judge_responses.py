@@ -1,7 +1,8 @@
-"""A judge is asked in both orders, through the engine, and what it says is counted, shown and written as it was said."""
+"""A judge is asked in both orders, through the engine, and what it says is counted and written as it was said."""
 
 import dataclasses
 import json
+from pathlib import Path
 
 import miniature
 import pytest
@@ -179,7 +180,7 @@ def test_what_alpaca_eval_reads_is_a_list_and_its_win_rate_is_ours(judge, flags)
     sides = ([answer(*row) for row in zip(PROMPTS, said, strict=True)] for said in (OURS, THEIRS))
     given = flags(judge, *sides)
     _, found = judged(given)
-    files = [json.loads(artifacts.read_text(path)) for path in judge_responses.alpaca_eval(given, []).keys()]
+    files = [json.loads(artifacts.read_text(path)) for path in judge_responses.alpaca_eval(given, [])]
     assert all(isinstance(rows, list) and len(rows) == 8 for rows in files)
     preferences = [row["preference"] for row in files[2]]
     assert sum(preferences) / 8 - 1 == found["metrics"]["win_rate"]["mean"]
@@ -192,7 +193,7 @@ def test_equal_work_gives_equal_bytes(judge, flags, tmp_path):
     for _ in range(2):
         judged(given := flags(judge, *sides))
         paths = [getattr(given, field.name) for field in dataclasses.fields(given) if field.name.endswith("output")]
-        written.append([open(path, "rb").read() for path in paths])
+        written.append([Path(path).read_bytes() for path in paths])
     assert written[0] == written[1] and len(written[0]) == 5
 
 

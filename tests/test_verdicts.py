@@ -42,9 +42,7 @@ def test_the_first_letter_of_its_own_is_the_verdict(reply, said):
 
 
 def test_only_what_wins_in_both_places_wins_and_only_what_loses_in_both_loses():
-    said = {
-        pair: verdicts.preference(*pair) for pair in itertools.product((FIRST, SECOND, TIE, None), repeat=2)
-    }
+    said = {pair: verdicts.preference(*pair) for pair in itertools.product((FIRST, SECOND, TIE, None), repeat=2)}
     assert said.pop((FIRST, SECOND)) == 1.0 and said.pop((SECOND, FIRST)) == 0.0
     assert set(said.values()) == {0.5} and len(said) == 14
 
@@ -83,9 +81,7 @@ def test_no_text_keeps_a_special_token_and_none_loses_a_letter():
 
 
 def judged(*said) -> list[dict]:
-    return [
-        {"verdict": a, "swapped_verdict": b, "preference": verdicts.preference(a, b)} for a, b in said
-    ]
+    return [{"verdict": a, "swapped_verdict": b, "preference": verdicts.preference(a, b)} for a, b in said]
 
 
 def test_counts_by_hand():

@@ -1,4 +1,4 @@
-"""What a language-model judge is asked about two answers, and what its reply says. Standard library only: planning asks.
+"""What a language-model judge is asked about two answers, and what its reply says. No torch: planning asks, too.
 
 Each pair is asked about twice, the answers in swapped places (arXiv 2306.05685, section 3.4): a judge that goes by the
 place contradicts itself, and a contradiction is a tie. Prompts and answers are untrusted text: nothing in them is taken
