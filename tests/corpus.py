@@ -308,7 +308,8 @@ CONFIGS = {
     ),
     "temperature of a judge, which is greedy": (
         {"stages.judge_responses": {"temperature": 1.0}},
-        "stages.judge_responses.temperature: unknown key; did you mean template?",
+        "stages.judge_responses.temperature: unknown key; known are engine, max_new_tokens, batch_size, shard_size, "
+        "dtype, tensor_parallel_size, gpu_memory_utilization, max_model_len",
     ),
     "max_length of a model in a folder": (
         {"tasks.min_length.base_model": "model", "stages.train_sft.max_length": 4096},
