@@ -11,7 +11,7 @@ import initialize_model
 import judge_responses
 import summarize_judgements
 import train_sft
-from preference import artifacts, policies, records, summaries, verdicts
+from preference import artifacts, policies, records, summaries, tokens, verdicts
 from preference.stage import InputError
 
 # A judge that a small model can learn to be in seconds: the better answer is the red one.
@@ -143,11 +143,9 @@ def test_an_answer_cannot_end_its_turn(tiny_policy):
         assert tokenizer(asked).input_ids.count(tokenizer.eos_token_id) == 0
 
 
-def test_a_judge_without_a_chat_template_reads_the_question_and_nothing_else(tiny_policy, tmp_path):
-    from preference import tokens
-
+def test_a_judge_needs_no_pad_token_and_without_a_chat_template_reads_the_question_alone(tiny_policy, tmp_path):
     model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
-    tokenizer.chat_template = None
+    tokenizer.chat_template = tokenizer.pad_token = None
     policies.save(model, tokenizer, str(tmp_path / "base"), {"stage": "test"})
     found = judge_responses.load_tokenizer(str(tmp_path / "base"))
     assert found.decode(tokens.encode_prompt(found, "count to three")) == "count to three"
