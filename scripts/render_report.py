@@ -29,6 +29,7 @@ class Flags:
     sft: tuple[str, ...] = flag("task/seed=evaluation.json of each SFT policy")
     samples: tuple[str, ...] = flag("task/run/seed=evaluation.parquet after the last round; the run of SFT is 'sft'")
     output: str = flag("report.html to write")
+    judgements: str | None = flag("tables/judgements.csv, where a task has a judge", default=None)
     figures: tuple[str, ...] = flag("SVG files, in the order to show them", default=())
     claims: str | None = flag("tables/claims.csv", default=None)
     reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
@@ -49,6 +50,7 @@ def main(flags: Flags) -> None:
     page = report.render(
         experiment=flags.experiment,
         tables=[report.main_table(rows) | {"conclusion": report.conclusion(rows)} for rows in tasks],
+        judged=judged_rows(flags.judgements),
         figures=[report.inline_svg(read_svg(path), Path(path).stem) for path in flags.figures],
         claims=report.claims_table(read_claims(flags.claims)),
         expectations=expectations(flags.expectations),
@@ -67,7 +69,7 @@ def main(flags: Flags) -> None:
 
 def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
     """The files that the page is made from, without their labels."""
-    names = ("config", "metrics", "final", "figures", "claims", "expectations")
+    names = ("config", "metrics", "final", "judgements", "figures", "claims", "expectations")
     files = {name: getattr(flags, name) for name in names}
     labels = ("sft", "samples", "reward_models", "trained_on")
     return files | {name: tuple(value.split("=", 1)[1] for value in getattr(flags, name)) for name in labels}
@@ -84,6 +86,21 @@ def expectations(path: str | None) -> dict | None:
         return None
     rows = summaries.read_csv(path, ["task", "question", "run", "against", "as_expected"])
     return report.expectations(rows.fillna({"cell": "", "differs": ""}).to_dict("records"))
+
+
+def judged_rows(path: str | None) -> list[dict]:
+    """The rows of judgements.csv as they are shown; none where no task has a judge."""
+    columns = ["task", "run", "win_rate", "wins", "ties", "losses", "verdicts", "unparsed", "position_bias"]
+    rows = summaries.read_csv(path, columns).to_dict("records") if path else []
+    return [
+        {
+            **{name: row[name] for name in ("wins", "ties", "losses", "verdicts", "unparsed")},
+            "run": f"{row['task']} / {row['run']}",
+            "win_rate": report.halves(*(row[f"win_rate{end}"] for end in ("", "_low", "_high"))),
+            "first_place": f"{row['position_bias']:.2f}" if report.known(row["position_bias"]) else "–",
+        }
+        for row in rows
+    ]
 
 
 def health_table(evaluations: dict[tuple[str, ...], dict], titles: dict[str, str]) -> dict:

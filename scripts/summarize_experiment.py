@@ -90,11 +90,11 @@ def final_row(task: str, run: str, samples: dict, last: dict, flags: Flags) -> d
     row = {"task": task, "run": run, "round": last.get((task, run), 0), "seeds": len(own)}
     row["prompts"] = len({sample["prompt_id"] for sample in next(iter(own.values()))})
     for name, column in SAMPLE_COLUMNS.items():
-        means = [prompt_means(table, column) for table in own.values()]
-        row |= _cells(name, aligned(means, f"{task}/{run}: {name}"), (task, run), flags)
+        means = [summaries.prompt_means(table, column) for table in own.values()]
+        row |= _cells(name, summaries.aligned(means, f"{task}/{run}: {name}"), (task, run), flags)
     for name in ("gold_reward", "reward"):
         pairs = [] if run == SFT else [_differences(task, run, seed, name, samples) for seed in own]
-        row |= _cells(f"{name}_minus_sft", aligned(pairs, f"{task}/{run}: {name}"), (task, run), flags)
+        row |= _cells(f"{name}_minus_sft", summaries.aligned(pairs, f"{task}/{run}: {name}"), (task, run), flags)
     return row | _judgement(row)
 
 
@@ -102,34 +102,13 @@ def _differences(task: str, run: str, seed: str, name: str, samples: dict) -> di
     """Map prompt_id to the run's mean minus that of the SFT policy of the same seed."""
     if (task, SFT, seed) not in samples:
         raise InputError(f"--baselines: has no {task}/{seed}, which {task}/{run}/{seed} is compared with")
-    ours, sft = (prompt_means(samples[task, r, seed], name) for r in (run, SFT))
+    ours, sft = (summaries.prompt_means(samples[task, r, seed], name) for r in (run, SFT))
     if ours.keys() != sft.keys():
         raise InputError(
             f"{task}/{run}/{seed}: {name} is known for {len(ours)} prompts and for {len(sft)} of SFT's, "
             f"{len(ours.keys() & sft.keys())} of them the same; evaluate both again"
         )
     return {prompt: ours[prompt] - sft[prompt] for prompt in ours}
-
-
-def prompt_means(rows: list[dict], column: str) -> dict[str, float]:
-    """Map prompt_id to the mean of a column over its samples, sorted by id; rows without a value are left out."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if row[column] is not None:
-            values.setdefault(row["prompt_id"], []).append(row[column])
-    # sorted, so that the order of the rows does not show in the last bits of a mean
-    return {prompt: float(np.mean(sorted(values[prompt]))) for prompt in sorted(values)}
-
-
-def aligned(means_by_seed: list[dict[str, float]], what: str) -> np.ndarray:
-    """Means by prompt_id of each seed as (seeds, prompts), columns sorted by id; (0, 0) where none has any."""
-    if not any(means_by_seed):
-        return np.empty((0, 0))
-    prompts = sorted(means_by_seed[0])
-    for means in means_by_seed:
-        if means.keys() != means_by_seed[0].keys():
-            raise InputError(f"{what} is known for other prompts in one seed than in another; evaluate them again")
-    return np.array([[means[prompt] for prompt in prompts] for means in means_by_seed])
 
 
 def _cells(name: str, values: np.ndarray, names: tuple[str, ...], flags: Flags) -> dict[str, float]:

@@ -291,8 +291,25 @@ CONFIGS = {
     ),
     "responses that leave no room for a prompt": (
         {"stages.evaluate_policy.max_new_tokens": 256},
-        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the policy "
-        "reads",
+        "stages.evaluate_policy.max_new_tokens: 256 leaves no room for a prompt in the 256 tokens that the model reads",
+    ),
+    "replies that leave no room for a question": (
+        {"tasks.min_length.judge": {"model": "model"}, "stages.judge_responses": {"max_new_tokens": 512}},
+        "stages.judge_responses.max_new_tokens: 512 leaves no room for a prompt in the 512 tokens that the model reads",
+    ),
+    "judging without a judge": (
+        {"tasks.min_length.judge_responses": {"max_new_tokens": 4}},
+        "tasks.min_length.judge_responses: the task has no judge, so judge_responses never runs",
+    ),
+    "judge without a model": ({"tasks.min_length.judge": {}}, "tasks.min_length.judge.model: is missing"),
+    "judge by its name alone": (
+        {"tasks.min_length.judge": "model"},
+        "tasks.min_length.judge: 'model' is not a mapping of keys to values",
+    ),
+    "temperature of a judge, which is greedy": (
+        {"stages.judge_responses": {"temperature": 1.0}},
+        "stages.judge_responses.temperature: unknown key; known are engine, max_new_tokens, batch_size, shard_size, "
+        "dtype, tensor_parallel_size, gpu_memory_utilization, max_model_len",
     ),
     "max_length of a model in a folder": (
         {"tasks.min_length.base_model": "model", "stages.train_sft.max_length": 4096},
@@ -396,6 +413,27 @@ CONFIGS = {
     "data as a list": (
         {"tasks.min_length.data": ["a.parquet"]},
         "tasks.min_length.data: ['a.parquet'] is neither a source nor a mapping of roles to sources",
+    ),
+    "judge that is not there": (
+        {"tasks.min_length.judge": {"model": "./nowhere"}},
+        "tasks.min_length.judge.model: ./nowhere: no such model folder",
+    ),
+    "judge of pickles": (
+        {"tasks.min_length.judge": {"model": "pickled"}},
+        "tasks.min_length.judge.model: pickled: pytorch_model.bin is a pickle, which can run code; convert it to "
+        "safetensors",
+    ),
+    "template that is not there": (
+        {"tasks.min_length.judge": {"model": "model", "template": "nowhere.txt"}},
+        "tasks.min_length.judge.template: nowhere.txt: cannot be read: No such file or directory",
+    ),
+    "template that is a folder": (
+        {"tasks.min_length.judge": {"model": "model", "template": "empty"}},
+        "tasks.min_length.judge.template: empty: cannot be read: Is a directory",
+    ),
+    "template that shows no answer": (
+        {"tasks.min_length.judge": {"model": "model", "template": "data.jsonl"}},
+        "tasks.min_length.judge.template: data.jsonl: has no {prompt}; a judge is shown {prompt}, {first} and {second}",
     ),
     "base model that is not there": (
         {"tasks.min_length.base_model": "./nowhere"},

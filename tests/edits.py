@@ -179,6 +179,12 @@ def own_base_model(draft):
     draft.config["tasks"]["min_length"]["base_model"] = "own model"
 
 
+def own_judge(draft):
+    """Judge the task by a model folder that is no result."""
+    shutil.copytree(draft.folder / "results/miniature/min_length/seed1/base/model", draft.folder / "judge")
+    draft.config["tasks"]["min_length"]["judge"] = {"model": "judge"}
+
+
 def resized(path: str, size: int):
     """Cut or fill a file of the folder with zeros, which take no room on the disk."""
     return lambda draft: os.truncate(draft.folder / path, size)

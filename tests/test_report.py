@@ -204,3 +204,17 @@ def test_a_missing_file_ends_in_one_line(flags, tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
     assert f"{flags.final}: no such file" in ended.stderr
+
+
+def test_a_judges_word_is_shown_where_there_is_one(flags, page, tmp_path):
+    assert "What a judge says" not in page
+    rows = (
+        "task,run,seeds,prompts,win_rate,win_rate_low,win_rate_high,wins,ties,losses,verdicts,unparsed,position_bias\n"
+        "length,better,1,8,0.75,0.5,0.9375,5,2,1,16,0,0.625\n"
+        "length,worse,1,8,0.5,0.5,0.5,0,8,0,16,16,\n"
+    )
+    artifacts.write_text(tmp_path / "judgements.csv", rows, {})
+    render_report.main(render_report.Flags(**{**vars(flags), "judgements": str(tmp_path / "judgements.csv")}))
+    text = Path(flags.output).read_text().split("What a judge says")[1]
+    assert "<td>length / better</td><td>0.75<small>[0.50, 0.94]</small></td><td>5</td>" in text
+    assert "<td>0.62</td>\n<td>0 of 16</td>" in text and "<td>–</td>\n<td>16 of 16</td>" in text

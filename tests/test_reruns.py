@@ -132,6 +132,7 @@ OF_OTHER_RUNS = {"collect_responses"}  # the miniature has none of these; rows a
 OF_OTHER_RUNS |= {f"train_{algorithm}" for algorithm in edits.runs.ALGORITHMS} - {"train_dpo", "train_pref_ft"}
 OF_MORE_SAMPLES = {"diagnose_geometry", "compare_expectations"}  # than the miniature has: tests/test_expectations.py
 OF_LABS = {"run_bandit", "summarize_cells", "plot_axis", "plot_curves", "judge_claims"}
+OF_JUDGED_TASKS = {"judge_responses", "summarize_judgements"}  # the miniature's has no judge; rows below give it one
 OF_LABS |= {
     "summarize_seconds",
     "compare_kl_directions",
@@ -388,6 +389,14 @@ ROWS = {
         | TABLES
         | CONFIG,
     ),
+    "a judge of a task": (
+        edits.own_judge,
+        of_rounds(DPO, ["judge_responses"], rounds=[2])
+        | of_rounds(PREF_FT, ["judge_responses"], rounds=[2])
+        | {"summarize_judgements"}
+        | CONFIG,
+    ),
+    "a judge's flags, where no task has one": (option("stages.judge_responses", {"max_new_tokens": 4}), CONFIG),
     "an unrelated task": (option(f"tasks.{OTHER}", OTHER_TASK), ALL_OF_OTHER | TABLES | CONFIG),
     "an unrelated task of one run": (
         both(option(f"tasks.{OTHER}", OTHER_TASK), option(f"runs.{DPO}.tasks", [TASK])),
@@ -555,6 +564,6 @@ def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
 
 def test_every_script_and_every_module_has_a_row():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    assert scripts - NOT_RUN - OF_MORE_SAMPLES - OF_LABS - OF_OTHER_RUNS <= set(STALE)
+    assert scripts - NOT_RUN - OF_MORE_SAMPLES - OF_LABS - OF_OTHER_RUNS - OF_JUDGED_TASKS <= set(STALE)
     imported = {file for script in STALE for file in provenance.fingerprint(f"{script}.py")}
     assert {f"preference/{module}.py" for module in MODULES} == {file for file in imported if "/" in file}

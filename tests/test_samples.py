@@ -49,6 +49,16 @@ def test_shares_of_finish_reasons_are_counted():
     assert ["stop", "3", "75.0", "%", "█" * 30] in lines and ["length", "1", "25.0", "%", "█" * 10] in lines
 
 
+def test_a_judgement_is_shown_with_both_answers_both_replies_and_the_shares_of_each_verdict():
+    row = {**dict.fromkeys(("prompt_id", "prompt", "response"), "p"), "sample_id": 0, "baseline_response": "other"}
+    row |= {"verdict": "first", "swapped_verdict": None, "reply": "A", "swapped_reply": "hm", "preference": 0.5}
+    found = table([row, row | {"verdict": "tie"}], "judgements")
+    lines = [line.split() for line in samples.distributions(found)]
+    assert ["first", "1", "50.0", "%", "█" * 20] in lines and ["None", "2", "100.0", "%", "█" * 40] in lines
+    shown = "\n".join(samples.rows(found, {0: "at random"}, 80))
+    assert "verdict first" in shown and all(text in shown for text in ("│ other", "│ A", "│ hm"))
+
+
 def test_departures_from_the_schema_are_named():
     rows = table([{**row, "reward": float("nan")} for row in rewards()], "rewards")
     assert samples.check(rows, "rewards", []) == ["column 'reward' is NaN or infinite in 4 rows"]

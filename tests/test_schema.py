@@ -26,7 +26,9 @@ SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 # Flags that the workflow fills in: files, what the path says, what the task says.
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
 FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
+FILES |= {"samples", "judge", "template"}
 DERIVED = {"seed", "round", "gold_reward", "target_length", "length_unit"}
+DERIVED |= {"generator", "baseline_generator", "dataset"}
 
 
 @pytest.mark.parametrize("stage", SCHEMAS)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,29 @@ def test_each_round_starts_from_the_last_ones_policy_and_takes_other_prompts(fin
     assert not prompts[0] & prompts[1]
     manifest = json.loads((folder / "round2" / "policy.manifest.json").read_text())
     assert manifest["inputs"]["policy"]["path"].endswith("round1/policy")
+
+
+def test_a_judge_is_asked_by_the_workflow_and_what_it_says_ends_in_a_table_and_the_report(copy):
+    shutil.copytree(copy.folder / TASK / "seed1" / "base" / "model", copy.folder / "judge")
+    (copy.folder / "question.txt").write_text("{prompt}: {first} or {second}?")
+    copy.config["tasks"]["min_length"]["judge"] = {"model": "judge", "template": "question.txt"}
+    copy.call()
+    rows = (copy.folder / RESULTS / "tables" / "judgements.csv").read_text().splitlines()
+    assert [row.split(",")[:4] for row in rows[1:]] == [
+        ["min_length", run, "2", "16"] for run in ("pref_ft_offline", "dpo_on_policy")
+    ]
+    folder = copy.folder / TASK / "dpo_on_policy" / "seed2" / "round2"
+    judgements = records.read(folder / "judgements.parquet", "judgements")
+    samples = records.read(folder / "evaluation.parquet", "evaluation")
+    baseline = records.read(copy.folder / TASK / "seed2" / "sft" / "evaluation.parquet", "evaluation")
+    assert [row["response"] for row in judgements] == [row["response"] for row in samples]
+    assert [row["baseline_response"] for row in judgements] == [row["response"] for row in baseline]
+    outputs = json.loads((folder / "model_outputs.json").read_text())
+    assert {row["generator"] for row in outputs} == {"min_length_dpo_on_policy_seed2"}
+    assert "What a judge says" in (copy.folder / RESULTS / "report.html").read_text()
+    assert "Nothing to be done" in copy.call()
+    (copy.folder / "question.txt").write_text("{prompt}: {second} or {first}?")
+    assert {job.split(" ")[0] for job in copy.plan()} == {"judge_responses", "summarize_judgements", "render_report"}
 
 
 def test_step_0_agreement_is_checked_and_printed(finished):

@@ -24,12 +24,13 @@ SEEDED = {
     "skew_responses",
     "construct_pairs",
     "evaluate_policy",
+    "judge_responses",
     "diagnose_geometry",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
 WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences
 NUMBERED = {"generate_responses", *WINDOWED}
-SAMPLING = {"generate_responses", "evaluate_policy"}
+SAMPLING = {"generate_responses", "evaluate_policy", "judge_responses"}
 
 # What a run is where its config does not say.
 UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
@@ -62,6 +63,11 @@ def rounds_of(config: dict, run: str) -> int:
 def cells(config: dict) -> list[tuple[str, str, int]]:
     """Every (task, run, seed) of the experiment."""
     return [(t, r, s) for r in config["runs"] for t in tasks_of(config, r) for s in config["seeds"]]
+
+
+def judged_tasks(config: dict) -> list[str]:
+    """Tasks that say a judge, which compares what each run ends with to the SFT policy."""
+    return [name for name, task in config["tasks"].items() if "judge" in task]
 
 
 def runs_with(config: dict, algorithm: str) -> list[str]:
@@ -141,6 +147,8 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
     if stage == "prepare_task":
         chosen |= data_of(task)
+    if stage == "judge_responses":
+        chosen |= _names(wildcards)
     chosen |= _shares(config, stage, wildcards, chosen)
     left_out = _unread(stage, run)
     return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
@@ -153,6 +161,14 @@ def _chosen(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage == "generate_responses" and not run:  # preferences are sampled on every prompt, not on one round's
         given.pop("num_prompts", None)
     return {**given, **(run or task.get("preferences", {})).get(stage, {})}
+
+
+def _names(wildcards: dict) -> dict[str, str]:
+    """What files that leave the tree of results call the policies and the prompts in them."""
+    policy, baseline = (
+        f"{wildcards['task']}_{run}_seed{wildcards['seed']}" for run in (wildcards.get("run", "sft"), "sft")
+    )
+    return {"generator": policy, "baseline_generator": baseline, "dataset": wildcards["task"]}
 
 
 def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:

@@ -16,7 +16,7 @@ from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import formats, limits, model_folders, sources
+from preference import formats, limits, model_folders, sources, verdicts
 from preference.measures import OF_MODELS, RESERVED
 from preference.stage import InputError, one_line
 
@@ -26,16 +26,7 @@ DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     for stage in SCHEMA["$defs"]["stages"]["properties"]
 }
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
-TAKEN = {
-    "metrics",
-    "final",
-    "claims",
-    "expectations",
-    "rewards",
-    "margins",
-    "frontier",
-    "tables",
-}  # those of tables and figures
+TAKEN = {"metrics", "final", "claims", "judgements", "expectations", "rewards", "margins", "frontier", "tables"}
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
 KINDS |= {"object": "a mapping of keys to values", "boolean": "true or false"}
 TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
@@ -165,11 +156,23 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     if task["base_model"] != "from_scratch":
         files = (model_folders.CONFIG, model_folders.TOKENIZER)
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
+    found += _judge_problems(f"tasks.{name}", task)
     if "preferences" not in data and "gold_reward" not in task:
         found.append(f"tasks.{name}: has neither data.preferences nor gold_reward, so no pair could be labelled")
     if "preferences" in data and runs.is_skewed(task):
         found.append(f"tasks.{name}.preferences.skew_responses: data.preferences is given, so nothing is sampled")
     return found + _gold_reward_problems(f"tasks.{name}.gold_reward", runs.gold_reward_of(task))
+
+
+def _judge_problems(key: str, task: dict) -> list[str]:
+    if "judge" not in task:
+        unused = "judge_responses" in task
+        return [f"{key}.judge_responses: the task has no judge, so judge_responses never runs"] if unused else []
+    files = (model_folders.CONFIG, model_folders.TOKENIZER)
+    found = _refused(f"{key}.judge.model", model_folders.check, task["judge"]["model"], *files)
+    if "template" in task["judge"]:
+        found += _refused(f"{key}.judge.template", verdicts.read_template, task["judge"]["template"])
+    return found
 
 
 def _gold_reward_problems(key: str, gold: dict) -> list[str]:
@@ -287,13 +290,14 @@ def _stages(config: dict):
         sampling = ["generate_responses"] if runs.is_on_policy(config, name) else []
         reference = ["compute_reference_logps"] if runs.trained_on(config, name) == "reference_logps" else []
         for task in runs.tasks_of(config, name):
-            for stage in (*sampling, *reference, f"train_{run['algorithm']}", "evaluate_policy"):
+            judged = ["judge_responses"] if "judge" in config["tasks"][task] else []
+            for stage in (*sampling, *reference, f"train_{run['algorithm']}", "evaluate_policy", *judged):
                 yield stage, {"task": task, "run": name, "seed": config["seeds"][0], "round": 1}
 
 
 def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
     """(key, what is wrong with its value) of a stage's flags, which have the right shape."""
-    context = _context_length(config, wildcards["task"])
+    context = _context_length(config, stage, wildcards["task"])
     if stage == "initialize_model" and chosen["hidden_size"] % chosen["num_heads"]:
         yield "hidden_size", f"is no multiple of num_heads, which is {chosen['num_heads']}"
     if context and stage not in ("initialize_model", "score_responses") and chosen.get("max_length", 0) > context:
@@ -330,17 +334,18 @@ def _why_samples(config: dict, wildcards: dict) -> str:
 
 
 def _sampling_faults(chosen: dict, context: int):
-    samples = chosen["samples_per_prompt"]
-    if chosen["temperature"] == 0 and samples > 1:
+    samples = chosen.get("samples_per_prompt", 1)  # a judge is asked once
+    if samples > 1 and chosen["temperature"] == 0:
         yield "temperature", f"is greedy, so that all {samples} samples of a prompt would be equal"
-    if context and chosen["max_new_tokens"] >= context:
-        yield "max_new_tokens", f"leaves no room for a prompt in the {context} tokens that the policy reads"
+    if context and chosen.get("max_new_tokens", 0) >= context:
+        yield "max_new_tokens", f"leaves no room for a prompt in the {context} tokens that the model reads"
 
 
-def _context_length(config: dict, task: str) -> int | None:
-    """The longest sequence that a task's model reads, where that can be known without loading it."""
-    model = config["tasks"][task]["base_model"]
-    if model == "from_scratch":
+def _context_length(config: dict, stage: str, task: str) -> int | None:
+    """The longest sequence that a stage's model reads, where that can be known without loading it."""
+    judges = stage == "judge_responses"
+    model = config["tasks"][task]["judge"]["model"] if judges else config["tasks"][task]["base_model"]
+    if model == "from_scratch" and not judges:
         return runs.options(config, "initialize_model", {"task": task, "seed": 0}).get("context_length")
     return model_folders.context_length(model)
 

@@ -74,6 +74,20 @@ SCHEMAS = {
             pa.field("gold_win", pa.float64()),
         ]
     ),
+    "judgements": pa.schema(
+        [
+            _required("prompt_id", pa.string()),
+            _required("sample_id", pa.int32()),
+            _required("prompt", pa.string()),
+            _required("response", pa.string()),
+            _required("baseline_response", pa.string()),
+            pa.field("verdict", pa.string()),  # a place of preference.verdicts, the response standing first
+            pa.field("swapped_verdict", pa.string()),  # the same, the response standing second; null: it named none
+            _required("reply", pa.string()),  # of the judge, which the verdict was read from
+            _required("swapped_reply", pa.string()),
+            _required("preference", pa.float64()),  # 1 win, 0.5 tie, 0 loss
+        ]
+    ),
     "history": pa.schema(
         [
             _required("seed", pa.int32()),

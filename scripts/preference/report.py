@@ -279,6 +279,22 @@ difference prompt by prompt; a run is above SFT if the interval of that differen
 below, and unclear if it holds zero. Finished: closed by the end-of-sequence token. KL to the SFT policy in nats per
 response, entropy in nats per token. Win rates count ties as half.</small></p>
 
+{% if judged %}
+<h2>What a judge says</h2>
+<div class="wide"><table>
+<tr><th>run</th><th>win rate</th><th>wins</th><th>ties</th><th>losses</th><th>first place</th><th>no verdict</th></tr>
+{% for line in judged %}
+<tr><td>{{ line.run }}</td><td>{{ line.win_rate[0] }}<small>{{ line.win_rate[1] }}</small></td><td>{{ line.wins }}</td>
+<td>{{ line.ties }}</td><td>{{ line.losses }}</td><td>{{ line.first_place }}</td>
+<td>{{ line.unparsed }} of {{ line.verdicts }}</td></tr>
+{% endfor %}
+</table></div>
+<p><small>Answers after a run’s last round against those of the SFT policy, by a language model that is asked about each
+pair twice, the answers in swapped places. A win or a loss is what both of its replies say; all else is a tie, which
+counts as half a win. First place: the share of its verdicts for the answer that stood first, of those for either; 0.5
+is none. Counts are over all seeds.</small></p>
+{% endif %}
+
 {% if figures %}<h2>Figures</h2>
 {% for figure in figures %}<figure>{{ figure }}</figure>
 {% endfor %}{% endif %}

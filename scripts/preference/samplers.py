@@ -42,22 +42,28 @@ Sample = Callable[[list[Request], Progress], list[list[int]]]  # an engine: the 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
-    """The flags of every stage that samples."""
+class Engine:
+    """The flags that say how sampling is done, whatever is sampled."""
 
-    prompts: str = flag("prompts.parquet or eval_prompts.parquet")
     engine: str = flag("what samples; auto: vllm where it is installed", "auto", ENGINE_CHOICES)
-    samples_per_prompt: int = flag("responses to each prompt")
-    temperature: float = flag("0 is greedy, 1 is the policy itself")
-    top_p: float = flag("smallest set of tokens with this probability; 1 is all of them")
-    max_new_tokens: int = flag("longest response in tokens, its EOS included; a longer one is cut")
-    seed: int = flag("seed of the draws")
     batch_size: int = flag("responses at a time with engine transformers; vLLM schedules its own", 64)
     dtype: str = flag("precision of the weights while sampling", "float32", tuple(policies.DTYPES))
     tensor_parallel_size: int = flag("GPUs that share one model (vLLM)", 1)
     gpu_memory_utilization: float = flag("share of a GPU's memory that vLLM takes", 0.9)
     max_model_len: int | None = flag("longest prompt + response; without it what the model can read", None)
     shard_size: int = flag("responses that are sampled, and kept, together: what a kill can cost", 1024)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags(Engine):
+    """The flags of every stage that samples from a policy."""
+
+    prompts: str = flag("prompts.parquet or eval_prompts.parquet")
+    samples_per_prompt: int = flag("responses to each prompt")
+    temperature: float = flag("0 is greedy, 1 is the policy itself")
+    top_p: float = flag("smallest set of tokens with this probability; 1 is all of them")
+    max_new_tokens: int = flag("longest response in tokens, its EOS included; a longer one is cut")
+    seed: int = flag("seed of the draws")
 
 
 def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from preference import artifacts
@@ -56,6 +57,27 @@ def read_csv(path: Path | str, columns: list[str]) -> pd.DataFrame:
 def write_csv(path: Path | str, frame: pd.DataFrame, made_by: dict) -> None:
     """Write a table and its manifest, with six significant digits."""
     artifacts.write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), made_by)
+
+
+def prompt_means(rows: list[dict], column: str) -> dict[str, float]:
+    """Map prompt_id to the mean of a column over its samples, sorted by id; rows without a value are left out."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row[column] is not None:
+            values.setdefault(row["prompt_id"], []).append(row[column])
+    # sorted, so that the order of the rows does not show in the last bits of a mean
+    return {prompt: float(np.mean(sorted(values[prompt]))) for prompt in sorted(values)}
+
+
+def aligned(means_by_seed: list[dict[str, float]], what: str) -> np.ndarray:
+    """Means by prompt_id of each seed as (seeds, prompts), columns sorted by id; (0, 0) where none has any."""
+    if not any(means_by_seed):
+        return np.empty((0, 0))
+    prompts = sorted(means_by_seed[0])
+    for means in means_by_seed:
+        if means.keys() != means_by_seed[0].keys():
+            raise InputError(f"{what} is known for other prompts in one seed than in another; evaluate them again")
+    return np.array([[means[prompt] for prompt in prompts] for means in means_by_seed])
 
 
 def labelled(labels: tuple[str, ...], parts: int, flag: str) -> list[tuple[str, ...]]:

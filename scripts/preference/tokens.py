@@ -28,12 +28,17 @@ def check_tokenizer(tokenizer, path) -> None:
         InputError: no EOS or pad token, pad is EOS (then EOS would be masked and never learnt), an id without an
             embedding, or no template that keeps the prompt.
     """
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"{path}: the tokenizer has no EOS token (key eos_token), so no response could end")
+    check_sampled(tokenizer, path)
     if tokenizer.pad_token_id is None:
         raise InputError(f"{path}: the tokenizer has no pad token (key pad_token); name one with --pad_token")
     if tokenizer.pad_token_id == tokenizer.eos_token_id:
         raise InputError(f"{path}: the tokenizer's pad token is its EOS token; name another one with --pad_token")
+
+
+def check_sampled(tokenizer, path) -> None:
+    """The part of `check_tokenizer` that holds of a model that is only sampled from, never trained: it need not pad."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{path}: the tokenizer has no EOS token (key eos_token), so no response could end")
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template")
     rows, largest = model_folders.vocab_size(path), max(tokenizer.get_vocab().values())

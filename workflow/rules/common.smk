@@ -124,6 +124,11 @@ def base_model(wildcards):
     model = config["tasks"][wildcards.task]["base_model"]
     if model == "from_scratch":
         return f"{SEED}/base/model.manifest.json".format(**wildcards)
+    return files_of(model)
+
+
+def files_of(model):
+    """The files of a model's folder; of a hub id there are none."""
     return sorted(str(path) for path in Path(model).glob("*") if path.is_file())
 
 
@@ -134,6 +139,22 @@ def base_model_path(wildcards, resources):
 
 def base_model_spec(wildcards):
     return {**stage("train_sft")(wildcards), "base_model": config["tasks"][wildcards.task]["base_model"]}
+
+
+def judge_of(task):
+    return config["tasks"][task]["judge"]
+
+
+def judge_path(wildcards, resources):
+    return judge_of(wildcards.task)["model"]
+
+
+def judge_template(wildcards):
+    return judge_of(wildcards.task).get("template", [])
+
+
+def judge_spec(wildcards):
+    return {**stage("judge_responses")(wildcards), "judge": judge_of(wildcards.task)["model"]}
 
 
 def preferences(split, wildcards):
@@ -318,6 +339,9 @@ LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]
 BASELINES = list(dict.fromkeys((task, seed) for task, _, seed in CELLS))
 SFT = {f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.json" for task, seed in BASELINES}
 REWARD_MODELS = {f"{t}/{s}": f"{RESULTS}/{t}/seed{s}/reward_model/evaluation.json" for t, s in BASELINES}
+# What is judged beside that, and the table of it.
+JUDGED = [each for each in CELLS if each[0] in runs.judged_tasks(config)]
+JUDGEMENTS = [f"{RESULTS}/tables/judgements.csv"] if JUDGED else []
 # The report shows samples of the first seed only.
 SAMPLES = {
     f"{task}/sft/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet"

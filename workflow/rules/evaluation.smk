@@ -57,6 +57,42 @@ use rule evaluate_policy as evaluate_sft_policy with:
         "evaluate_policy {wildcards.task}, SFT, seed {wildcards.seed}"
 
 
+# What a run ends with against the SFT policy, by the judge of a task that says one.
+rule judge_responses:
+    input:
+        samples=f"{ROUND}/evaluation.parquet",
+        baseline=f"{SEED}/sft/evaluation.parquet",
+        judge=lambda wildcards: files_of(judge_of(wildcards.task)["model"]),
+        template=judge_template,
+    output:
+        judgements=f"{ROUND}/judgements.parquet",
+        metrics=f"{ROUND}/judgements.json",
+        model=f"{ROUND}/model_outputs.json",
+        reference=f"{ROUND}/reference_outputs.json",
+        annotations=f"{ROUND}/annotations.json",
+    log:
+        f"{ROUND}/judgements.log",
+    benchmark:
+        f"{ROUND}/judgements.benchmark.tsv"
+    wildcard_constraints:
+        task=one_of(runs.judged_tasks(config)),
+    priority: -1  # nothing waits for it but the tables
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage=judge_spec,
+        command=command("judge_responses"),
+        judge=judge_path,
+        template=given("template"),
+    message:
+        "judge_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+    shell:
+        "{params.command} --samples {input.samples:q} --baseline {input.baseline:q} --judge {params.judge:q}"
+        " {params.template} --output {output.judgements:q} --metrics_output {output.metrics:q}"
+        " --model_output {output.model:q} --reference_output {output.reference:q}"
+        " --annotations_output {output.annotations:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 # Where a task lies in the paper's table, from what the SFT policy's evaluation left: part of all where that is enough.
 use rule compute_reference_logps as compute_eval_reference_logps with:
     input:

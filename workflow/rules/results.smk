@@ -49,6 +49,28 @@ rule summarize_experiment:
         " >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+if JUDGED:
+
+    rule summarize_judgements:
+        input:
+            [cell(f"{ROUND}/judgements.parquet", *each) for each in JUDGED],
+        output:
+            JUDGEMENTS,
+        log:
+            f"{RESULTS}/tables/judgements.log",
+        conda:
+            "../../envs/core.yaml"
+        params:
+            stage=code_of("summarize_judgements"),
+            command=command("summarize_judgements"),
+            runs=["/".join(map(str, each)) for each in JUDGED],
+        message:
+            "summarize_judgements"
+        shell:
+            "{params.command} --runs {params.runs:q} --judgements {input:q}"
+            " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 rule plot_rewards:
     input:
         f"{RESULTS}/tables/metrics.csv",
@@ -157,6 +179,7 @@ rule render_report:
             f"{RESULTS}/figures/{name}.svg" for name in (*experiments.names(config), "rewards", "margins", "frontier")
         ],
         claims=f"{RESULTS}/tables/claims.csv" if "claims" in config else [],
+        judgements=JUDGEMENTS,
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
         samples=SAMPLES.values(),
@@ -171,6 +194,7 @@ rule render_report:
     params:
         stage=code_of("render_report"),
         command=command("render_report", experiment=config["experiment"]),
+        judgements=given("judgements"),
         sft=labelled(SFT),
         reward_models=labelled(REWARD_MODELS),
         samples=labelled(SAMPLES),
@@ -181,7 +205,8 @@ rule render_report:
         "render_report"
     shell:
         "{params.command} --config {input.config:q}"
-        " --metrics {input.metrics:q} --final {input.final:q} --figures {input.figures:q} --sft {params.sft:q}"
+        " --metrics {input.metrics:q} --final {input.final:q} {params.judgements}"
+        " --figures {input.figures:q} --sft {params.sft:q}"
         " --reward_models {params.reward_models:q} --samples {params.samples:q} --trained_on {params.trained_on:q}"
         " {params.claims} {params.expectations}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

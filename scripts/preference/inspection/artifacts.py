@@ -23,6 +23,7 @@ HOLDS = {
     "pairs": "a chosen and a rejected response to each prompt",
     "reference_logps": "pairs with the reference policy's log-probability of both responses",
     "evaluation": "answers to held-out prompts with rewards, log-probabilities, KL to the reference, and wins",
+    "judgements": "a judge's verdicts on two answers to each prompt, asked in both orders, and who wins by them",
     "history": "a bandit's measures as it learns, a row per seed and recorded step",
     "tuning": "the final reward of each learning rate and beta that was tried on a bandit, a row per seed",
     "foreign": "a Parquet table of no kind that the workflow knows",

@@ -19,7 +19,8 @@ EXTREMES = {  # column: what its highest and its lowest row are called; None whe
     "kl": ("farthest from the reference", None),
 }
 LENGTHS = ("num_tokens", "chosen_tokens", "chosen_characters", "response_characters", "prompt_characters")
-TEXTS = ("prompt", "response", "chosen", "rejected")
+TEXTS = ("prompt", "response", "chosen", "rejected", "baseline_response", "reply", "swapped_reply")
+CATEGORIES = ("finish_reason", "verdict")  # how the names of columns end whose values are counted
 
 
 def load(path: Path) -> tuple[pa.Table, list[str]]:
@@ -116,13 +117,13 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def distributions(table: pa.Table) -> list[str]:
-    """A histogram per measure, and the shares of each finish reason."""
+    """A histogram per measure, and the shares of each finish reason and verdict."""
     lines = []
     for name, values in measures(table).items():
         if np.isfinite(values).any():
             lines += ["", *terminal.histogram(name, values)]
     for name in table.schema.names:
-        if name.endswith("finish_reason"):
+        if name.endswith(CATEGORIES):
             lines += ["", *_shares(name, table.column(name))]
     return lines
 
@@ -166,7 +167,7 @@ def rows(table: pa.Table, titles: dict[int, str], most: int) -> list[str]:
         facts += [
             f"{name} {terminal.number(values[name][index])}" for name in values if np.isfinite(values[name][index])
         ]
-        facts += [f"{name} {row[name]}" for name in row if name.endswith("finish_reason") and row[name] is not None]
+        facts += [f"{name} {row[name]}" for name in row if name.endswith(CATEGORIES) and row[name] is not None]
         lines += ["", *terminal.folded(facts[0], [f"· {fact}" for fact in facts[1:]])]
         for name in texts_of(table):
             if row[name] is not None:
