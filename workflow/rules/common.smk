@@ -333,6 +333,30 @@ def command_of_claims(claims):
     return command_with("judge_claims", lambda wildcards: {"claims": json.dumps(claims(wildcards))})
 
 
+# The experiments of the config.
+def axes_of_runs(wildcards):
+    return {"axes": list(experiments.axes(config, wildcards.part))}
+
+
+def metrics_of_cells(wildcards):
+    return experiments.metrics(config, wildcards.part)
+
+
+def figure_of_runs(wildcards):
+    return labs.figure(config, wildcards.part)
+
+
+def claims_of_runs(wildcards):
+    return config["claims"]
+
+
+def metrics_of_claims(wildcards):
+    return experiments.metrics_of_claims(config)
+
+
+CLAIMS = [f"{RESULTS}/tables/claims.{kind}" for kind in ("csv", "txt")] if "claims" in config else []
+
+
 # Every (task, run, seed), and the files of each that the tables and the report read.
 CELLS = runs.cells(config)
 LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]

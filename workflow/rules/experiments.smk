@@ -1,29 +1,6 @@
 # The experiments of a config: what its runs come to, side by side, and what they say of the claims. Rules as a lab's.
 
 
-def axes_of_runs(wildcards):
-    return {"axes": list(experiments.axes(config, wildcards.part))}
-
-
-def metrics_of_cells(wildcards):
-    return experiments.metrics(config, wildcards.part)
-
-
-def figure_of_runs(wildcards):
-    return labs.figure(config, wildcards.part)
-
-
-def claims_of_runs(wildcards):
-    return config["claims"]
-
-
-def metrics_of_claims(wildcards):
-    return experiments.metrics_of_claims(config)
-
-
-CLAIMS = [f"{RESULTS}/tables/claims.{kind}" for kind in ("csv", "txt")] if "claims" in config else []
-
-
 wildcard_constraints:
     part=one_of(experiments.names(config)),
 
