@@ -1,7 +1,6 @@
-"""Make the tables of an experiment from what its cells measured as they learned.
+"""Make the tables of an experiment from history.parquet and tuning.parquet, or from the metrics.csv, of its cells.
 
-A cell is a bandit's, with history.parquet and tuning.parquet, or a run of a language model, with the metrics.csv of
-each of its seeds.
+The first two are a bandit's; a run of a language model has a metrics.csv of each of its seeds.
 
 Every mean is over the seeds whose runs stayed finite, with its 95 % t interval: NAME, NAME_low, NAME_high. How many
 did not is in the column `diverged`, and where none did the cells are empty.

@@ -124,6 +124,7 @@ MODULES = {
     "style": tuple(FIGURES),
     "summaries": ("summarize_run",),
     "tokens": ("initialize_model",),
+    "trackers": TRAININGS,
     "unfinished": TRAININGS,
     "untrusted": ("render_report",),
 }
