@@ -88,9 +88,10 @@ OURS = ["red", "red", "red", "blue", "blue", "red", "green", "red"]
 THEIRS = ["blue", "grey", "green", "red", "grey", "red", "red", "blue"]
 
 
-def test_a_judge_that_knows_what_is_better_says_so_whatever_the_order(judge, flags, capsys):
+@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
+def test_a_judge_that_knows_what_is_better_says_so_whatever_the_order(judge, flags, capsys, engine):
     sides = ([answer(*row) for row in zip(PROMPTS, said, strict=True)] for said in (OURS, THEIRS))
-    rows, found = judged(flags(judge, *sides))
+    rows, found = judged(flags(judge, *sides, engine=engine))
     assert [row["preference"] for row in rows] == [1.0, 1.0, 1.0, 0.0, 0.5, 0.5, 0.0, 1.0]
     assert [row["verdict"] for row in rows[:5]] == ["first", "first", "first", "second", "tie"]
     assert [row["swapped_verdict"] for row in rows[:5]] == ["second", "second", "second", "first", "tie"]
