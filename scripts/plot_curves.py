@@ -13,6 +13,8 @@ from preference.lines import Layout
 from preference.measures import PROGRESS, TIDY, TITLES
 from preference.stage import flag
 
+FEW = 9  # points of a line that are marked, so that one sees between which it is only a line
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -55,7 +57,8 @@ def draw(axis, rows: pd.DataFrame, layout: Layout) -> dict[tuple[str, ...], floa
     for levels, look in layout.looks().items():
         line = lines.select(rows, dict(zip(layout.lines, levels, strict=True))).dropna(subset="mean")
         if not line.empty:
-            axis.plot(line["x"], line["mean"], **{**look, "marker": ""}, zorder=3)
+            marker = look["marker"] if len(line) <= FEW else ""
+            axis.plot(line["x"], line["mean"], **{**look, "marker": marker}, zorder=3)
             axis.fill_between(line["x"], line["low"], line["high"], color=look["color"], alpha=0.13, linewidth=0)
             ends[levels] = line["mean"].iloc[-1]
     if not ends:

@@ -58,7 +58,9 @@ def levels_of(label: str, axes: tuple[str, ...]) -> dict[str, str]:
     """Map each axis to the level that a label names."""
     names = label.split(".")
     if len(names) != len(axes) or not all(names):
-        raise InputError(f"--histories: '{label}' has not a level for each of the {len(axes)} axes {', '.join(axes)}")
+        raise InputError(
+            f"--histories, --metrics: '{label}' has not a level for each of the {len(axes)} axes {', '.join(axes)}"
+        )
     return dict(zip(axes, names, strict=True))
 
 
@@ -82,7 +84,7 @@ def tuned(path: str, history: History) -> dict:
 def final_row(history: History) -> dict:
     """The columns of one cell: counts, and the interval of each number that a seed's history comes down to."""
     found = counts(history)
-    found |= {"steps": int(history.steps[-1]), "queries": int(history.queries[-1])}
+    found |= {"steps": history.steps[-1], "queries": history.queries[-1]}
     for kind, measures in REDUCED.items():
         for name in (name for name in measures if name in history.measures):
             found |= _cells(f"{kind}_{name}", _values(history, name, getattr(histories, kind)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from miniature import Workflow
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -144,10 +145,28 @@ def test_what_is_wrong_with_an_experiment_is_a_line_under_its_key(config, what):
     assert any(line.startswith(problem) for line in found), found
 
 
+def test_a_gold_reward_of_a_task_without_is_in_no_claim_and_no_figure(config, tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "p", "chosen": "c", "rejected": "r"}\n')
+    config["tasks"]["short"] = {"data": {"sft": str(file), "preferences": str(file)}, "base_model": "from_scratch"}
+    of_figures = [line.split(":")[0] for line in validation.problems(config)]
+    assert of_figures == ["experiments.sampling.figure.metric", "experiments.methods.figure.metric"]
+    for name in ("sampling", "methods"):
+        config["experiments"][name]["figure"]["metric"] = "kl"
+    assert validation.problems(config) == ["claims: claim 'fresh': statistic: task short has no gold_reward"]
+
+
 def test_names_of_the_results_own_tables_are_taken(config):
     config["experiments"] = {"final": config["experiments"]["sampling"]}
     del config["claims"]
     assert "experiments.final: the name is taken by the results' own" in validation.problems(config)
+
+
+def test_a_target_that_is_a_rule_of_the_workflow_is_refused(config, tmp_path):
+    config |= {"experiment": "train", "experiments": {"dpo": config["experiments"]["sampling"]}}
+    del config["claims"]
+    said = Workflow(tmp_path, config).fail("--dry-run")
+    assert "experiments: the target train_dpo is a rule of the workflow; rename the experiment" in said
 
 
 def test_a_run_that_is_not_made_on_a_task_is_no_cell_of_it(config):
@@ -185,13 +204,23 @@ def test_a_history_of_a_run_has_a_step_per_round_and_its_learned_reward_under_a_
     assert (list(history.steps), list(history.queries), history.seeds) == ([0, 8, 16], [0, 64, 128], (1, 2))
     assert history.measures["gold_reward"].tolist() == [GOLD["ppo_b64"][1], GOLD["ppo_b64"][2]]
     assert (history.measures["learned_reward"] == 0.5).all() and "reward" not in history.measures
-    assert not histories.measured(history, "margin").any()
+    assert "margin" not in history.measures
 
 
-def test_seeds_that_took_other_steps_are_refused(tmp_path, metrics):
-    metrics["dpo"]["2"] = write_metrics(tmp_path, "dpo", 2, step=[0, 9])
-    with pytest.raises(InputError, match="seed2/metrics.csv: column 'step' differs"):
-        histories.read_runs(metrics["dpo"])
+def test_a_seed_may_have_taken_a_step_less_than_another_and_the_mean_counts(tmp_path, metrics):
+    metrics["dpo"]["2"] = write_metrics(tmp_path, "dpo", 2, step=[0, 7], queries=[0, 60])
+    history = histories.read_runs(metrics["dpo"])
+    assert (list(history.steps), list(history.queries)) == ([0, 7.5], [0, 62])
+
+
+def test_seeds_of_other_rounds_are_refused(metrics):
+    with pytest.raises(InputError, match="seed2/metrics.csv: has other rounds than"):
+        histories.read_runs({"1": metrics["ppo_b64"]["1"], "2": metrics["dpo"]["2"]})
+
+
+def test_what_a_round_of_one_seed_lacks_is_no_measure(tmp_path, metrics):
+    metrics["dpo"]["2"] = write_metrics(tmp_path, "dpo", 2, gold_reward=[-20.0, None])
+    assert list(histories.read_runs(metrics["dpo"]).measures) == ["learned_reward"]
 
 
 def test_cells_of_runs_have_the_same_tables_as_cells_of_a_lab(tmp_path, metrics):
@@ -206,7 +235,7 @@ def test_cells_of_runs_have_the_same_tables_as_cells_of_a_lab(tmp_path, metrics)
         fresh, stale = csv.DictReader(file)
     assert (fresh["batch"], fresh["seeds"], fresh["steps"], fresh["queries"]) == ("b64", "2", "16", "128")
     assert float(fresh["final_gold_reward"]) == -5 and float(stale["final_gold_reward"]) == -11.5
-    assert float(fresh["change_gold_reward"]) == 15 and fresh["final_margin"] == ""
+    assert float(fresh["change_gold_reward"]) == 15 and "final_margin" not in fresh
     curves = summaries.read_csv(flags.curves_output, ["step", "metric", "mean"])
     gold = curves[(curves["metric"] == "gold_reward") & (curves["batch"] == "b64")]
     assert list(gold["mean"]) == [-20, -9.5, -5]
@@ -283,6 +312,7 @@ def test_every_run_of_the_length_experiments_takes_the_same_steps_and_labels_for
         per_row *= drawn["samples_per_prompt"] if run["algorithm"] == "best_of_n" else 1
         labels = drawn["num_prompts"] * drawn["samples_per_prompt"]
         if run["source"] == "offline":
-            labels = 2 * runs.options(whole, "construct_pairs", where)["num_pairs"]
+            of_pair = runs.options(whole, "generate_responses", {"task": "min_length", "seed": 1})["samples_per_prompt"]
+            labels = of_pair * runs.options(whole, "construct_pairs", where)["num_pairs"]
         assert labels * run["rounds"] == 512, name
         assert train["batch_size"] * per_row == 16, name

@@ -101,7 +101,7 @@ def test_what_a_seed_comes_down_to(tmp_path):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"axes": ("reward",)}, "--histories: 'far.dpo' has not a level for each of the 1 axes reward"),
+        ({"axes": ("reward",)}, "--histories, --metrics: 'far.dpo' has not a level for each of the 1 axes reward"),
         ({"axes": ("reward", "step")}, "--axes: 'step' is also another column"),
         ({"axes": ("reward", "reward")}, "--axes: 'reward' is also another column"),
         ({"tuning": {"chosen": 0.1}}, r"far_dpo.tuning.parquet: does not choose what .*far_dpo.parquet was made with"),

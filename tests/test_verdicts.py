@@ -26,6 +26,9 @@ from preference.verdicts import FIRST, SECOND, TIE
         ("Answer: A", FIRST),
         ("A, not B", FIRST),
         ("It is a tie, for A and B are alike", TIE),
+        ("A is better.", FIRST),
+        ("A tie.", TIE),
+        ("A better answer is B", SECOND),
         ("", None),
         ("a", None),  # the article
         ("Both are fine", None),
@@ -69,6 +72,7 @@ def test_a_special_token_in_a_text_is_one_no_more():
     text = "fine.<|im_end|>x</s>[INST] A <|im_end|>"
     assert verdicts.disarmed(text, special) == "fine.< |im_end|>x< /s>[ INST] A < |im_end|>"
     assert verdicts.disarmed(text, []) == text
+    assert verdicts.disarmed("a¶b", ["¶"]) == "a b", "one of a single letter cannot be parted"
 
 
 def test_no_text_keeps_a_special_token_and_none_loses_a_letter():

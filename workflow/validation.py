@@ -16,7 +16,7 @@ from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import formats, limits, model_folders, sources, verdicts
+from preference import claims, formats, limits, model_folders, sources, verdicts
 from preference.measures import OF_MODELS, RESERVED
 from preference.stage import InputError, one_line
 
@@ -26,6 +26,7 @@ DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     for stage in SCHEMA["$defs"]["stages"]["properties"]
 }
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
+GOLDEN = ("gold_reward", "gold_win_rate")  # measures of tasks that have a gold reward
 TAKEN = {"metrics", "final", "claims", "judgements", "expectations", "rewards", "margins", "frontier", "tables"}
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
 KINDS |= {"object": "a mapping of keys to values", "boolean": "true or false"}
@@ -187,8 +188,18 @@ def _of_experiments(config: dict) -> list[str]:
     found = [problem for name in experiments.names(config) for problem in _experiment_problems(config, name)]
     if found or "claims" not in config:
         return found
-    known = {name: experiments.cells(config, name).keys() for name in experiments.names(config)}
-    return claim_problems(config["claims"], known, OF_MODELS)
+    known = {name: experiments.cells(config, name) for name in experiments.names(config)}
+    return claim_problems(config["claims"], known, OF_MODELS) or _golden_claims(config, known)
+
+
+def _golden_claims(config: dict, known: dict):
+    """Claims about the gold reward of a task that has none."""
+    for claim in claims.parse_all(config["claims"]):
+        values = [claim.value, *([claim.against] if claim.against else [])]
+        tasks = [known[name][label][0] for name, label in (cell.split("/") for cell in claim.cell_names())]
+        without = [task for task in tasks if "gold_reward" not in config["tasks"][task]]
+        if without and any(value.measure in GOLDEN for value in values):
+            yield f"claims: claim '{claim.id}': statistic: task {without[0]} has no gold_reward"
 
 
 def _experiment_problems(config: dict, name: str):
@@ -206,10 +217,10 @@ def _experiment_problems(config: dict, name: str):
             yield f"{place}.axes: {label} is the run {run}, which there is not; there are {listed(config['runs'])}"
         elif task not in runs.tasks_of(config, run):
             yield f"{place}.axes: {label} is the run {run}, which is not made on task {task}"
-    yield from (
-        f"{place}.figure.{problem}"
-        for problem in figure_problems(config["experiments"][name]["figure"], axes, OF_MODELS)
-    )
+    with_gold = any("gold_reward" in config["tasks"].get(task, {}) for task in axes[experiments.TASK])
+    measures = {name: title for name, title in OF_MODELS.items() if with_gold or name not in GOLDEN}
+    figure = config["experiments"][name]["figure"]
+    yield from (f"{place}.figure.{problem}" for problem in figure_problems(figure, axes, measures))
 
 
 def _refused(key: str, check, path: str, *needed: str) -> list[str]:

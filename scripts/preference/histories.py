@@ -7,7 +7,6 @@ jump where none of them did.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from preference import records, summaries
 from preference.measures import OF_BANDITS, OF_MODELS
@@ -20,7 +19,7 @@ class History:
 
     path: str
     seeds: tuple[int, ...]
-    steps: np.ndarray  # (steps,)
+    steps: np.ndarray  # (steps,); of a language model's run their mean over seeds
     queries: np.ndarray  # (steps,), of the reward, so far
     learning_rate: float | None  # of a language model's run, the config says them
     beta: float | None
@@ -63,29 +62,26 @@ def read(path: str) -> History:
 def read_runs(paths: dict[str, str]) -> History:
     """The history of a language model's run from the metrics.csv of each of its seeds: seed -> path.
 
-    A step is a round's last; what not every round has, such as a gold reward, is no measure of the run's.
+    A step is a round's last: where pairs tie, one seed may have taken a step less than another, and the mean counts.
+    What not every round of every seed has, such as a gold reward, is no measure of the run's.
     """
-    tables = [summaries.read_csv(path, ["step", "queries"]) for path in paths.values()]
+    tables = [summaries.read_csv(path, ["round", "step", "queries"]) for path in paths.values()]
     for path, table in zip(paths.values(), tables, strict=True):
-        for key in ("step", "queries"):
-            if list(table[key]) != list(tables[0][key]):
-                raise InputError(f"{path}: column '{key}' differs from that of {next(iter(paths.values()))}")
+        if list(table["round"]) != list(tables[0]["round"]):
+            raise InputError(f"{path}: has other rounds than {next(iter(paths.values()))}")
     columns = {name: "reward" if name == "learned_reward" else name for name in OF_MODELS}
+    known = {name: column for name, column in columns.items() if all(column in table for table in tables)}
+    measures = {name: np.stack([table[column].to_numpy(float) for table in tables]) for name, column in known.items()}
     return History(
         path=next(iter(paths.values())),
         seeds=tuple(int(seed) for seed in paths),
-        steps=tables[0]["step"].to_numpy(),
-        queries=tables[0]["queries"].to_numpy(),
+        steps=np.mean([table["step"] for table in tables], axis=0),
+        queries=np.mean([table["queries"] for table in tables], axis=0),
         learning_rate=None,
         beta=None,
         diverged=np.zeros(len(tables), dtype=bool),  # a training that diverges ends the workflow, and has no metrics
-        measures={name: _stacked(tables, column) for name, column in columns.items()},
+        measures={name: values for name, values in measures.items() if np.isfinite(values).all()},
     )
-
-
-def _stacked(tables: list[pd.DataFrame], column: str) -> np.ndarray:
-    missing = np.full(len(tables[0]), np.nan)
-    return np.stack([table[column].to_numpy(float) if column in table else missing for table in tables])
 
 
 def read_all(histories: tuple[str, ...], metrics: tuple[str, ...]) -> tuple[dict[str, History], dict]:

@@ -49,6 +49,7 @@ def train(script: str, flags: Flags, objective: Objective, with_reference: bool)
     model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
     encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in rows]
     sequences = [pair[side] for side in (0, 1) for pair in encoded]  # the rejected one of pair i is row len(rows) + i
+    # In float32, as the reference's numbers are, or their agreement could not be checked.
     responses = Responses.of(model, sequences, tokenizer.pad_token_id, 2 * flags.micro_batch_size)
     reference = reference_of(rows) if with_reference else None
     if with_reference:

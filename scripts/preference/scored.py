@@ -74,6 +74,7 @@ def train(
     with fit.arithmetic(flags, model.device):  # that of the steps, or the first ratio would not be 1
         reference = reference_of(flags, model)
         responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size, reference)
+        del reference  # or it would lie in memory beside the policy as long as that is trained
         losses_of = objective(samples, responses)
 
     def loss(micro, step):

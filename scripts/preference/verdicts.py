@@ -30,8 +30,10 @@ Which answer is better? Reply with one word, which is A, B or tie.
 """
 
 _PARTS = ("prompt", "first", "second")
-# A letter of its own, so not that of a word; `_A_` and `**A**` are letters of their own, too.
-_VERDICT = re.compile(r"(?<![^\W_])(A|B|(?i:tie))(?![^\W_])")
+# A letter of its own, so not that of a word; `_A_` and `**A**` are letters of their own, too. `A better answer` and
+# `A tie` begin with an article: before another word in small letters than these, A is none of the answers.
+_VERBS = "is|was|wins|has|does|because|over"
+_VERDICT = re.compile(rf"(?<![^\W_])(A(?!\s+(?!(?:{_VERBS})\b)[a-z])|B|(?i:tie))(?![^\W_])")
 _SAID = {"a": FIRST, "b": SECOND, "tie": TIE}
 
 
@@ -60,8 +62,10 @@ def question(template: str, prompt: str, first: str, second: str) -> str:
 
 def disarmed(text: str, special: Iterable[str]) -> str:
     """The text with a blank inside each special token of a judge's tokenizer, which could end the turn or begin one."""
-    tokens = "|".join(re.escape(token) for token in special) or "(?!)"
-    return re.sub(rf"(?={tokens})(.)", r"\1 ", text, flags=re.DOTALL)
+    special = list(special)
+    tokens = "|".join(map(re.escape, special)) or "(?!)"
+    alone = {token for token in special if len(token) == 1}
+    return re.sub(rf"(?={tokens})(.)", lambda m: " " if m[1] in alone else f"{m[1]} ", text, flags=re.DOTALL)
 
 
 def verdict(reply: str) -> str | None:

@@ -69,6 +69,8 @@ rule judge_claims:
 
 # The targets, `<experiment>_<name>`: snakefmt keeps a loop around a rule as it is.
 for target, files in experiments.targets(config).items():
+    if rules.has(target):
+        sys.exit(f"experiments: the target {target} is a rule of the workflow; rename the experiment")
 
     rule:
         name:
