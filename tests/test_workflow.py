@@ -34,6 +34,17 @@ def test_it_ends_with_tables_figures_and_a_report_and_says_where(finished):
     assert "dpo_on_policy" in finished.said.split("gold reward")[-1], "the main table is in the terminal"
 
 
+@pytest.mark.workflow
+def test_the_scheduler_wakes_for_what_happened_not_by_the_clock(tmp_path):
+    workflow = Workflow(tmp_path)
+    write_data(tmp_path)
+    models = [f"{TASK}/seed{seed}/base/model" for seed in (1, 2)]  # one of them waits while the other is made
+    said = workflow.call("--verbose", "--cores", "1", *models)
+    assert all(f"initialize_model min_length, seed {seed}" in said for seed in (1, 2))
+    looks = said.count("Resources before job selection")
+    assert 0 < looks <= 6, f"{looks} looks at three jobs"
+
+
 def test_a_damaged_table_is_one_line_at_the_end_of_a_run_that_did_well(copy):
     (copy.folder / RESULTS / "tables" / "final.txt").write_bytes(b"\xff")
     said = copy.call("--force", f"{RESULTS}/config.yaml")
