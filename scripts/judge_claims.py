@@ -112,10 +112,10 @@ def notes(claim: Claim, cells: dict[str, History], counted: int) -> list[str]:
 
 def value_of(value: Value, history: History, kept: np.ndarray, claim: Claim) -> np.ndarray:
     """What the histories of the kept seeds come down to, shape (kept seeds,)."""
-    if value.measure in history.measures:
-        numbers = history.measures[value.measure][kept]
-        known = np.isfinite(numbers).all(axis=0)
-    if value.measure not in history.measures or not known.any():
+    nowhere = np.full((len(kept), len(history.steps)), np.nan)
+    numbers = history.measures.get(value.measure, nowhere)[kept]
+    known = np.isfinite(numbers).all(axis=0)
+    if not known.any():
         raise InputError(f"{history.path}: has no {value.measure}, which claim '{claim.id}' is about")
     level = () if value.level is None else (value.level,)
     return getattr(histories, value.kind)(history.steps[known], numbers[:, known], *level)

@@ -8,6 +8,7 @@ import itertools
 import sys
 from pathlib import Path
 
+import labs
 import runs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -63,8 +64,7 @@ def metrics_of_claims(config: dict) -> dict[str, str]:
 
 def made(config: dict, name: str) -> list[str]:
     """What an experiment's target makes: its tables and its figure."""
-    of_tables = (f"tables/{name}.csv", f"tables/curves_{name}.csv")
-    return [f"{runs.results(config)}/{path}" for path in (*of_tables, f"figures/{name}.svg", f"figures/{name}.png")]
+    return labs.made_in(runs.results(config), name, f"curves_{name}")
 
 
 def targets(config: dict) -> dict[str, list[str]]:

@@ -87,9 +87,13 @@ def files_of_claims(lab: dict) -> dict[str, str]:
 
 def made(lab: dict, part: str) -> list[str]:
     """What a target has made of a part of a lab: its tables and its figure."""
-    others = f"{part}_checks" if part == KL_DIRECTIONS else f"curves_{part}"
-    made_of = (f"tables/{part}.csv", f"tables/{others}.csv", f"figures/{part}.svg", f"figures/{part}.png")
-    return [f"{results(lab)}/{path}" for path in made_of]
+    return made_in(results(lab), part, f"{part}_checks" if part == KL_DIRECTIONS else f"curves_{part}")
+
+
+def made_in(folder: str, part: str, other: str) -> list[str]:
+    """The tables, of which `other` is the second, and the figure of a part of what is made in a folder."""
+    made_of = (f"tables/{part}.csv", f"tables/{other}.csv", f"figures/{part}.svg", f"figures/{part}.png")
+    return [f"{folder}/{path}" for path in made_of]
 
 
 def kl_flags(lab: dict) -> dict[str, object]:

@@ -219,9 +219,14 @@ def training_table(wildcards):
     return f"{ROUND}/{runs.trained_on(config, wildcards.run)}.parquet".format(**wildcards)
 
 
+def compared(run):
+    """Where a run's rounds have what says which prompts they were trained on."""
+    return f"{ROUND}/{runs.compared_by(config, run)}.parquet"
+
+
 def compared_table(wildcards):
     """What says which prompts a round was trained on."""
-    return f"{ROUND}/{runs.compared_by(config, wildcards.run)}.parquet".format(**wildcards)
+    return compared(wildcards.run).format(**wildcards)
 
 
 def reference(wildcards):
@@ -253,15 +258,13 @@ def trainings_of_run(wildcards):
 
 
 def trained_on_of_run(wildcards):
-    return of_every_round(f"{ROUND}/{runs.compared_by(config, wildcards.run)}.parquet", wildcards)
+    return of_every_round(compared(wildcards.run), wildcards)
 
 
 def data_of_every_round():
     """task/run/seed/roundN -> the pairs, or the scored samples, that the round was trained on."""
     return {
-        f"{task}/{run}/{seed}/round{number}": cell(
-            f"{ROUND}/{runs.compared_by(config, run)}.parquet", task, run, seed, number
-        )
+        f"{task}/{run}/{seed}/round{number}": cell(compared(run), task, run, seed, number)
         for task, run, seed in CELLS
         for number in range(1, runs.rounds_of(config, run) + 1)
     }
