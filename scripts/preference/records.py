@@ -182,7 +182,7 @@ def _made_by(table: pa.Table) -> dict:
 def _open(path: Path | str) -> pa.Table:
     try:
         with Path(path).open("rb") as file:
-            return pq.read_table(file)
+            return pq.ParquetFile(file).read()  # `read_table` imports what reads folders: 0.2 s of each stage
     except (pa.ArrowException, OSError, ValueError) as error:
         raise artifacts.damaged(path, f"is not Parquet ({str(error).splitlines()[0]})") from None
 
