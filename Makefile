@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-workflow test-lab test-kills test-browser test-vllm bench-bandit vllm figure bandit-figures
+.PHONY: demo why test test-workflow test-lab test-kills test-browser test-vllm bench-bandit vllm figure bandit-figures length-figures
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -62,3 +62,9 @@ bandit-figures: .venv/core
 	.venv/bin/snakemake bandit
 	cp results/bandit/figures/negative_gradient.png docs/bandit_negative_gradient.png
 	cp results/bandit/figures/complementarity.png docs/bandit_complementarity.png
+
+length-figures: .venv/core
+	.venv/bin/snakemake --configfile config/length.yaml
+	cp results/length/figures/on_policy_sampling.png docs/length_on_policy_sampling.png
+	cp results/length/figures/complementarity.png docs/length_complementarity.png
+	cp results/length/figures/over_optimization.png docs/length_over_optimization.png

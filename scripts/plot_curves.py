@@ -1,7 +1,8 @@
 """Draw measures of an experiment's cells as they learn, from its curves in tables/: against steps, queries or KL.
 
 A row of panels per measure and a column per level of an axis, or, of one measure, rows and columns by two axes; a line
-per level of the others, the mean over seeds, with its 95 % t band.
+per level of the others, the mean over seeds, with its 95 % t band; against KL, which may fall, with an interval at each
+point.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def main(flags: Flags) -> None:
     layout = Layout.of(table, axes, flags.panels, flags.lines)
 
     def draw_panel(axis, rows: pd.DataFrame, metric: str):
-        return draw(axis, against(rows, axes, metric, flags.x), layout)
+        return draw(axis, against(rows, axes, metric, flags.x), layout, band=flags.x != "kl")
 
     figure, panels = lines.figure_of(table, axes, layout, flags.metric, draw_panel, marker="")
     for axis in panels[-1]:
@@ -51,15 +52,18 @@ def against(table: pd.DataFrame, axes: list[str], metric: str, x: str) -> pd.Dat
     return rows.merge(kl[[*axes, "step", "x"]], on=[*axes, "step"])
 
 
-def draw(axis, rows: pd.DataFrame, layout: Layout) -> dict[tuple[str, ...], float]:
-    """One panel: the mean of each line and its band. Returns where each line ends."""
+def draw(axis, rows: pd.DataFrame, layout: Layout, band: bool = True) -> dict[tuple[str, ...], float]:
+    """One panel: the mean of each line with its band, or its intervals. Returns where each line ends."""
     ends = {}
     for levels, look in layout.looks().items():
         line = lines.select(rows, dict(zip(layout.lines, levels, strict=True))).dropna(subset="mean")
         if not line.empty:
             marker = look["marker"] if len(line) <= FEW else ""
             axis.plot(line["x"], line["mean"], **{**look, "marker": marker}, zorder=3)
-            axis.fill_between(line["x"], line["low"], line["high"], color=look["color"], alpha=0.13, linewidth=0)
+            if band:
+                axis.fill_between(line["x"], line["low"], line["high"], color=look["color"], alpha=0.13, linewidth=0)
+            else:
+                axis.vlines(line["x"], line["low"], line["high"], color=look["color"], alpha=0.4, linewidth=1.5)
             ends[levels] = line["mean"].iloc[-1]
     if not ends:
         style.note(axis, "not measured here" if (rows["seeds"] > 0).any() or rows.empty else "every run diverged")

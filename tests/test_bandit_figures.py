@@ -65,6 +65,14 @@ def test_curves_have_a_panel_per_level_and_named_lines(tables, tmp_path):
     assert texts.count("b1") == 4 and texts.count("b100") == 3
 
 
+def test_what_is_drawn_against_kl_has_intervals_and_no_band(tables, tmp_path):
+    """A band between points whose KL falls would be folded over itself."""
+    bands = [
+        len(re.findall('id="(?:Fill|Poly)', draw_curves(tables, tmp_path / f"{x}.svg", x=x))) for x in ("step", "kl")
+    ]
+    assert bands[0] > 0 and bands[1] == 0
+
+
 def test_figures_of_equal_data_are_equal_and_show_of_diverged_runs_only_that_there_are(tables, tmp_path):
     by_kl = {"x": "kl", "panels": ("reward",), "lines": ("method", "size")}
     first, again = (draw_curves(tables, tmp_path / f"{name}.svg", **by_kl) for name in "ab")
