@@ -1,7 +1,8 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-workflow test-lab test-kills test-browser test-vllm bench-bandit vllm figure bandit-figures length-figures
+.PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm bench-bandit vllm figure bandit-figures \
+  length-figures
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -33,6 +34,12 @@ test-vllm: .venv/dev vllm
 test-browser: .venv/dev
 	command -v chromium || test "$$(id -u)" != 0 || (apt-get update && apt-get install --yes chromium)
 	.venv/bin/pytest -m browser tests/test_browser.py
+
+# Needs Slurm and root: apt-get install slurm-wlm munge slurmdbd mariadb-server, which root need not type.
+test-slurm: .venv/dev
+	command -v sbatch munged slurmdbd mariadbd || (apt-get update && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install --yes --no-install-recommends slurm-wlm munge slurmdbd mariadb-server)
+	.venv/bin/pytest -m slurm tests/test_slurm.py
 
 # Two idle cores, or its numbers mean little.
 bench-bandit: .venv/dev

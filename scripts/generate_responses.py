@@ -2,6 +2,7 @@
 
 A round takes `num_prompts` prompts of the list, the next round those that follow, and past the end the first ones
 again. A response ends at its EOS or at `max_new_tokens`; finish_reason says which.
+With --shard, one of several jobs writes its share of the rows, and `join_shards` makes the table of theirs.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ class Flags(samplers.Flags):
     output: str = flag("responses.parquet to write")
     num_prompts: int | None = flag("prompts that a round takes; without it every round takes all of them", None)
     round: int = flag("1, 2, ...: which prompts are taken; 0, what is sampled before the first round, takes the last")
+    shard: str | None = flag("which of how many jobs that share the work this is, 2-of-4", None, runtime=True)
 
 
 def main(flags: Flags) -> None:
@@ -33,7 +35,8 @@ def main(flags: Flags) -> None:
     inputs = {**policies.as_input("policy", flags.policy), "prompts": flags.prompts}
     engine = samplers.resolve_engine(flags.engine)
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)
-    with Shards(flags.output, made_by, flags.shard_size) as shards:
+    made_by |= {"shard": flags.shard} if flags.shard else {}
+    with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
         responses = samplers.respond(flags.policy, tokenizer, prompts, drawing, shards)
         finished = sum(row["finish_reason"] == "stop" for row in responses)
         counts = {"rows_out": len(responses), "finished": finished, "dropped": {}}
@@ -64,6 +67,8 @@ def window(total: int, num_prompts: int | None, round: int, path: str) -> list[i
 
 def show(tokenizer, num_prompts: int, responses: list[dict], engine: str) -> None:
     """Print what was sampled, and what held of every sample (`respond` stops where it does not)."""
+    if not responses:
+        return stage.say(f"no responses: other jobs share all of {num_prompts} prompts")
     lengths = [row["num_tokens"] for row in responses]
     finished = sum(row["finish_reason"] == "stop" for row in responses)
     mean, (low, middle, high) = numpy.mean(lengths), numpy.percentile(lengths, (5, 50, 95))

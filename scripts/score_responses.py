@@ -2,6 +2,7 @@
 
 With a reward model, `reward` is its output; without one, `reward` is the gold reward, which only tasks that define
 it have. Rows keep their order and their prompt_id; nothing is dropped.
+With --shard, one of several jobs writes its share of the rows, and `join_shards` makes the table of theirs.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ class Flags(rewards.Flags):
     batch_size: int = flag("responses per forward pass of the reward model", 64)
     max_length: int = flag("longest prompt + response that the reward model reads; longer ones are cut", 2048)
     shard_size: int = flag("responses that are scored, and kept, together: what a kill can cost", 1024)
+    shard: str | None = flag("which of how many jobs that share the work this is, 2-of-4", None, runtime=True)
 
 
 def main(flags: Flags) -> None:
@@ -28,15 +30,15 @@ def main(flags: Flags) -> None:
     if flags.reward_model:
         artifacts.check_model(flags.reward_model)
     inputs = {"responses": flags.responses, "reward_model": flags.reward_model}
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(rows), dropped={})
-    with Shards(flags.output, made_by, flags.shard_size) as shards:
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), dropped={})
+    made_by |= {"shard": flags.shard} if flags.shard else {}
+    with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
+        gold, own = gold and shards.own(gold), shards.own(rows)
         training = learned(flags, rows, shards) if flags.reward_model else gold
-        scored = [
-            {**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(rows)
-        ]
-        records.write(flags.output, "rewards", scored, made_by)
-    parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else [])
-    stage.say(f"{len(rows)} responses, {', '.join(parts)}")
+        scored = [{**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(own)]
+        records.write(flags.output, "rewards", scored, made_by | {"rows_out": len(scored)})
+    parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else []) if scored else []
+    stage.say(", ".join([f"{len(scored)} responses", *parts]))
 
 
 def together(tables: list[list[dict]]) -> list[dict]:

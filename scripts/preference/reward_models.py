@@ -8,7 +8,7 @@ from preference.stage import Progress
 
 
 def learned_rewards(path: str, rows: list[dict], batch_size: int, max_length: int, shards: Shards) -> list[float]:
-    """The score of each row of kind "responses" by the reward model in a folder.
+    """The score of each row of kind "responses" by the reward model in a folder, of a job's own where several share.
 
     The text is encoded as it was in the reward model's training: prompt template, response, and EOS if it was finished.
     """
@@ -20,7 +20,7 @@ def learned_rewards(path: str, rows: list[dict], batch_size: int, max_length: in
     def score(part: list, progress: Progress) -> list[float]:
         return all_scores(model, part, tokenizer.pad_token_id, batch_size, progress)
 
-    return shards.map("rewards", sequences, score)
+    return shards.map("rewards", shards.own(sequences), score)
 
 
 def all_scores(

@@ -75,7 +75,8 @@ def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags, shards: S
         shards: where finished parts are kept.
 
     Returns:
-        rows of kind "responses", in the order of the prompts, then by sample_id.
+        rows of kind "responses", in the order of the prompts, then by sample_id; a job that shares the work with others
+        has its own only.
 
     Raises:
         InputError: a prompt leaves no room for a response, or the engine is missing or cannot start.
@@ -90,10 +91,10 @@ def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags, shards: S
     ]
     requests = [(f"{row['prompt_id']}/{sample_id}", ids) for row, sample_id, ids in wanted]
     with ENGINES[resolve_engine(flags.engine)](policy, tokenizer.eos_token_id, requests, flags) as sample:
-        responses = shards.map("responses", requests, sample)
+        responses = shards.map("responses", shards.own(requests), sample)
     return [
         {"prompt_id": row["prompt_id"], "sample_id": sample_id, "prompt": row["prompt"], **describe(tokenizer, ids)}
-        for (row, sample_id, _), ids in zip(wanted, responses, strict=True)
+        for (row, sample_id, _), ids in zip(shards.own(wanted), responses, strict=True)
     ]
 
 

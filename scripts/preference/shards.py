@@ -1,9 +1,10 @@
 """Finished parts of a long piece of work (responses, rewards, log-probabilities): a kill costs one part at most.
 
-A part is always the same rows and is always computed by itself, whether or not the work was interrupted, so the whole
-is the same to the last bit.
+A part is always the same rows and is always computed by itself, whether or not the work was interrupted or shared by
+several jobs, so the whole is the same to the last bit.
 """
 
+import re
 from collections.abc import Callable
 
 from preference import artifacts
@@ -16,9 +17,17 @@ class Shards(Unfinished):
 
     what = "shards"
 
-    def __init__(self, output: str, made_by: dict, size: int):
+    def __init__(self, output: str, made_by: dict, size: int, shard: str | None = None):
         super().__init__(output, made_by)
         self.size = size
+        self.number, self.count = share(shard)
+
+    def own(self, items: list) -> list:
+        """Those of the items whose parts fall to this job: whole parts, next to each other; none where jobs outnumber
+        parts."""
+        parts = -(-len(items) // self.size)
+        first, last = (parts * number // self.count for number in (self.number - 1, self.number))
+        return items[first * self.size : last * self.size]
 
     def map(self, name: str, items: list, work: Callable[[list, Progress], list], unit: str = "responses") -> list:
         """`work` on one part of the items after another.
@@ -46,6 +55,17 @@ class Shards(Unfinished):
         if progress.skipped:
             say(f"{name}: {progress.skipped} of {len(items)} {unit} were finished before")
         return results
+
+
+def share(shard: str | None) -> tuple[int, int]:
+    """(2, 4) of "2-of-4": which of how many jobs; without a shard, one job does all."""
+    if shard is None:
+        return 1, 1
+    found = re.fullmatch(r"(\d+)-of-(\d+)", shard, re.ASCII)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise InputError(f"--shard {shard}: write 2-of-4 for the second of four")
+    return number, count
 
 
 def _load(file) -> list | None:

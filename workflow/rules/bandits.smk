@@ -12,6 +12,8 @@ rule run_bandit:
         f"{CELL}/history.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("run_bandit"),
     params:
         stage=stage("run_bandit", cell_flags),
         command=command_with("run_bandit", cell_flags),
@@ -33,6 +35,8 @@ rule summarize_cells_of_lab:
         f"{LAB}/tables/{{experiment}}.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("summarize_cells"),
     params:
         stage=stage("summarize_cells", axes_flags),
         command=command_with("summarize_cells", axes_flags),
@@ -55,6 +59,8 @@ rule plot_bandit:
         f"{LAB}/figures/{{experiment}}.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("plot_curves"),
     params:
         stage=spec_of_figure(figure),
         command=command_of_figure(figure),
@@ -75,6 +81,8 @@ rule judge_claims_of_lab:
         f"{LAB}/tables/claims.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("judge_claims"),
     params:
         stage=spec_of_claims(claims_of_lab),
         command=command_of_claims(claims_of_lab),
@@ -95,6 +103,8 @@ rule summarize_seconds:
         f"{LAB}/tables/seconds.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("summarize_seconds"),
     params:
         stage=stage("summarize_seconds", no_flags),
         command=command_with("summarize_seconds", no_flags),
@@ -113,6 +123,8 @@ rule compare_kl_directions:
         f"{LAB}/tables/kl_directions.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("compare_kl_directions"),
     params:
         stage=stage("compare_kl_directions", kl_flags),
         command=command_with("compare_kl_directions", kl_flags),
@@ -133,6 +145,8 @@ rule plot_kl_directions:
         f"{LAB}/figures/kl_directions.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("plot_kl_directions"),
     params:
         stage=stage("plot_kl_directions", kl_figure_flags),
         command=command_with("plot_kl_directions", kl_figure_flags),

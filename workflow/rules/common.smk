@@ -18,6 +18,10 @@ VLLM_IS_INSTALLED = any(VLLM.glob("lib/python*/site-packages/vllm"))
 BY_SDM = bool(workflow.deployment_settings.deployment_method)  # in environments that Snakemake makes, which lack vLLM
 
 
+# For `--sdm apptainer`; a site builds it from envs/core.def.
+container: str(PROJECT / "envs" / "core.sif")
+
+
 def engine_here():
     """The engine that `auto` stands for: vLLM where it is installed."""
     found = not BY_SDM and (VLLM_IS_INSTALLED or importlib.util.find_spec("vllm"))
@@ -41,6 +45,7 @@ wildcard_constraints:
     run="|".join(config["runs"]),
     seed=r"\d+",
     round=r"[1-9]\d*",
+    shard=r"\d+-of-\d+",
     split="preferences|eval_preferences",
 
 
@@ -99,6 +104,76 @@ def config_text(wildcards, resources):
     return json.dumps(WRITTEN)
 
 
+# What a cluster's profile says of its site: the partitions, and what a GPU is called there. On one machine, nothing.
+SITE = {
+    name: resource.raw
+    for name, resource in (workflow.resource_settings.default_resources or {}).items()
+    if name in ("slurm_partition", "gpu_partition", "gpu_gres", "slurm_account")
+}
+GRES = SITE.get("gpu_gres")
+
+
+# On a cluster nothing goes to the home folder: what is fetched is kept here, where every node sees it, and what libraries
+# keep for themselves on the node. Jobs ask the hub's cache only: a node may have no network (see `fetch`).
+if SITE:
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    os.environ.setdefault("HF_TOKEN_PATH", str(home / "token"))
+    os.environ.setdefault("HF_HOME", str(Path(".hub").resolve()))
+    if workflow.remote_exec:
+        scratch = Path(os.environ.get("TMPDIR", "/tmp")) / f"prefdag.{os.getuid()}"
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME"):
+            os.environ[variable] = str(scratch / variable.lower())
+        for variable in ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE"):
+            os.environ[variable] = str(scratch / variable.lower())
+
+
+def gpus(name, wildcards):
+    """The GPUs that a job of a stage asks for; none on a cluster that has none."""
+    return demands.gpus(config, name, dict(wildcards)) if GRES or not SITE else 0
+
+
+def partition(name, wildcards):
+    return SITE.get("gpu_partition" if gpus(name, wildcards) else "slurm_partition")
+
+
+def within(name, wildcards, what, wanted):
+    """What a job wants, as far as its partition gives it: the estimates are high, and a stage that is stopped goes on
+    where it was. Only where jobs are submitted: a node need not ask the cluster."""
+    names = partition(name, wildcards)
+    limit = sites.most(names, what) if names and not workflow.remote_exec else None
+    return min(wanted, limit) if limit else wanted
+
+
+def threads(name):
+    """The CPU threads of a stage."""
+    return lambda wildcards: demands.cpus(config, name, dict(wildcards), on_gpu=bool(GRES))
+
+
+def asked(name):
+    """What a job of this stage asks for: GPUs as a cluster wants to be asked, or as one machine counts them."""
+    parts = len(runs.shards_of(config, name)) or 1
+
+    def mem_mb(wildcards, attempt):
+        wanted = demands.memory_mb(config, name, dict(wildcards), attempt, parts)
+        return within(name, wildcards, "memory_mb", wanted)
+
+    def runtime(wildcards, attempt):
+        wanted = demands.minutes(config, name, dict(wildcards), attempt, on_gpu=bool(GRES), parts=parts)
+        return within(name, wildcards, "minutes", wanted)
+
+    def gres(wildcards):
+        return f"{GRES}:{gpus(name, wildcards)}" if gpus(name, wildcards) else None
+
+    return {
+        "mem_mb": mem_mb,
+        "runtime": runtime,
+        **({"gres": gres} if GRES else {"gpu": lambda wildcards: gpus(name, wildcards) or None}),
+        **({"slurm_partition": lambda wildcards: partition(name, wildcards)} if SITE else {}),
+        **({"gpu_partition": None, "gpu_gres": None} if SITE else {}),
+    }
+
+
 def one_of(names):
     """A pattern that matches these names, or nothing where there are none."""
     return "|".join(names) or "(?!)"
@@ -112,6 +187,26 @@ def given(name):
         return runs.as_flags({name: str(path)}) if path else ""
 
     return typed
+
+
+# Stages that several jobs may share: each writes a shard of the table, and `join_shards` the table.
+def part(stage, table):
+    """What a job of a stage makes of a table: all of it, or a shard in a folder of the table's name."""
+    return f"{table}/{{shard}}" if runs.shards_of(config, stage) else table
+
+
+def shards(stage, table):
+    """The shards of a table, as the input of what joins them."""
+    return lambda wildcards: [f"{table}/{shard}.parquet".format(**wildcards) for shard in runs.shards_of(config, stage)]
+
+
+def shard_flag(wildcards):
+    return runs.as_flags({"shard": wildcards.shard}) if "shard" in wildcards.keys() else ""
+
+
+def shard_words(stage):
+    """How a message says which of the jobs it is."""
+    return ", shard {wildcards.shard}" if runs.shards_of(config, stage) else ""
 
 
 def local_sources(wildcards):

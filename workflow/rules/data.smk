@@ -1,6 +1,38 @@
 # Data of a task: instructions, prompts, held-out prompts, and preferences where the data has them.
 
 
+# What comes from the hub, fetched where there is a network, before jobs that have none: `snakemake --profile slurm fetch`.
+HUB = {"models": runs.hub_models(config), "data": runs.hub_data(config)}
+FETCHED = f"{RESULTS}/hub.json"
+
+
+localrules:
+    fetch,
+    fetch_hub,
+
+
+rule fetch:
+    input:
+        FETCHED,
+
+
+rule fetch_hub:
+    output:
+        FETCHED,
+    log:
+        f"{RESULTS}/hub.log",
+    conda:
+        "../../envs/core.yaml"
+    params:
+        stage={**code_of("fetch_hub"), **HUB},
+        command=command("fetch_hub"),
+        flags=runs.as_flags({flag: names for flag, names in HUB.items() if names}),
+    message:
+        "fetch_hub"
+    shell:
+        "{params.command} {params.flags} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+
 rule prepare_task:
     input:
         local_sources,
@@ -16,6 +48,8 @@ rule prepare_task:
         task=one_of(set(config["tasks"]) - set(runs.tasks_with_preferences(config))),
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("prepare_task"),
     params:
         stage=stage("prepare_task"),
         command=command("prepare_task"),

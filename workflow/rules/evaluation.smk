@@ -21,6 +21,9 @@ rule evaluate_policy:
     priority: -1  # nothing waits for it but the tables
     conda:
         "../../envs/core.yaml"
+    threads: threads("evaluate_policy")
+    resources:
+        **asked("evaluate_policy"),
     params:
         stage=stage("evaluate_policy"),
         command=command("evaluate_policy"),
@@ -79,6 +82,9 @@ rule judge_responses:
     priority: -1  # nothing waits for it but the tables
     conda:
         "../../envs/core.yaml"
+    threads: threads("judge_responses")
+    resources:
+        **asked("judge_responses"),
     params:
         stage=judge_spec,
         command=command("judge_responses"),
@@ -122,6 +128,8 @@ rule diagnose_geometry:
         f"{SEED}/sft/geometry.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("diagnose_geometry"),
     params:
         stage=stage("diagnose_geometry"),
         command=command("diagnose_geometry"),

@@ -15,6 +15,8 @@ rule summarize_cells:
         f"{RESULTS}/tables/{{part}}.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("summarize_cells"),
     params:
         stage=stage("summarize_cells", axes_of_runs),
         command=command_with("summarize_cells", axes_of_runs),
@@ -36,6 +38,8 @@ rule plot_cells:
         f"{RESULTS}/figures/{{part}}.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("plot_curves"),
     params:
         stage=spec_of_figure(figure_of_runs),
         command=command_of_figure(figure_of_runs),
@@ -56,6 +60,8 @@ rule judge_claims:
         f"{RESULTS}/tables/claims.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("judge_claims"),
     params:
         stage=spec_of_claims(claims_of_runs),
         command=command_of_claims(claims_of_runs),

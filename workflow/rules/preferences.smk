@@ -8,13 +8,14 @@ use rule generate_responses as generate_preference_responses with:
         policy=ancient(f"{SEED}/sft/policy"),
         prompts=prompts_of_split,
     output:
-        f"{SEED}/{{split}}/responses.parquet",
+        part("generate_responses", f"{SEED}/{{split}}/responses") + ".parquet",
     log:
-        f"{SEED}/{{split}}/responses.log",
+        part("generate_responses", f"{SEED}/{{split}}/responses") + ".log",
     benchmark:
-        f"{SEED}/{{split}}/responses.benchmark.tsv"
+        part("generate_responses", f"{SEED}/{{split}}/responses") + ".benchmark.tsv"
     message:
         "generate_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
+        + shard_words("generate_responses")
 
 
 rule skew_responses:
@@ -30,6 +31,8 @@ rule skew_responses:
         f"{SEED}/{{split}}/skewed_responses.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("skew_responses"),
     params:
         stage=stage("skew_responses"),
         command=command("skew_responses"),
@@ -46,13 +49,13 @@ use rule score_responses as score_preference_responses with:
         reward_model=[],
         manifest=[],
     output:
-        f"{SEED}/{{split}}/rewards.parquet",
+        part("score_responses", f"{SEED}/{{split}}/rewards") + ".parquet",
     log:
-        f"{SEED}/{{split}}/rewards.log",
+        part("score_responses", f"{SEED}/{{split}}/rewards") + ".log",
     benchmark:
-        f"{SEED}/{{split}}/rewards.benchmark.tsv"
+        part("score_responses", f"{SEED}/{{split}}/rewards") + ".benchmark.tsv"
     message:
-        "score_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
+        "score_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}" + shard_words("score_responses")
 
 
 use rule construct_pairs as construct_preference_pairs with:

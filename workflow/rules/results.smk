@@ -12,6 +12,8 @@ rule summarize_run:
         f"{RUN}/metrics.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("summarize_run"),
     params:
         stage=code_of("summarize_run"),
         command=command("summarize_run"),
@@ -35,6 +37,8 @@ rule summarize_experiment:
         f"{RESULTS}/tables/tables.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("summarize_experiment"),
     params:
         stage=code_of("summarize_experiment"),
         command=command("summarize_experiment"),
@@ -60,6 +64,8 @@ if JUDGED:
             f"{RESULTS}/tables/judgements.log",
         conda:
             "../../envs/core.yaml"
+        resources:
+            **asked("summarize_judgements"),
         params:
             stage=code_of("summarize_judgements"),
             command=command("summarize_judgements"),
@@ -81,6 +87,8 @@ rule plot_rewards:
         f"{RESULTS}/figures/rewards.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("plot_rewards"),
     params:
         stage=code_of("plot_rewards"),
         command=command("plot_rewards"),
@@ -100,6 +108,8 @@ rule plot_margins:
         f"{RESULTS}/figures/margins.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("plot_margins"),
     params:
         stage=code_of("plot_margins"),
         command=command("plot_margins"),
@@ -119,6 +129,8 @@ rule plot_frontier:
         f"{RESULTS}/figures/frontier.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("plot_frontier"),
     params:
         stage=code_of("plot_frontier"),
         command=command("plot_frontier"),
@@ -139,6 +151,8 @@ rule compare_expectations:
         f"{RESULTS}/tables/expectations.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("compare_expectations"),
     params:
         stage={**code_of("compare_expectations"), "flags": runs.canonical({"contrasts": DIFFERING})},
         command=command("compare_expectations"),
@@ -160,6 +174,8 @@ rule write_config:
         f"{RESULTS}/config.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("write_config"),
     params:
         stage={**code_of("write_config"), "config": runs.canonical(dict(config))},
         command=command("write_config"),
@@ -191,6 +207,8 @@ rule render_report:
         f"{RESULTS}/report.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("render_report"),
     params:
         stage=code_of("render_report"),
         command=command("render_report", experiment=config["experiment"]),

@@ -7,21 +7,26 @@ rule generate_responses:
         policy=ancient(policy_before),
         prompts=f"{TASK}/data/prompts.parquet",
     output:
-        f"{ROUND}/responses.parquet",
+        part("generate_responses", f"{ROUND}/responses") + ".parquet",
     log:
-        f"{ROUND}/responses.log",
+        part("generate_responses", f"{ROUND}/responses") + ".log",
     benchmark:
-        f"{ROUND}/responses.benchmark.tsv"
+        part("generate_responses", f"{ROUND}/responses") + ".benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    threads: threads("generate_responses")
+    resources:
+        **asked("generate_responses"),
     params:
         stage=stage("generate_responses"),
         command=command("generate_responses"),
+        shard=shard_flag,
     message:
         "generate_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+        + shard_words("generate_responses")
     shell:
         "{params.command} --policy {input.policy:q} --prompts {input.prompts:q}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule collect_responses:
@@ -37,6 +42,8 @@ rule collect_responses:
         f"{ROUND}/preference_responses.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("collect_responses"),
     params:
         stage=stage("collect_responses"),
         command=command("collect_responses"),
@@ -53,22 +60,27 @@ rule score_responses:
         reward_model=ancient(reward_model),
         manifest=reward_model_manifest,
     output:
-        f"{ROUND}/rewards.parquet",
+        part("score_responses", f"{ROUND}/rewards") + ".parquet",
     log:
-        f"{ROUND}/rewards.log",
+        part("score_responses", f"{ROUND}/rewards") + ".log",
     benchmark:
-        f"{ROUND}/rewards.benchmark.tsv"
+        part("score_responses", f"{ROUND}/rewards") + ".benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    threads: threads("score_responses")
+    resources:
+        **asked("score_responses"),
     params:
         stage=stage("score_responses"),
         command=command("score_responses"),
+        shard=shard_flag,
         reward_model=given("reward_model"),
     message:
         "score_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+        + shard_words("score_responses")
     shell:
         "{params.command} --responses {input.responses:q} {params.reward_model}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule construct_pairs:
@@ -83,6 +95,8 @@ rule construct_pairs:
         f"{ROUND}/pairs.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("construct_pairs"),
     params:
         stage=stage("construct_pairs"),
         command=command("construct_pairs"),
@@ -108,6 +122,9 @@ rule compute_reference_logps:
         f"{ROUND}/reference_logps.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    threads: threads("compute_reference_logps")
+    resources:
+        **asked("compute_reference_logps"),
     params:
         stage=stage("compute_reference_logps"),
         command=command("compute_reference_logps"),

@@ -13,6 +13,8 @@ rule initialize_model:
         f"{SEED}/base/model.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
+    resources:
+        **asked("initialize_model"),
     params:
         stage=stage("initialize_model"),
         command=command("initialize_model"),
@@ -36,7 +38,9 @@ rule train_sft:
         f"{SEED}/sft/policy.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
-    threads: 2
+    threads: threads("train_sft")
+    resources:
+        **asked("train_sft"),
     params:
         stage=base_model_spec,
         command=command("train_sft"),
@@ -65,7 +69,9 @@ rule train_reward_model:
         f"{SEED}/reward_model/model.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
-    threads: 2
+    threads: threads("train_reward_model")
+    resources:
+        **asked("train_reward_model"),
     params:
         stage=stage("train_reward_model"),
         command=command("train_reward_model"),

@@ -22,6 +22,9 @@ for algorithm, table in runs.ALGORITHMS.items():
             run=one_of(runs.runs_with(config, algorithm)),
         conda:
             "../../envs/core.yaml"
+        threads: threads(f"train_{algorithm}")
+        resources:
+            **asked(f"train_{algorithm}"),
         params:
             stage=stage(f"train_{algorithm}"),
             command=command(f"train_{algorithm}"),

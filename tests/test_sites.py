@@ -1,0 +1,74 @@
+"""What `sinfo` says of partitions, and what jobs may ask of them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow"))
+
+import sites  # noqa: E402
+
+SINFO = """short|4:00:00|128000|64|(null)
+gpu|2-00:00:00|512000|96|gpu:a100:4(S:0-1),gpu:v100:2(S:2)
+gpu|2-00:00:00|256000|32|craynetwork:4(S:0),gpu:8
+long|infinite|64000|16|(null)
+quick|30:00|64000|16|gpu:nvidia_a100-sxm4-80gb:4
+"""
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    monkeypatch.setattr(sites, "partitions", lambda: sites.parsed(SINFO))
+
+
+def test_a_partition_offers_the_most_of_its_nodes():
+    found = sites.parsed(SINFO)
+    assert found["short"] == sites.Partition(240, 128_000, 64, {})
+    assert found["gpu"].gres == {"gpu": 8, "gpu:a100": 4, "gpu:v100": 2, "craynetwork": 4}
+    assert found["gpu"][:3] == (2880, 512_000, 96)
+    assert found["long"].minutes is None and found["quick"].minutes == 30
+
+
+@pytest.mark.parametrize(
+    "names, minutes, memory",
+    [("short", 240, 128_000), ("short,quick", 240, 128_000), ("short,long", None, 128_000), ("none", None, None)],
+)
+def test_a_job_of_several_partitions_may_have_the_most_of_any(cluster, names, minutes, memory):
+    assert sites.most(names, "minutes") == minutes and sites.most(names, "memory_mb") == memory
+
+
+def of(partition, gres=None):
+    return [("train_dpo", {"slurm_partition": partition, "gres": gres}), ("plot_rewards", {"slurm_partition": "long"})]
+
+
+def test_what_is_there_is_no_problem(cluster):
+    for asked in (of("gpu", "gpu:a100:4"), of("gpu", "gpu:8"), of("short,long"), of("quick", "gpu:4")):
+        offered = sites.partitions()
+        assert sites._of_partitions(asked, offered) is None and sites._of_gpus(asked, offered) is None
+
+
+@pytest.mark.parametrize(
+    "partition, gres, line",
+    [
+        ("gpu", "gpu:h100:1", "no node of the partition gpu has 'gpu:h100:1'"),
+        ("gpu", "gpu:a100:8", "no node of the partition gpu has 'gpu:a100:8'"),
+        ("short", "gpu:1", "its GRES are none"),
+        ("quick", "gpu:nvidia_a100-sxm4-80gb:1", "gpu_gres: 'gpu:nvidia_a100-sxm4-80gb' is more than"),
+    ],
+)
+def test_gpus_that_no_node_has_are_one_line(cluster, partition, gres, line):
+    assert line in sites._of_gpus(of(partition, gres), sites.partitions())
+
+
+def test_only_what_was_not_fetched_is_missed(tmp_path):
+    fetched, hub = tmp_path / "hub.json", {"models": ["lab/a"], "data": ["lab/b:train"]}
+    jobs = [("train_sft", {}), ("plot_rewards", {})]
+    assert "lab/a comes from the hub" in sites.unfetched(jobs, hub, str(fetched))
+    fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {}}))
+    assert "lab/b:train comes from the hub" in sites.unfetched(jobs, hub, str(fetched))
+    fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {"lab/b:train": 3}}))
+    assert sites.unfetched(jobs, hub, str(fetched)) is None
+    assert sites.unfetched([("plot_rewards", {})], {"models": ["lab/c"]}, str(fetched)) is None

@@ -1,0 +1,364 @@
+"""The workflow on a real Slurm of one node: the same tables as on one machine, whatever happens to jobs on the way.
+
+Needs Debian's slurm-wlm and, for accounting, munge, slurmdbd and mariadb-server, and to be root (make test-slurm).
+"""
+
+import contextlib
+import copy
+import csv
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import miniature
+import pytest
+import yaml
+from hub import Hub
+from one_node_slurm import Slurm
+
+pytestmark = pytest.mark.slurm
+ROOT = Path(__file__).parents[1]
+CHECKS = ("--slurm-init-seconds-before-status-checks", "5")  # a cluster is asked less often
+COMPARED = ("*.csv", "*.json", "*.parquet", "*.txt", "*.safetensors", "*.svg", "*.html")
+UNDECLARED = r"\.checkpoints/|\.shards/|/\d+-of-\d+\."  # what is unfinished, and what is joined
+UNTRACKED = ("efficiency.csv", "state.json")  # of the run, and not of what it made
+
+
+class OnSlurm(miniature.Workflow):
+    """A clone of the project whose command is `snakemake --profile slurm`."""
+
+    def __init__(self, folder: Path, slurm: Slurm, config: dict):
+        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in tracked.splitlines():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        miniature.write_data(folder)
+        super().__init__(folder, config, code=folder, notes=folder)
+        self.slurm, self.profile = slurm, folder / "slurm" / "config.yaml"
+        self.results = folder / "results" / config["experiment"]
+
+    def typed(self, *arguments: str) -> list[str]:
+        (self.notes / "experiment.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        return [*arguments, "--profile", "slurm", *CHECKS, "--configfile", "experiment.yaml"]
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), **self.slurm.environment()}
+
+    def edit(self, old: str, new: str) -> None:
+        """Change a line of the profile, as a site would."""
+        said = self.profile.read_text()
+        assert old in said
+        self.profile.write_text(said.replace(old, new, 1))
+
+    def jobs(self, *states: str) -> list[dict[str, str]]:
+        """The jobs of Slurm that are this workflow's."""
+        where = {job: line.split("|")[1] for job, line in self._places()}
+        return [job for job in self.slurm.jobs(*states) if where[job["id"]] == str(self.folder)]
+
+    def _places(self):
+        said = self.slurm.said("squeue", "--states=all", "--noheader", "--format=%i|%Z")
+        return [(line.split("|")[0], line) for line in said.splitlines()]
+
+    def wait_for_job(self, comment: str, state: str = "RUNNING", seconds: float = 240) -> dict[str, str]:
+        """A job of a rule, once it is in a state."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(AssertionError, KeyError):  # the controller may be away
+                for job in self.jobs(state):
+                    if comment in job["comment"]:
+                        return job
+            time.sleep(0.3)
+        raise AssertionError(f"no job of {comment} was {state} in {seconds:g} s")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm
+
+
+def small() -> dict:
+    """The miniature with one seed and one round: still every stage that it has."""
+    config = copy.deepcopy(yaml.safe_load(miniature.MINIATURE.read_text()))
+    config["seeds"] = [1]
+    config["stages"]["train_reward_model"]["epochs"] = 40  # long enough for something to happen to it
+    for stage in ("generate_responses", "score_responses"):
+        config["stages"][stage]["shard_size"] = 16
+    for run in config["runs"].values():
+        run["rounds"] = 1
+    return config
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """The same experiment on one machine."""
+    folder = tmp_path_factory.mktemp("local")
+    miniature.write_data(folder)
+    workflow = miniature.Workflow(folder, small())
+    workflow.call()
+    return folder / "results" / "miniature"
+
+
+def made(results: Path) -> dict[str, bytes]:
+    files = [path for pattern in COMPARED for path in results.rglob(pattern) if path.is_file()]
+    kept = [path for path in files if path.name not in UNTRACKED and not re.search(UNDECLARED, str(path))]
+    return {str(path.relative_to(results)): path.read_bytes() for path in kept}
+
+
+def same(results: Path, local: Path, but: tuple[str, ...] = ()) -> None:
+    found, wanted = made(results), made(local)
+    assert set(found) == set(wanted)
+    assert [name for name in sorted(wanted) if found[name] != wanted[name] and not name.startswith(but)] == []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cluster):
+    """The experiment as a user runs it, with what the cluster knows of its jobs and what the user sees on the way."""
+    shared = {"generate_responses": 2, "score_responses": 2}
+    workflow = OnSlurm(tmp_path_factory.mktemp("finished"), cluster, {**small(), "shards": shared})
+    notes = {"PREFDAG_THREADS": str(workflow.folder / "threads"), "PYTHONPATH": str(ROOT / "tests" / "node")}
+    workflow.environment = lambda: {**OnSlurm.environment(workflow), **notes}
+    process = workflow.start()
+    workflow.wait_for_job("train_sft")
+    seen = subprocess.run(
+        [sys.executable, "workflow/status.py"],
+        cwd=workflow.folder,
+        capture_output=True,
+        text=True,
+        env={"PATH": workflow.environment()["PATH"]},
+    ).stdout
+    said, _ = process.communicate()
+    assert process.returncode == 0, said[-6000:]
+    return workflow, said, seen
+
+
+def test_a_run_on_a_cluster_makes_what_one_machine_makes_byte_for_byte(finished, local):
+    same(finished[0].results, local, but=("config.yaml", "report.html"))  # they say how many jobs shared a stage
+
+
+def test_stages_with_a_model_run_where_the_gpus_are_and_the_others_where_none_is(finished):
+    jobs = finished[0].jobs()
+    assert {job["state"] for job in jobs} == {"COMPLETED"}
+    on_gpu = [job for job in jobs if job["partition"] == "gpu"]
+    assert on_gpu and all(job["gres"] == "gres:gpu:1" for job in on_gpu)
+    assert all(job["gres"] == "N/A" for job in jobs if job["partition"] == "cpu")
+    stages = {re.match(r"rule_(\w+?)(_wildcards|$)", job["comment"])[1] for job in on_gpu}
+    assert stages == {
+        *("train_sft", "train_reward_model", "train_dpo", "train_pref_ft", "generate_responses", "score_responses"),
+        *("generate_preference_responses", "compute_reference_logps", "evaluate_policy", "evaluate_sft_policy"),
+    }
+
+
+def test_stages_of_seconds_share_a_job(finished):
+    jobs = [job["comment"] for job in finished[0].jobs() if job["partition"] == "cpu"]
+    for group in ("start", "summarize", "conclude"):
+        assert sum(f"rule_{group}_" in job for job in jobs) == 1
+    assert sum("rule_label_preferences_" in job for job in jobs) == 2  # those to train on, and those held out
+
+
+def test_a_rules_threads_are_the_jobs_cpus_and_torchs_threads(finished):
+    noted = {line.split()[0]: line.split()[1] for line in (finished[0].folder / "threads").read_text().splitlines()}
+    assert noted["train_sft"] == "2" and noted["train_dpo"] == "1"
+    cpus = {stage: job["cpus"] for job in finished[0].jobs() for stage in noted if stage in job["comment"]}
+    assert cpus["train_sft"] == "2" and cpus["train_dpo"] == "1"
+
+
+def test_several_jobs_shared_sampling_and_scoring(finished):
+    shards = sorted(path.name for path in finished[0].results.rglob("round1/responses/*.parquet"))
+    assert shards == ["1-of-2.parquet", "2-of-2.parquet"]
+    jobs = [job["comment"] for job in finished[0].jobs()]
+    assert (
+        sum("rule_generate_responses_" in job for job in jobs)
+        == sum("rule_score_responses_" in job for job in jobs)
+        == 2
+    )
+
+
+def test_what_each_stage_took_is_told_against_what_it_asked_for(finished):
+    with (finished[0].results / "tables" / "efficiency.csv").open() as file:
+        rows = {row["stage"]: row for row in csv.DictReader(file)}
+    sft = rows["train_sft"]
+    assert sft["gres_asked"] == "gpu:1" and sft["cpus_asked"] == "2" and int(sft["memory_mb_asked"]) >= 3000
+    assert 0 < float(sft["minutes_max"]) < 10 and 100 < int(sft["memory_mb_max"]) < 3000
+    assert int(sft["suggested_memory_mb"]) >= int(sft["memory_mb_max"])
+    assert rows["construct_pairs"]["gres_asked"] == ""
+    assert "efficiency.csv" in finished[1]
+
+
+def test_the_state_of_a_run_can_be_looked_at_while_it_goes_on(finished):
+    lines = finished[2].splitlines()
+    assert lines[0].split() == ["to", "do", "queued", "running", "done", "failed"]
+    assert re.search(r"^train_sft +1 *$", finished[2], re.MULTILINE)
+    assert re.search(r"^  train_sft min_length, seed 1: .*/rule_train_sft/.*\.log$", finished[2], re.MULTILINE)
+
+
+def test_nothing_is_left_to_do_after_it(finished):
+    assert "Nothing to be done" in finished[0].call()
+
+
+def test_what_happens_to_a_cluster_costs_no_work(tmp_path, cluster, local):
+    """A training is cancelled, the node drained, a job preempted, the controller killed and started again."""
+    workflow = OnSlurm(tmp_path, cluster, small())
+    process = workflow.start()
+    try:
+        training = workflow.wait_for_job("train_sft")
+        cluster.said("scancel", training["id"])
+        workflow.wait_for_job("train_sft", "COMPLETED")
+        node = cluster.said("sinfo", "--noheader", "--format=%n").split()[0]
+        cluster.said("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
+        time.sleep(10)
+        cluster.said("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        workflow.wait_for_job("train_reward_model")
+        cluster.said(
+            "sbatch", "--partition=urgent", "--cpus-per-task=4", f"--output={tmp_path}/urgent", "--wrap=sleep 1"
+        )
+        workflow.wait_for_job("train_reward_model", "PENDING")
+        for job in workflow.jobs("PENDING"):  # Slurm lets them rest for minutes
+            cluster.said("scontrol", "update", f"JobId={job['id']}", "StartTime=now")
+        workflow.wait_for_job("train_reward_model")
+        cluster.kill_controller()
+        time.sleep(15)
+        cluster.start_controller()
+        said, _ = process.communicate(timeout=600)
+    finally:
+        process.kill()
+        cluster.recover()
+    assert process.returncode == 0, said[-6000:]
+    trainings = [job["state"] for job in workflow.jobs() if "train_sft" in job["comment"]]
+    assert trainings == ["CANCELLED", "COMPLETED"]
+    same(workflow.results, local)
+
+
+def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(tmp_path, cluster):
+    config = small()
+    config["stages"]["train_sft"] |= {"epochs": 120, "checkpoint_steps": 10}
+    workflow = OnSlurm(tmp_path, cluster, config)
+    policy = "results/miniature/min_length/seed1/sft/policy.manifest.json"
+    workflow.call(policy, "--set-resources", "train_sft:runtime=attempt")
+    trainings = [(job["state"], job["limit"]) for job in workflow.jobs() if "train_sft" in job["comment"]]
+    assert trainings[0] == ("TIMEOUT", "1:00") and trainings[-1][0] == "COMPLETED" and trainings[1][1] == "2:00"
+    log = (workflow.results / "min_length/seed1/sft/policy.log").read_text()
+    assert re.search(r"resumes at step \d+", log)
+
+
+def test_a_job_that_fails_leaves_the_path_of_its_log_and_the_reason(tmp_path, cluster):
+    workflow = OnSlurm(tmp_path, cluster, small())
+    (tmp_path / "instructions.jsonl").write_text("{")
+    said = workflow.fail("--retries", "0")
+    assert "prepare_task.log" in said and re.search(r"slurm_logs/group_start\S*/\d+\.log", said)
+    assert re.search(r"instructions\.jsonl: line 1", said)
+
+
+def test_ctrl_c_cancels_the_jobs_and_until_then_a_second_call_is_refused(tmp_path, cluster):
+    workflow = OnSlurm(tmp_path, cluster, small())
+    process = workflow.start()
+    try:
+        workflow.wait_for_job("train_sft")
+        second = workflow.fail()
+        assert "locked" in second.lower() and "Traceback" not in second
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    end = time.monotonic() + 30
+    while workflow.jobs("RUNNING", "PENDING", "COMPLETING") and time.monotonic() < end:
+        time.sleep(0.5)
+    assert {job["state"] for job in workflow.jobs()} <= {"COMPLETED", "CANCELLED"}
+    assert "CANCELLED" in {job["state"] for job in workflow.jobs()}
+
+
+@pytest.mark.parametrize(
+    "old, new, line",
+    [
+        (
+            "cpu_partition: cpu ",
+            "cpu_partition: cpus ",
+            r"slurm/config\.yaml: .*no partition 'cpus' here; there are cpu, gpu",
+        ),
+        (
+            "gpu_partition: gpu ",
+            "gpu_partition: a100 ",
+            r"slurm/config\.yaml: .*no partition 'a100' here; there are cpu, gpu",
+        ),
+        ("gpu_gres: gpu ", "gpu_gres: gpu:a100 ", r"the partition gpu has no 'gpu:a100:1'; its GRES are gpu, gpu:fake"),
+    ],
+)
+def test_what_the_cluster_does_not_have_is_one_line_and_no_job(tmp_path, cluster, old, new, line):
+    workflow = OnSlurm(tmp_path, cluster, small())
+    workflow.edit(old, new)
+    said = workflow.fail()
+    assert re.search(line, said) and "Traceback" not in said
+    assert workflow.jobs() == []
+
+
+def test_a_cluster_without_gpus_runs_all_of_it_on_cpus(tmp_path, cluster):
+    workflow = OnSlurm(tmp_path, cluster, small())
+    workflow.edit("gpu_partition: gpu ", "gpu_partition: null ")
+    workflow.call("results/miniature/min_length/seed1/base/model.manifest.json")
+    assert {(job["partition"], job["gres"], job["state"]) for job in workflow.jobs()} == {("cpu", "N/A", "COMPLETED")}
+
+
+def test_a_file_that_comes_late_is_waited_for(tmp_path, cluster):
+    """As on a file system that shows what another node has written only after a while."""
+    workflow = OnSlurm(tmp_path, cluster, small())
+    late = {"PREFDAG_LATE": "prompts.parquet", "PYTHONPATH": str(ROOT / "tests" / "node")}
+    workflow.environment = lambda: {**OnSlurm.environment(workflow), **late}
+    workflow.call("results/miniature/min_length/data/prompts.parquet", "--retries", "0")
+    assert (tmp_path / "was_late").exists()
+
+
+def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_neither_a_network_nor_a_home(
+    tmp_path, cluster, tiny_policy
+):
+    served = tmp_path / "hub"
+    shutil.copytree(tiny_policy, served / "models" / "lab" / "tiny-1m")
+    (served / "datasets" / "lab" / "says").mkdir(parents=True)
+    miniature.write_data(served / "datasets" / "lab" / "says")
+    config = small()
+    config["tasks"]["min_length"] |= {"data": "lab/says:train", "base_model": "lab/tiny-1m"}
+    config["stages"]["train_sft"]["max_length"] = 128
+    (tmp_path / "clone").mkdir()
+    workflow = OnSlurm(tmp_path / "clone", cluster, config)
+    (tmp_path / "home").mkdir()
+
+    def environment(**more):
+        """A user's, who has set nothing of all this."""
+        found = {**OnSlurm.environment(workflow), "HOME": str(tmp_path / "home"), **more}
+        return {name: value for name, value in found.items() if name not in ("XDG_CACHE_HOME", "HF_HUB_OFFLINE")}
+
+    policy = "results/miniature/min_length/seed1/sft/policy.manifest.json"
+
+    workflow.environment = environment
+    said = workflow.fail(policy)
+    assert "comes from the hub; fetch it first: snakemake --profile slurm fetch" in said and workflow.jobs() == []
+    with Hub(served) as hub:
+        workflow.environment = lambda: environment(**hub.environment())
+        workflow.call("fetch")
+        workflow.environment = environment
+    assert workflow.jobs() == []  # the login node has the network
+    workflow.call(policy)
+    assert {job["state"] for job in workflow.jobs()} == {"COMPLETED"}
+    assert list((tmp_path / "home").rglob("*")) == []
+
+
+@pytest.fixture
+def accounting(tmp_path_factory):
+    with Slurm(tmp_path_factory.mktemp("accounting"), accounting=True) as slurm:
+        yield slurm
+
+
+def test_with_accounting_a_known_account_is_charged_and_an_unknown_one_is_one_line(tmp_path, accounting):
+    workflow = OnSlurm(tmp_path, accounting, small())
+    target = "results/miniature/min_length/data/prompts.parquet"
+    workflow.edit("account: null ", "account: nobody ")
+    said = workflow.fail(target)
+    assert re.search(r"no account 'nobody' of yours here; there are lab", said) and "Traceback" not in said
+    workflow.edit("account: nobody ", "account: lab ")
+    workflow.call(target)
+    charged = accounting.said("sacct", "--noheader", "--allocations", "--parsable2", "--format=account,state")
+    assert charged.split() == ["lab|COMPLETED"]

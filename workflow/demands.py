@@ -1,0 +1,139 @@
+"""What a job asks of a machine or a cluster: GPUs, memory and run time, from the config and the number of the attempt.
+
+Estimates that should be enough the first time; a job that died of too little asks for twice as much the next time. A
+site overrides any of them (`--set-resources train_dpo:mem_mb=64000`); `efficiency.csv` says what was really taken.
+"""
+
+import math
+import re
+from pathlib import Path
+
+import runs
+
+SAMPLING, TRAINING = "sampling", "training"
+READING = "reading"  # one pass over text that is there
+WORK = {  # what a stage does with models; all other stages need none
+    "generate_responses": SAMPLING,
+    "evaluate_policy": SAMPLING,
+    "judge_responses": SAMPLING,
+    "score_responses": READING,
+    "compute_reference_logps": READING,
+    "train_sft": TRAINING,
+    "train_reward_model": TRAINING,
+    **dict.fromkeys((f"train_{algorithm}" for algorithm in runs.ALGORITHMS), TRAINING),
+}
+
+# Bytes of main memory for each parameter: float32 weights while they are loaded; evaluation holds policy, reference and
+# reward model; training holds weights, gradients, two moments, and a reference.
+BYTES = {SAMPLING: 14, READING: 6, TRAINING: 24}
+BASE_MB = {SAMPLING: 3000, READING: 3000, TRAINING: 3000, None: 2000}  # the libraries, and what a table takes
+ROW_MB = 0.02  # a response with its tokens, as Python holds it
+TABLES = {"collect_responses", "skew_responses", "score_responses", "join_shards", "construct_pairs"}  # hold them all
+
+# Operations for each parameter and token, and how many a second are reached: by a GPU, and by one CPU thread. Careful
+# figures: a stage that is done early costs nothing, one that is killed is queued again.
+OPERATIONS = {SAMPLING: 2, READING: 2, TRAINING: 8}
+PER_SECOND = {SAMPLING: (1e12, 2e9), READING: (2e13, 1e10), TRAINING: (2e13, 1e10)}
+VLLM_PER_SECOND = 1e13
+MINUTES = 10  # what any stage with a model may take: imports from a busy file system, loading
+SHORT = 2  # what a table or a figure may take
+LONG = {"prepare_task": 30, "run_bandit": 60}  # downloads nothing, but reads all of the data; trains ten seeds and more
+MARGIN = 2
+
+# CPU threads: a small model gains nothing by more, and the sums of another number of threads round otherwise.
+SMALL = 1e7  # parameters
+THREADS = {"train_sft": 2, "train_reward_model": 2}
+THREADS_OF_LARGE = {"gpu": 4, "cpu": 8}
+
+UNKNOWN_PARAMETERS = 7e9  # of a model whose name does not say
+UNKNOWN_ROWS = 20_000  # of data that nothing cuts to a number
+UNKNOWN_TOKENS = 2048
+
+
+def gpus(config: dict, stage: str, wildcards: dict) -> int:
+    """GPUs that a job can use: none where no model is read, one, or as many as share a model in vLLM."""
+    if not _reads_model(config, stage, wildcards):
+        return 0
+    chosen = runs.options(config, stage, wildcards)
+    return chosen.get("tensor_parallel_size", 1) if chosen.get("engine") == "vllm" else 1
+
+
+def memory_mb(config: dict, stage: str, wildcards: dict, attempt: int, parts: int = 1) -> int:
+    """Main memory in MB."""
+    if not _reads_model(config, stage, wildcards):
+        rows = ROW_MB * _rows(config, stage, wildcards) if stage in TABLES else 0
+        return math.ceil((BASE_MB[None] + rows) * _grown(attempt))
+    work = WORK[stage]
+    needed = BASE_MB[work] + BYTES[work] * parameters(config, stage, wildcards) / 1e6
+    return math.ceil((needed + ROW_MB * _rows(config, stage, wildcards) / parts) * _grown(attempt))
+
+
+def minutes(config: dict, stage: str, wildcards: dict, attempt: int, on_gpu: bool, parts: int = 1) -> int:
+    """Run time in minutes."""
+    if not _reads_model(config, stage, wildcards):
+        return LONG.get(stage, SHORT) * _grown(attempt)
+    chosen, work = runs.options(config, stage, wildcards), WORK[stage]
+    tokens = _rows(config, stage, wildcards) / parts * _tokens(chosen) * chosen.get("epochs", 1)
+    operations = OPERATIONS[work] * tokens * parameters(config, stage, wildcards)
+    per_second = PER_SECOND[work][0 if on_gpu else 1]
+    if on_gpu and chosen.get("engine") == "vllm":
+        per_second = VLLM_PER_SECOND * chosen.get("tensor_parallel_size", 1)
+    return math.ceil(MINUTES + MARGIN * operations / per_second / 60) * _grown(attempt)
+
+
+def cpus(config: dict, stage: str, wildcards: dict, on_gpu: bool) -> int:
+    """CPU threads, which torch is told, too."""
+    few = THREADS.get(stage, 1)
+    if not _reads_model(config, stage, wildcards) or parameters(config, stage, wildcards) < SMALL:
+        return few
+    return THREADS_OF_LARGE["gpu" if on_gpu else "cpu"]
+
+
+def parameters(config: dict, stage: str, wildcards: dict) -> float:
+    """The size of the model that a stage works with, as far as can be told without loading it."""
+    task = config["tasks"][wildcards["task"]]
+    model = task["judge"]["model"] if stage == "judge_responses" else task["base_model"]
+    if model == "from_scratch":
+        return _from_scratch(runs.options(config, "initialize_model", wildcards))
+    if weights := list(Path(model).glob("*.safetensors")):
+        return sum(file.stat().st_size for file in weights) / 2  # as if two bytes were one parameter
+    return _said_by_name(model) or UNKNOWN_PARAMETERS
+
+
+def _from_scratch(size: dict) -> float:
+    width = size.get("hidden_size", 0)
+    return 2 * size.get("vocab_size", 0) * width + 12 * size.get("num_layers", 0) * width**2
+
+
+def _said_by_name(model: str) -> float | None:
+    """1.4e9 of `EleutherAI/pythia-1.4b`; None where the name says nothing."""
+    found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", model.lower())
+    return float(found[1]) * {"b": 1e9, "m": 1e6}[found[2]] if found else None
+
+
+def _reads_model(config: dict, stage: str, wildcards: dict) -> bool:
+    if stage == "score_responses":  # by the gold reward alone no model is read
+        run = wildcards.get("run")
+        return bool(run) and not runs.uses_gold_reward(config, run)
+    return stage in WORK
+
+
+def _rows(config: dict, stage: str, wildcards: dict) -> float:
+    """Responses that a stage writes or reads, at most."""
+    data = runs.options(config, "prepare_task", wildcards)
+    if stage == "train_sft":
+        return data.get("num_sft", UNKNOWN_ROWS)
+    if stage in ("evaluate_policy", "judge_responses"):
+        samples = runs.options(config, stage, wildcards).get("samples_per_prompt", 1)
+        return data.get("num_eval_prompts", UNKNOWN_ROWS) * samples
+    drawn = runs.options(config, "generate_responses", wildcards)
+    prompts = drawn.get("num_prompts") or data.get("num_prompts", UNKNOWN_ROWS)
+    return prompts * drawn.get("samples_per_prompt", 2)
+
+
+def _tokens(chosen: dict) -> int:
+    return chosen.get("max_length") or chosen.get("max_new_tokens") or UNKNOWN_TOKENS
+
+
+def _grown(attempt: int) -> int:
+    return 2 ** (attempt - 1)

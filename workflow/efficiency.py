@@ -1,0 +1,74 @@
+"""What each stage took of what it asked for: benchmark files -> tables/efficiency.csv, and what to ask for next time.
+
+The benchmark files say both where Snakemake writes them extended, as the cluster's profile has it.
+"""
+
+import ast
+import csv
+import math
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
+COLUMNS += ["cpus_used_max", "cpus_asked", "gres_asked", "suggested_minutes", "suggested_memory_mb"]
+
+
+def write(results: Path | str) -> Path | None:
+    """Write the table of an experiment, a row per rule in the order of the time that it took; None where nothing says
+    what was asked for."""
+    rows = table(results)
+    path = Path(results) / "tables" / "efficiency.csv"
+    if not rows:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+    return path
+
+
+def table(results: Path | str) -> list[dict]:
+    jobs = defaultdict(list)
+    for path in sorted(Path(results).rglob("*.benchmark.tsv")):
+        for job in _jobs(path):
+            jobs[job["rule_name"]].append(job)
+    rows = [_row(rule, of_rule) for rule, of_rule in jobs.items()]
+    return sorted(rows, key=lambda row: (-row["jobs"] * row["minutes_median"], row["stage"]))
+
+
+def _jobs(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row.get("resources")]
+
+
+def _row(rule: str, jobs: list[dict]) -> dict:
+    asked = [ast.literal_eval(job["resources"]) for job in jobs]
+    minutes = [float(job["s"]) / 60 for job in jobs]
+    memory = max((_number(job["max_rss"]) for job in jobs), default=0)
+    limits = {each.get("runtime", 0) for each in asked}
+    # A job that was tried again asked for more, and what it took before it was stopped is not told.
+    least = max(limits) if len(limits) > 1 else 0
+    return {
+        "stage": rule,
+        "jobs": len(jobs),
+        "minutes_median": round(median(minutes), 2),
+        "minutes_max": round(max(minutes), 2),
+        "minutes_asked": max(each.get("runtime", 0) for each in asked),
+        "memory_mb_max": round(memory),
+        "memory_mb_asked": max(each.get("mem_mb", 0) for each in asked),
+        "cpus_used_max": round(max(_number(job["cpu_time"]) / max(float(job["s"]), 0.01) for job in jobs), 1),
+        "cpus_asked": max(each.get("_cores", 1) for each in asked),
+        "gres_asked": max(each.get("gres", "") for each in asked),
+        # What varies from job to job, and what a slower node takes, on top of the most that was seen.
+        "suggested_minutes": max(math.ceil(2 * max(minutes)) + 5, least),
+        "suggested_memory_mb": 100 * math.ceil(max(1.5 * memory, 500) / 100),
+    }
+
+
+def _number(text: str) -> float:
+    """0 for what was not measured, which is so of a job that ended before it was looked at."""
+    return float(text) if text not in ("NA", "-") else 0.0
