@@ -113,19 +113,8 @@ SITE = {
 GRES = SITE.get("gpu_gres")
 
 
-# On a cluster nothing goes to the home folder: what is fetched is kept here, where every node sees it, and what libraries
-# keep for themselves on the node. Jobs ask the hub's cache only: a node may have no network (see `fetch`).
 if SITE:
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    os.environ.setdefault("HF_TOKEN_PATH", str(home / "token"))
-    os.environ.setdefault("HF_HOME", str(Path(".hub").resolve()))
-    if workflow.remote_exec:
-        scratch = Path(os.environ.get("TMPDIR", "/tmp")) / f"prefdag.{os.getuid()}"
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME"):
-            os.environ[variable] = str(scratch / variable.lower())
-        for variable in ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE"):
-            os.environ[variable] = str(scratch / variable.lower())
+    sites.keep_out_of_home(on_node=workflow.remote_exec)
 
 
 def gpus(name, wildcards):
@@ -174,6 +163,13 @@ def asked(name):
     }
 
 
+def show_efficiency():
+    """What the jobs of a cluster took of what they asked for."""
+    for folder in FOLDERS if SITE else ():
+        if table := efficiency.write(folder):
+            print(f"What each stage took of what it asked for: {table}", file=sys.stderr)
+
+
 def one_of(names):
     """A pattern that matches these names, or nothing where there are none."""
     return "|".join(names) or "(?!)"
@@ -190,9 +186,9 @@ def given(name):
 
 
 # Stages that several jobs may share: each writes a shard of the table, and `join_shards` the table.
-def part(stage, table):
+def part(stage, table, suffix):
     """What a job of a stage makes of a table: all of it, or a shard in a folder of the table's name."""
-    return f"{table}/{{shard}}" if runs.shards_of(config, stage) else table
+    return f"{table}/{{shard}}{suffix}" if runs.shards_of(config, stage) else f"{table}{suffix}"
 
 
 def shards(stage, table):

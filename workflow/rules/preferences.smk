@@ -8,14 +8,13 @@ use rule generate_responses as generate_preference_responses with:
         policy=ancient(f"{SEED}/sft/policy"),
         prompts=prompts_of_split,
     output:
-        part("generate_responses", f"{SEED}/{{split}}/responses") + ".parquet",
+        part("generate_responses", f"{SEED}/{{split}}/responses", ".parquet"),
     log:
-        part("generate_responses", f"{SEED}/{{split}}/responses") + ".log",
+        part("generate_responses", f"{SEED}/{{split}}/responses", ".log"),
     benchmark:
-        part("generate_responses", f"{SEED}/{{split}}/responses") + ".benchmark.tsv"
+        part("generate_responses", f"{SEED}/{{split}}/responses", ".benchmark.tsv")
     message:
-        "generate_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
-        + shard_words("generate_responses")
+        f"generate_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('generate_responses')}"
 
 
 rule skew_responses:
@@ -49,13 +48,13 @@ use rule score_responses as score_preference_responses with:
         reward_model=[],
         manifest=[],
     output:
-        part("score_responses", f"{SEED}/{{split}}/rewards") + ".parquet",
+        part("score_responses", f"{SEED}/{{split}}/rewards", ".parquet"),
     log:
-        part("score_responses", f"{SEED}/{{split}}/rewards") + ".log",
+        part("score_responses", f"{SEED}/{{split}}/rewards", ".log"),
     benchmark:
-        part("score_responses", f"{SEED}/{{split}}/rewards") + ".benchmark.tsv"
+        part("score_responses", f"{SEED}/{{split}}/rewards", ".benchmark.tsv")
     message:
-        "score_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}" + shard_words("score_responses")
+        f"score_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('score_responses')}"
 
 
 use rule construct_pairs as construct_preference_pairs with:

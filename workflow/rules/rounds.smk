@@ -7,11 +7,11 @@ rule generate_responses:
         policy=ancient(policy_before),
         prompts=f"{TASK}/data/prompts.parquet",
     output:
-        part("generate_responses", f"{ROUND}/responses") + ".parquet",
+        part("generate_responses", f"{ROUND}/responses", ".parquet"),
     log:
-        part("generate_responses", f"{ROUND}/responses") + ".log",
+        part("generate_responses", f"{ROUND}/responses", ".log"),
     benchmark:
-        part("generate_responses", f"{ROUND}/responses") + ".benchmark.tsv"
+        part("generate_responses", f"{ROUND}/responses", ".benchmark.tsv")
     conda:
         "../../envs/core.yaml"
     threads: threads("generate_responses")
@@ -22,8 +22,7 @@ rule generate_responses:
         command=command("generate_responses"),
         shard=shard_flag,
     message:
-        "generate_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
-        + shard_words("generate_responses")
+        f"generate_responses {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}{shard_words('generate_responses')}"
     shell:
         "{params.command} --policy {input.policy:q} --prompts {input.prompts:q}"
         " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
@@ -60,11 +59,11 @@ rule score_responses:
         reward_model=ancient(reward_model),
         manifest=reward_model_manifest,
     output:
-        part("score_responses", f"{ROUND}/rewards") + ".parquet",
+        part("score_responses", f"{ROUND}/rewards", ".parquet"),
     log:
-        part("score_responses", f"{ROUND}/rewards") + ".log",
+        part("score_responses", f"{ROUND}/rewards", ".log"),
     benchmark:
-        part("score_responses", f"{ROUND}/rewards") + ".benchmark.tsv"
+        part("score_responses", f"{ROUND}/rewards", ".benchmark.tsv")
     conda:
         "../../envs/core.yaml"
     threads: threads("score_responses")
@@ -76,8 +75,7 @@ rule score_responses:
         shard=shard_flag,
         reward_model=given("reward_model"),
     message:
-        "score_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
-        + shard_words("score_responses")
+        f"score_responses {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}{shard_words('score_responses')}"
     shell:
         "{params.command} --responses {input.responses:q} {params.reward_model}"
         " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
