@@ -1,4 +1,4 @@
-"""Fetch what an experiment takes from the hub, where there is a network: models and data sets -> the hub's cache.
+"""Fetch what an experiment takes from the hub, where there is a network: models, data -> the hub's cache, hub.json.
 
 Stages find them there without one. hub.json says which revision of each model was found, and how many rows of data.
 """

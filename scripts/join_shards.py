@@ -1,7 +1,8 @@
-"""Join what several jobs made of a table: shards of responses or rewards -> the table that one job would have written.
+"""Join the tables of jobs that shared a stage: responses/1-of-2.parquet, responses/2-of-2.parquet -> responses.parquet.
 
-Shards are known by what they say of themselves, whatever their order; no sample of a prompt may be there twice, and
-none may be missing. Nothing of the table says how many jobs made it: it is the same to the last byte.
+The same of rewards.parquet. Shards are known by what they say of themselves, whatever their order; no sample of a
+prompt may be there twice, and none may be missing. Nothing of the table says how many jobs made it: it is the one that
+a single job would have written, to the last byte.
 """
 
 import dataclasses

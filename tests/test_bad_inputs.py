@@ -444,7 +444,23 @@ def test_no_rule_can_run_the_code_of_a_file(path):
 def test_no_profile_can_run_the_code_of_a_file(path):
     profile = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert [found for part in profile.pop("__definitions__", []) for found in dangers(part)] == []
-    assert "?" not in yaml.safe_dump(profile), "an expression, which is not looked into"
+    assert [found for expression in expressions(profile) for found in dangers(expression)] == []
+
+
+def expressions(part) -> list[str]:
+    """What the template of a profile evaluates, in a key (`?if x`) or a value (`?x`)."""
+    if isinstance(part, dict):
+        return [found for pair in part.items() for each in pair for found in expressions(each)]
+    if isinstance(part, list):
+        return [found for each in part for found in expressions(each)]
+    text = str(part)
+    assert "?" not in text[1:], f"{text}: an expression, which is not looked into"
+    return [text[1:].removeprefix("if ")] if text.startswith("?") else []
+
+
+def test_the_check_of_profiles_reads_keys_and_values():
+    profile = {"a": [{"?if os.system('x')": {"b": "?eval(c)"}}], "d": "e"}
+    assert [found for each in expressions(profile) for found in dangers("import os\n" + each)] == ["os.system", "eval"]
 
 
 def test_models_are_loaded_without_their_code_wherever_they_are_loaded():

@@ -134,6 +134,7 @@ OF_OTHER_RUNS |= {f"train_{algorithm}" for algorithm in edits.runs.ALGORITHMS} -
 OF_MORE_SAMPLES = {"diagnose_geometry", "compare_expectations"}  # than the miniature has: tests/test_expectations.py
 OF_LABS = {"run_bandit", "summarize_cells", "plot_axis", "plot_curves", "judge_claims"}
 OF_JUDGED_TASKS = {"judge_responses", "summarize_judgements"}  # the miniature's has no judge; rows below give it one
+OF_CLUSTERS = {"join_shards", "fetch_hub"}  # tests/test_slurm.py has runs with them
 OF_LABS |= {
     "summarize_seconds",
     "compare_kl_directions",
@@ -565,6 +566,6 @@ def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
 
 def test_every_script_and_every_module_has_a_row():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    assert scripts - NOT_RUN - OF_MORE_SAMPLES - OF_LABS - OF_OTHER_RUNS - OF_JUDGED_TASKS <= set(STALE)
+    assert scripts - NOT_RUN - OF_MORE_SAMPLES - OF_LABS - OF_OTHER_RUNS - OF_JUDGED_TASKS - OF_CLUSTERS <= set(STALE)
     imported = {file for script in STALE for file in provenance.fingerprint(f"{script}.py")}
     assert {f"preference/{module}.py" for module in MODULES} == {file for file in imported if "/" in file}
