@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,8 @@ class Workflow:
         """Start any program where this workflow is."""
         environment = {**os.environ, **self.environment()}
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, stdout=pipe, stderr=subprocess.STDOUT, text=True, cwd=self.folder, env=environment
-        )
+        where = {"cwd": self.folder, "env": environment, "preexec_fn": heed_ctrl_c}
+        return subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, **where)
 
     def typed(self, *arguments: str) -> list[str]:
         """The command line after `snakemake`, for the config as it now is."""
@@ -66,6 +66,11 @@ class Workflow:
         status, said = calls.call(self.typed("--dry-run"), self.folder, self.environment())
         assert status == 0, said[-6000:]
         return jobs(said)
+
+
+def heed_ctrl_c() -> None:
+    """As in a terminal: what a script starts in the background ignores Ctrl-C, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def jobs(said: str) -> set[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from miniature import heed_ctrl_c
 
 from preference import records
 
@@ -32,11 +33,6 @@ STAGES = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["stages"]
 INTERVAL = max(flags.get("checkpoint_steps", 0) for flags in STAGES)
 COMMAND = [sys.executable, "-m", "snakemake"]
 UNLOCK = "--unlock"  # README's; test_workflow.py holds it to that
-
-
-def heed_ctrl_c() -> None:
-    """As in a terminal: what a script starts in the background ignores Ctrl-C, and hands that on."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Project:
