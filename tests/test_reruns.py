@@ -442,7 +442,7 @@ ROWS = {
     ),
     "a rule's message": (code("workflow/rules/sft.smk", '"train_sft {', '"supervised fine-tuning {'), NOTHING),
     "where a rule logs": (code("workflow/rules/sft.smk", "sft/policy.log", "sft/sft.log"), NOTHING),
-    "a rule's threads": (code("workflow/rules/sft.smk", "threads: 2", "threads: 1"), NOTHING),
+    "a rule's threads": (code("workflow/rules/sft.smk", 'threads: threads("train_sft")', "threads: 1"), NOTHING),
     "an edit and its undoing": (
         both(code(EVALUATE, "0.5 if", "0.4 if"), code(EVALUATE, "0.4 if", "0.5 if")),
         NOTHING,

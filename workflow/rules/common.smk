@@ -18,8 +18,10 @@ VLLM_IS_INSTALLED = any(VLLM.glob("lib/python*/site-packages/vllm"))
 BY_SDM = bool(workflow.deployment_settings.deployment_method)  # in environments that Snakemake makes, which lack vLLM
 
 
-# For `--sdm apptainer`; a site builds it from envs/core.def.
-container: str(PROJECT / "envs" / "core.sif")
+# For `--sdm apptainer`; a site builds it from envs/core.def. No path of an image may have a blank in it.
+if BY_SDM:
+
+    container: str(PROJECT / "envs" / "core.sif")
 
 
 def engine_here():
