@@ -11,11 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import controller
 import miniature
 import pytest
+import snakemake_executor_plugin_slurm as executor
 import yaml
 from hub import Hub
 from one_node_slurm import Slurm
@@ -31,7 +34,7 @@ UNTRACKED = ("efficiency.csv", "state.json")  # of the run, and not of what it m
 class OnSlurm(miniature.Workflow):
     """A clone of the project whose command is `snakemake --profile slurm`."""
 
-    def __init__(self, folder: Path, slurm: Slurm, config: dict):
+    def __init__(self, folder: Path, slurm: Slurm, config: dict, **more: str):
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in tracked.splitlines():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -39,14 +42,15 @@ class OnSlurm(miniature.Workflow):
         miniature.write_data(folder)
         super().__init__(folder, config, code=folder, notes=folder)
         self.slurm, self.profile = slurm, folder / "slurm" / "config.yaml"
-        self.results = folder / "results" / config["experiment"]
+        self.results, self.more = folder / "results" / config["experiment"], more  # of the environment
 
     def typed(self, *arguments: str) -> list[str]:
         (self.notes / "experiment.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         return [*arguments, "--profile", "slurm", *CHECKS, "--configfile", "experiment.yaml"]
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), **self.slurm.environment()}
+        node = {"PYTHONPATH": str(ROOT / "tests" / "node"), "PREFDAG_REST": "5"}
+        return {**super().environment(), **self.slurm.environment(), **node, **self.more}
 
     def edit(self, old: str, new: str) -> None:
         """Change a line of the profile, as a site would."""
@@ -127,9 +131,10 @@ def finished(tmp_path_factory, cluster, beside):
     """The experiment as a user runs it, while a training is cancelled, the node drained, a job preempted, the
     controller killed and started again: the workflow, what it said, and what the user saw on the way."""
     shared = {"generate_responses": 2, "score_responses": 2}
-    workflow = OnSlurm(tmp_path_factory.mktemp("finished"), cluster, {**small(), "shards": shared})
-    notes = {"PREFDAG_THREADS": str(workflow.folder / "threads"), "PYTHONPATH": str(ROOT / "tests" / "node")}
-    workflow.environment = lambda: {**OnSlurm.environment(workflow), **notes}
+    late = {"PREFDAG_LATE": "responses.parquet", "PREFDAG_LATE_SECONDS": "15"}
+    folder = tmp_path_factory.mktemp("finished")
+    config = {**small(), "shards": shared}
+    workflow = OnSlurm(folder, cluster, config, **late, PREFDAG_THREADS=str(folder / "threads"))
     process = workflow.start()
     try:
         training = workflow.wait_for_job("train_sft")
@@ -153,6 +158,7 @@ def finished(tmp_path_factory, cluster, beside):
         for job in workflow.jobs("PENDING"):  # Slurm lets them rest for minutes
             cluster.said("scontrol", "update", f"JobId={job['id']}", "StartTime=now")
         workflow.wait_for_job("train_reward_model")
+        cluster.wait_for_steps()
         time.sleep(6)  # a controller writes down what it began within five seconds
         cluster.kill_controller()
         time.sleep(15)
@@ -224,6 +230,11 @@ def test_the_state_of_a_run_can_be_looked_at_while_it_goes_on(finished):
     assert re.search(r"^  train_sft min_length, seed 1: .*/rule_train_sft/.*\.log$", finished[2], re.MULTILINE)
 
 
+def test_a_file_that_comes_late_is_waited_for(finished):
+    """As on a file system that shows what another node has written only after a while."""
+    assert (finished[0].folder / "was_late").exists()
+
+
 def test_nothing_is_left_to_do_after_it(finished):
     assert "Nothing to be done" in finished[0].call()
 
@@ -238,18 +249,35 @@ def test_a_cancelled_training_was_made_again_and_nothing_else_was(finished):
     assert set(others) == {"COMPLETED"} and len(others) == len(finished[0].jobs()) - 2
 
 
-def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(tmp_path, cluster):
+def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypatch):
+    submitted = []
+    monkeypatch.setenv("PATH", cluster.environment()["PATH"])
+    monkeypatch.setattr(executor.Executor, "run_job", lambda self, job: submitted.append(job))
+    monkeypatch.setattr(executor, "get_min_job_age", executor.get_min_job_age)
+    controller.wait_with_submissions()
+    cluster.kill_controller()
+    submission = threading.Thread(target=executor.Executor.run_job, args=(None, "a job"))
+    submission.start()
+    time.sleep(2)
+    assert submitted == [] and executor.get_min_job_age() == 3600
+    cluster.start_controller()
+    submission.join(30)
+    assert submitted == ["a job"]
+
+
+@pytest.fixture(scope="module")
+def short_of_time(tmp_path_factory, cluster, finished):
+    """A training of minutes in a job of one, begun while other tests go on: (workflow, process)."""
     config = small()
     config["stages"]["train_sft"] |= {"epochs": 120, "checkpoint_steps": 10}
-    workflow = OnSlurm(tmp_path, cluster, config)
+    workflow = OnSlurm(tmp_path_factory.mktemp("short_of_time"), cluster, config)
     policy = "results/miniature/min_length/seed1/sft/policy.manifest.json"
-    workflow.call(policy, "--set-resources", "train_sft:runtime=attempt")
-    trainings = [(job["state"], job["limit"]) for job in workflow.jobs() if "train_sft" in job["comment"]]
-    assert trainings[0] == ("TIMEOUT", "1:00") and trainings[-1][0] == "COMPLETED" and trainings[1][1] == "2:00"
-    log = (workflow.results / "min_length/seed1/sft/policy.log").read_text()
-    assert re.search(r"resumes at step \d+", log)
+    process = workflow.start(policy, "--set-resources", "train_sft:runtime=attempt")
+    yield workflow, process
+    process.kill()
 
 
+@pytest.mark.usefixtures("short_of_time")
 def test_a_job_that_fails_leaves_the_path_of_its_log_and_the_reason(tmp_path, cluster):
     workflow = OnSlurm(tmp_path, cluster, small())
     (tmp_path / "instructions.jsonl").write_text("{")
@@ -290,7 +318,11 @@ def test_ctrl_c_cancels_the_jobs_and_until_then_a_second_call_is_refused(tmp_pat
             "gpu_partition: a100 ",
             r"slurm/config\.yaml: .*no partition 'a100' here; there are cpu, gpu",
         ),
-        ("gpu_gres: gpu ", "gpu_gres: gpu:a100 ", r"the partition gpu has no 'gpu:a100:1'; its GRES are gpu, gpu:fake"),
+        (
+            "gpu_gres: gpu ",
+            "gpu_gres: gpu:a100 ",
+            r"no node of the partition gpu has 'gpu:a100:1'; its GRES are gpu:2, gpu:fake:2",
+        ),
     ],
 )
 def test_what_the_cluster_does_not_have_is_one_line_and_no_job(tmp_path, cluster, old, new, line):
@@ -306,15 +338,6 @@ def test_a_cluster_without_gpus_runs_all_of_it_on_cpus(tmp_path, cluster):
     workflow.edit("gpu_partition: gpu ", "gpu_partition: null ")
     workflow.call("results/miniature/min_length/seed1/base/model.manifest.json")
     assert {(job["partition"], job["gres"], job["state"]) for job in workflow.jobs()} == {("cpu", "N/A", "COMPLETED")}
-
-
-def test_a_file_that_comes_late_is_waited_for(tmp_path, cluster):
-    """As on a file system that shows what another node has written only after a while."""
-    workflow = OnSlurm(tmp_path, cluster, small())
-    late = {"PREFDAG_LATE": "prompts.parquet", "PYTHONPATH": str(ROOT / "tests" / "node")}
-    workflow.environment = lambda: {**OnSlurm.environment(workflow), **late}
-    workflow.call("results/miniature/min_length/data/prompts.parquet", "--retries", "0")
-    assert (tmp_path / "was_late").exists()
 
 
 def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_neither_a_network_nor_a_home(
@@ -349,6 +372,16 @@ def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_neither_a_networ
     workflow.call(policy)
     assert {job["state"] for job in workflow.jobs()} == {"COMPLETED"}
     assert list((tmp_path / "home").rglob("*")) == []
+
+
+def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(short_of_time):
+    workflow, process = short_of_time
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said[-6000:]
+    trainings = [(job["state"], job["limit"]) for job in workflow.jobs() if "train_sft" in job["comment"]]
+    assert trainings[0] == ("TIMEOUT", "1:00") and trainings[-1][0] == "COMPLETED" and trainings[1][1] == "2:00"
+    log = (workflow.results / "min_length/seed1/sft/policy.log").read_text()
+    assert re.search(r"resumes at step \d+", log)
 
 
 @pytest.fixture

@@ -3,19 +3,15 @@
 import functools
 import getpass
 import json
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 PROFILE = "slurm/config.yaml"
 FROM_HUB = {"prepare_task", "prepare_task_with_preferences", "train_sft", "judge_responses"}
-KEPT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME")
-KEPT += ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE")  # what libraries call the folders that they write to
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
 
 
@@ -92,30 +88,6 @@ def cancels_preempted(names: set[str]) -> str | None:
         if facts.get("PartitionName") in names and "CANCEL" in facts.get("PreemptMode", ""):
             return facts["PartitionName"]
     return None
-
-
-def keep_out_of_home(on_node: bool) -> None:
-    """Say where libraries keep what they would keep in the home folder, which a node may not have or may not write to.
-
-    What is fetched from the hub is kept here, where every node sees it, and the rest in the node's own scratch. Jobs
-    ask the hub's cache only, since a node may have no network.
-    """
-    before = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    os.environ.setdefault("HF_TOKEN_PATH", str(before / "token"))
-    os.environ.setdefault("HF_HOME", str(Path(".hub").resolve()))
-    if on_node:
-        scratch = Path(tempfile.gettempdir()) / f"prefdag.{os.getuid()}"
-        os.environ |= {name: str(scratch / name.lower()) for name in KEPT} | {"HF_HUB_OFFLINE": "1"}
-
-
-def remember_min_job_age() -> None:
-    """Let the executor ask the controller only now how long it remembers finished jobs: while one is away it hears no
-    answer, turns to `sacct` for good, and where there is no accounting loses every job that runs."""
-    import snakemake_executor_plugin_slurm as executor
-
-    age = executor.get_min_job_age()
-    if age is not None:
-        executor.get_min_job_age = lambda: age
 
 
 @functools.cache

@@ -1,9 +1,12 @@
-"""What the tests on Slurm want of every Python: a file system that shows a file late, and a note of torch's threads.
+"""What the tests on Slurm want of every Python: a file system that shows a file late, a note of torch's threads, and a
+cluster that is asked often.
 
-$PREFDAG_LATE names files that the login node, where no job runs, sees eight seconds after they were written;
-$PREFDAG_THREADS the file where a stage notes its threads as it ends.
+$PREFDAG_LATE names files that the login node, where no job runs, sees $PREFDAG_LATE_SECONDS after they were written;
+$PREFDAG_THREADS the file where a stage notes its threads as it ends; $PREFDAG_REST the seconds that the login node's
+Snakemake rests at most between two looks at its jobs, where it would rest ten more after each look in vain.
 """
 
+import asyncio
 import atexit
 import os
 import sys
@@ -11,7 +14,8 @@ import time
 from pathlib import Path
 
 LATE, THREADS = os.environ.get("PREFDAG_LATE"), os.environ.get("PREFDAG_THREADS")
-SECONDS = 8
+SECONDS, REST = float(os.environ.get("PREFDAG_LATE_SECONDS", "0")), float(os.environ.get("PREFDAG_REST", "inf"))
+ON_LOGIN_NODE = "SLURM_JOB_ID" not in os.environ
 
 
 def seen_late(look):
@@ -35,7 +39,13 @@ def note_threads():
             print(Path(sys.argv[0]).stem, sys.modules["torch"].get_num_threads(), file=file)
 
 
-if LATE and "SLURM_JOB_ID" not in os.environ:
+def shorter(sleep):
+    return lambda seconds, *more: sleep(min(seconds, REST), *more)
+
+
+if ON_LOGIN_NODE:
+    asyncio.sleep = shorter(asyncio.sleep)
+if LATE and ON_LOGIN_NODE:
     os.stat, os.lstat = seen_late(os.stat), seen_late(os.lstat)
 if THREADS:
     atexit.register(note_threads)

@@ -116,7 +116,9 @@ GRES = SITE.get("gpu_gres")
 
 
 if SITE:
-    sites.keep_out_of_home(on_node=workflow.remote_exec)
+    caches.keep_out_of_home(on_node=workflow.remote_exec)
+    if workflow.remote_exec:
+        controller.wait()
 
 
 def gpus(name, wildcards):
@@ -156,12 +158,14 @@ def asked(name):
     def gres(wildcards):
         return f"{GRES}:{gpus(name, wildcards)}" if gpus(name, wildcards) else None
 
+    def where(wildcards):
+        return partition(name, wildcards)
+
     return {
         "mem_mb": mem_mb,
         "runtime": runtime,
         **({"gres": gres} if GRES else {"gpu": lambda wildcards: gpus(name, wildcards) or None}),
-        **({"slurm_partition": lambda wildcards: partition(name, wildcards)} if SITE else {}),
-        **({"gpu_partition": None, "gpu_gres": None} if SITE else {}),
+        **({"slurm_partition": where, "gpu_partition": None, "gpu_gres": None} if SITE else {}),
     }
 
 
