@@ -15,7 +15,6 @@ import threading
 import time
 from pathlib import Path
 
-import controller
 import miniature
 import pytest
 import snakemake_executor_plugin_slurm as executor
@@ -250,6 +249,9 @@ def test_a_cancelled_training_was_made_again_and_nothing_else_was(finished):
 
 
 def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "workflow")
+    import controller
+
     submitted = []
     monkeypatch.setenv("PATH", cluster.environment()["PATH"])
     monkeypatch.setattr(executor.Executor, "run_job", lambda self, job: submitted.append(job))
