@@ -215,16 +215,6 @@ class Slurm:
         found = [dict(zip(names, line.split("|"), strict=True)) for line in said.splitlines()]
         return [job for job in found if not states or job["state"] in states]
 
-    def wait_for_steps(self) -> None:
-        """Until every job that runs has begun its step, for which the controller is asked."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            steps = set(self.said("squeue", "--steps", "--noheader", "--format=%i").split())
-            if all(f"{job['id']}.0" in steps for job in self.jobs("RUNNING")):
-                return
-            time.sleep(0.2)
-        raise AssertionError("a job that runs has no step after 60 s")
-
     def _start_accounting(self) -> None:
         """munge, a database on a socket only, and slurmdbd; they want their sockets where Debian puts them."""
         MUNGE.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ Needs Debian's slurm-wlm and, for accounting, munge, slurmdbd and mariadb-server
 import contextlib
 import copy
 import csv
+import os
 import re
 import shutil
 import signal
@@ -77,6 +78,27 @@ class OnSlurm(miniature.Workflow):
             time.sleep(0.3)
         raise AssertionError(f"no job of {comment} was {state} in {seconds:g} s")
 
+    def process(self, script: str) -> int | None:
+        """The process that runs a stage here."""
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # of what has ended meanwhile
+                if folder.name.isdigit() and Path(os.readlink(folder / "cwd")) == self.folder:
+                    if f"scripts/{script}.py".encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                        return int(folder.name)
+        return None
+
+    @contextlib.contextmanager
+    def held(self, script: str, seconds: float = 60):
+        """A stage stands still, as one on a node that does not get on."""
+        end = time.monotonic() + seconds
+        while (process := self.process(script)) is None:
+            assert time.monotonic() < end, f"no {script} runs"
+            time.sleep(0.2)
+        os.kill(process, signal.SIGSTOP)
+        yield
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
@@ -88,29 +110,11 @@ def small() -> dict:
     """The miniature with one seed and one round: still every stage that it has."""
     config = copy.deepcopy(yaml.safe_load(miniature.MINIATURE.read_text()))
     config["seeds"] = [1]
-    config["stages"]["train_reward_model"]["epochs"] = 40  # long enough for something to happen to it
     for stage in ("generate_responses", "score_responses"):
         config["stages"][stage]["shard_size"] = 16
     for run in config["runs"].values():
         run["rounds"] = 1
     return config
-
-
-@pytest.fixture(scope="module")
-def beside(tmp_path_factory):
-    """The same experiment on one machine, begun while the cluster's goes on: (folder, process)."""
-    folder = tmp_path_factory.mktemp("local")
-    miniature.write_data(folder)
-    process = miniature.Workflow(folder, small()).start("--quiet", "all")
-    yield folder, process
-    process.kill()
-
-
-@pytest.fixture(scope="module")
-def local(beside):
-    said, _ = beside[1].communicate()
-    assert beside[1].returncode == 0, said[-6000:]
-    return beside[0] / "results" / "miniature"
 
 
 def made(results: Path) -> dict[str, bytes]:
@@ -126,52 +130,55 @@ def same(results: Path, local: Path, but: tuple[str, ...] = ()) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, cluster, beside):
-    """The experiment as a user runs it, while a training is cancelled, the node drained, a job preempted, the
-    controller killed and started again: the workflow, what it said, and what the user saw on the way."""
+def finished(tmp_path_factory, cluster):
+    """The experiment as a user runs it, while all of `happen` happens: the workflow, what it said, what the user saw on
+    the way, and the results that one machine makes of the same experiment beside it."""
     shared = {"generate_responses": 2, "score_responses": 2}
     late = {"PREFDAG_LATE": "responses.parquet", "PREFDAG_LATE_SECONDS": "15"}
     folder = tmp_path_factory.mktemp("finished")
-    config = {**small(), "shards": shared}
-    workflow = OnSlurm(folder, cluster, config, **late, PREFDAG_THREADS=str(folder / "threads"))
+    workflow = OnSlurm(folder, cluster, {**small(), "shards": shared}, **late, PREFDAG_THREADS=str(folder / "threads"))
     process = workflow.start()
     try:
-        training = workflow.wait_for_job("train_sft")
-        seen = subprocess.run(
-            [sys.executable, "workflow/status.py"],
-            cwd=workflow.folder,
-            capture_output=True,
-            text=True,
-            env={"PATH": workflow.environment()["PATH"]},
-        ).stdout
-        cluster.said("scancel", training["id"])
-        workflow.wait_for_job("train_sft", "COMPLETED")
-        node = cluster.said("sinfo", "--noheader", "--format=%n").split()[0]
-        cluster.said("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
-        time.sleep(10)
-        cluster.said("scontrol", "update", f"NodeName={node}", "State=RESUME")
-        workflow.wait_for_job("train_reward_model")
-        urgent = ("--partition=urgent", "--cpus-per-task=4", f"--output={workflow.folder}/urgent", "--wrap=sleep 1")
-        cluster.said("sbatch", *urgent)
-        workflow.wait_for_job("train_reward_model", "PENDING")
-        for job in workflow.jobs("PENDING"):  # Slurm lets them rest for minutes
-            cluster.said("scontrol", "update", f"JobId={job['id']}", "StartTime=now")
-        workflow.wait_for_job("train_reward_model")
-        cluster.wait_for_steps()
-        time.sleep(6)  # a controller writes down what it began within five seconds
-        cluster.kill_controller()
-        time.sleep(15)
-        cluster.start_controller()
+        seen = happen(workflow, cluster)
+        local = tmp_path_factory.mktemp("local")
+        miniature.write_data(local)
+        miniature.Workflow(local, small()).call("--quiet", "--cores", "1")
         said, _ = process.communicate(timeout=600)
     finally:
         process.kill()
         cluster.recover()
     assert process.returncode == 0, said[-6000:]
-    return workflow, said, seen
+    return workflow, said, seen, local / "results" / "miniature"
 
 
-def test_a_run_on_a_cluster_makes_what_one_machine_makes_byte_for_byte(finished, local):
-    same(finished[0].results, local, but=("config.yaml", "report.html"))  # they say how many jobs shared a stage
+def happen(workflow: OnSlurm, cluster: Slurm) -> str:
+    """A training is cancelled; while it is made again the controller is killed and started again, and the node is
+    drained; a job is preempted. What a user sees in the beginning."""
+    training = workflow.wait_for_job("train_sft")
+    look = {"cwd": workflow.folder, "env": {"PATH": workflow.environment()["PATH"]}}
+    seen = subprocess.run([sys.executable, "workflow/status.py"], capture_output=True, text=True, **look).stdout
+    cluster.said("scancel", training["id"])
+    workflow.wait_for_job("train_sft")
+    with workflow.held("train_sft"):
+        time.sleep(6)  # a controller writes down what it began within five seconds
+        cluster.kill_controller()
+        time.sleep(8)  # and its absence is noticed within five
+        cluster.start_controller()
+        node = cluster.wait_for("sinfo", "--noheader", "--format=%n", holds=bool).strip()
+        cluster.said("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
+    workflow.wait_for_job("generate_preference_responses", "PENDING")
+    cluster.said("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    workflow.wait_for_job("train_reward_model")
+    urgent = ("--partition=urgent", "--cpus-per-task=4", f"--output={workflow.folder}/urgent", "--wrap=sleep 1")
+    cluster.said("sbatch", *urgent)
+    workflow.wait_for_job("train_reward_model", "PENDING")
+    for job in workflow.jobs("PENDING"):  # Slurm lets them rest for minutes
+        cluster.said("scontrol", "update", f"JobId={job['id']}", "StartTime=now")
+    return seen
+
+
+def test_a_run_on_a_cluster_makes_what_one_machine_makes_byte_for_byte(finished):
+    same(finished[0].results, finished[3], but=("config.yaml", "report.html"))  # they say how many jobs shared a stage
 
 
 def test_stages_with_a_model_run_where_the_gpus_are_and_the_others_where_none_is(finished):
@@ -269,13 +276,18 @@ def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypat
 
 @pytest.fixture(scope="module")
 def short_of_time(tmp_path_factory, cluster, finished):
-    """A training of minutes in a job of one, begun while other tests go on: (workflow, process)."""
+    """A training that stands still in a job of a minute, while other tests go on: (workflow, process)."""
     config = small()
-    config["stages"]["train_sft"] |= {"epochs": 120, "checkpoint_steps": 10}
+    config["stages"]["train_sft"] |= {"epochs": 12, "checkpoint_steps": 10}
     workflow = OnSlurm(tmp_path_factory.mktemp("short_of_time"), cluster, config)
     policy = "results/miniature/min_length/seed1/sft/policy.manifest.json"
     process = workflow.start(policy, "--set-resources", "train_sft:runtime=attempt")
-    yield workflow, process
+    workflow.wait_for_job("train_sft")
+    end = time.monotonic() + 60
+    while not list(workflow.results.rglob("policy.checkpoints/*")) and time.monotonic() < end:
+        time.sleep(0.2)
+    with workflow.held("train_sft"):
+        yield workflow, process
     process.kill()
 
 
@@ -335,14 +347,7 @@ def test_what_the_cluster_does_not_have_is_one_line_and_no_job(tmp_path, cluster
     assert workflow.jobs() == []
 
 
-def test_a_cluster_without_gpus_runs_all_of_it_on_cpus(tmp_path, cluster):
-    workflow = OnSlurm(tmp_path, cluster, small())
-    workflow.edit("gpu_partition: gpu ", "gpu_partition: null ")
-    workflow.call("results/miniature/min_length/seed1/base/model.manifest.json")
-    assert {(job["partition"], job["gres"], job["state"]) for job in workflow.jobs()} == {("cpu", "N/A", "COMPLETED")}
-
-
-def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_neither_a_network_nor_a_home(
+def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_no_network_no_home_and_no_gpu(
     tmp_path, cluster, tiny_policy
 ):
     served = tmp_path / "hub"
@@ -354,6 +359,7 @@ def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_neither_a_networ
     config["stages"]["train_sft"]["max_length"] = 128
     (tmp_path / "clone").mkdir()
     workflow = OnSlurm(tmp_path / "clone", cluster, config)
+    workflow.edit("gpu_partition: gpu ", "gpu_partition: null ")
     (tmp_path / "home").mkdir()
 
     def environment(**more):
@@ -372,7 +378,7 @@ def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_neither_a_networ
         workflow.environment = environment
     assert workflow.jobs() == []  # the login node has the network
     workflow.call(policy)
-    assert {job["state"] for job in workflow.jobs()} == {"COMPLETED"}
+    assert {(job["partition"], job["gres"], job["state"]) for job in workflow.jobs()} == {("cpu", "N/A", "COMPLETED")}
     assert list((tmp_path / "home").rglob("*")) == []
 
 
