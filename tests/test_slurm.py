@@ -80,11 +80,11 @@ class OnSlurm(miniature.Workflow):
 
     def process(self, script: str) -> int | None:
         """The process that runs a stage here."""
-        for folder in Path("/proc").iterdir():
+        for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # of what has ended meanwhile
-                if folder.name.isdigit() and Path(os.readlink(folder / "cwd")) == self.folder:
-                    if f"scripts/{script}.py".encode() in (folder / "cmdline").read_bytes().split(b"\0"):
-                        return int(folder.name)
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                if f"scripts/{script}.py".encode() in words and Path(os.readlink(folder / "cwd")) == self.folder:
+                    return int(folder.name)
         return None
 
     @contextlib.contextmanager
