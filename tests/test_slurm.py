@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import miniature
@@ -88,12 +89,12 @@ class OnSlurm(miniature.Workflow):
         return None
 
     @contextlib.contextmanager
-    def held(self, script: str, seconds: float = 60):
-        """A stage stands still, as one on a node that does not get on."""
+    def held(self, script: str, seconds: float = 120):
+        """A training stands still once it has kept a state, as one on a node that does not get on."""
         end = time.monotonic() + seconds
-        while (process := self.process(script)) is None:
-            assert time.monotonic() < end, f"no {script} runs"
-            time.sleep(0.2)
+        while not (list(self.results.rglob("*.checkpoints/*/state.json")) and (process := self.process(script))):
+            assert time.monotonic() < end, f"no {script} kept a state in {seconds:g} s"
+            time.sleep(0.1)
         os.kill(process, signal.SIGSTOP)
         yield
         with contextlib.suppress(ProcessLookupError):
@@ -110,6 +111,7 @@ def small() -> dict:
     """The miniature with one seed and one round: still every stage that it has."""
     config = copy.deepcopy(yaml.safe_load(miniature.MINIATURE.read_text()))
     config["seeds"] = [1]
+    config["stages"]["train_sft"] |= {"epochs": 6, "checkpoint_steps": 10}  # long enough for something to happen to it
     for stage in ("generate_responses", "score_responses"):
         config["stages"][stage]["shard_size"] = 16
     for run in config["runs"].values():
@@ -134,7 +136,7 @@ def finished(tmp_path_factory, cluster):
     """The experiment as a user runs it, while all of `happen` happens: the workflow, what it said, what the user saw on
     the way, and the results that one machine makes of the same experiment beside it."""
     shared = {"generate_responses": 2, "score_responses": 2}
-    late = {"PREFDAG_LATE": "responses.parquet", "PREFDAG_LATE_SECONDS": "15"}
+    late = {"PREFDAG_LATE": "responses.parquet", "PREFDAG_LATE_SECONDS": "10"}
     folder = tmp_path_factory.mktemp("finished")
     workflow = OnSlurm(folder, cluster, {**small(), "shards": shared}, **late, PREFDAG_THREADS=str(folder / "threads"))
     process = workflow.start()
@@ -142,7 +144,7 @@ def finished(tmp_path_factory, cluster):
         seen = happen(workflow, cluster)
         local = tmp_path_factory.mktemp("local")
         miniature.write_data(local)
-        miniature.Workflow(local, small()).call("--quiet", "--cores", "1")
+        miniature.Workflow(local, small()).call("--quiet", "all")
         said, _ = process.communicate(timeout=600)
     finally:
         process.kill()
@@ -277,18 +279,19 @@ def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypat
 @pytest.fixture(scope="module")
 def short_of_time(tmp_path_factory, cluster, finished):
     """A training that stands still in a job of a minute, while other tests go on: (workflow, process)."""
-    config = small()
-    config["stages"]["train_sft"] |= {"epochs": 12, "checkpoint_steps": 10}
-    workflow = OnSlurm(tmp_path_factory.mktemp("short_of_time"), cluster, config)
+    workflow = OnSlurm(tmp_path_factory.mktemp("short_of_time"), cluster, small())
     policy = "results/miniature/min_length/seed1/sft/policy.manifest.json"
     process = workflow.start(policy, "--set-resources", "train_sft:runtime=attempt")
-    workflow.wait_for_job("train_sft")
-    end = time.monotonic() + 60
-    while not list(workflow.results.rglob("policy.checkpoints/*")) and time.monotonic() < end:
-        time.sleep(0.2)
-    with workflow.held("train_sft"):
+    with ThreadPoolExecutor() as beside:
+        over = beside.submit(stand_still, workflow)
         yield workflow, process
-    process.kill()
+        process.kill()
+        over.result()
+
+
+def stand_still(workflow: OnSlurm) -> None:
+    with workflow.held("train_sft"):
+        workflow.wait_for_job("train_sft", "TIMEOUT")
 
 
 @pytest.mark.usefixtures("short_of_time")
@@ -382,16 +385,6 @@ def test_what_comes_from_the_hub_is_fetched_first_and_jobs_need_no_network_no_ho
     assert list((tmp_path / "home").rglob("*")) == []
 
 
-def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(short_of_time):
-    workflow, process = short_of_time
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, said[-6000:]
-    trainings = [(job["state"], job["limit"]) for job in workflow.jobs() if "train_sft" in job["comment"]]
-    assert trainings[0] == ("TIMEOUT", "1:00") and trainings[-1][0] == "COMPLETED" and trainings[1][1] == "2:00"
-    log = (workflow.results / "min_length/seed1/sft/policy.log").read_text()
-    assert re.search(r"resumes at step \d+", log)
-
-
 @pytest.fixture
 def accounting(tmp_path_factory):
     with Slurm(tmp_path_factory.mktemp("accounting"), accounting=True) as slurm:
@@ -408,3 +401,13 @@ def test_with_accounting_a_known_account_is_charged_and_an_unknown_one_is_one_li
     workflow.call(target)
     charged = accounting.said("sacct", "--noheader", "--allocations", "--parsable2", "--format=account,state")
     assert charged.split() == ["lab|COMPLETED"]
+
+
+def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(short_of_time):
+    workflow, process = short_of_time
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said[-6000:]
+    trainings = [(job["state"], job["limit"]) for job in workflow.jobs() if "train_sft" in job["comment"]]
+    assert trainings[0] == ("TIMEOUT", "1:00") and trainings[-1][0] == "COMPLETED" and trainings[1][1] == "2:00"
+    log = (workflow.results / "min_length/seed1/sft/policy.log").read_text()
+    assert re.search(r"resumes at step \d+", log)
