@@ -174,6 +174,7 @@ def happen(workflow: OnSlurm, cluster: Slurm) -> str:
     urgent = ("--partition=urgent", "--cpus-per-task=4", f"--output={workflow.folder}/urgent", "--wrap=sleep 1")
     cluster.said("sbatch", *urgent)
     workflow.wait_for_job("train_reward_model", "PENDING")
+    time.sleep(1)  # by then all are
     for job in workflow.jobs("PENDING"):  # Slurm lets them rest for minutes
         cluster.said("scontrol", "update", f"JobId={job['id']}", "StartTime=now")
     return seen
