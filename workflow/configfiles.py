@@ -25,6 +25,11 @@ def refuse(files: list, entries: list[str] | None = None) -> None:
         sys.exit("\n".join(found))
 
 
+def read(path: Path) -> dict:
+    """What a sound file says; by libyaml where it is, ten times as fast: every job of a cluster reads the schemas."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def problem_of(path: Path) -> str | None:
     """What is wrong with a config file as a text, if anything."""
     try:

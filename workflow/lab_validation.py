@@ -9,7 +9,6 @@ from pathlib import Path
 
 import configfiles
 import labs
-import yaml
 from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -43,7 +42,7 @@ def _is_of_no_lab(target: str, of_lab: dict[str, str | None]) -> bool:
 def _read(path: Path) -> tuple[dict, list[str]]:
     """A lab and its problems, each with the file before it; a lab with problems may be anything."""
     found = [problem] if (problem := configfiles.problem_of(path)) else []
-    lab = {} if found else yaml.safe_load(path.read_text(encoding="utf-8"))
+    lab = {} if found else configfiles.read(path)
     return lab, [f"{path}: {problem}" for problem in found or problems(lab, path.stem, list(labs.files(path.parent)))]
 
 
@@ -53,7 +52,7 @@ def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
     Args:
         name: that of its file; `others`: those of all labs.
     """
-    shape = validation.misshapen(lab, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    shape = validation.misshapen(lab, configfiles.read(SCHEMA))
     return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab) or _other_problems(lab)))
 
 

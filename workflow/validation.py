@@ -7,11 +7,11 @@ import re
 import sys
 from pathlib import Path
 
+import configfiles
 import experiments
 import jsonschema
 import labs
 import runs
-import yaml
 from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -20,7 +20,7 @@ from preference import claims, formats, limits, model_folders, sources, verdicts
 from preference.measures import OF_MODELS, RESERVED
 from preference.stage import InputError, one_line
 
-SCHEMA = yaml.safe_load((Path(__file__).parent / "schemas" / "config.schema.yaml").read_text(encoding="utf-8"))
+SCHEMA = configfiles.read(Path(__file__).parent / "schemas" / "config.schema.yaml")
 DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     stage: {key: part["default"] for key, part in SCHEMA["$defs"][stage]["properties"].items() if "default" in part}
     for stage in SCHEMA["$defs"]["stages"]["properties"]

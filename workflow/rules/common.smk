@@ -69,9 +69,11 @@ def stage(name, flags=None):
     return spec
 
 
-def code_of(name):
-    """The same for a script without options, as the tables' and the figures' are."""
-    return {"code": fingerprint(f"{name}.py")}
+def code_of(name, **more):
+    """The same for a script without options, as the tables' and the figures' are, and what more makes it stale.
+
+    A function, so that a job reads the code of its own script only."""
+    return lambda wildcards: {"code": fingerprint(f"{name}.py"), **more}
 
 
 def command(name, **fixed):
@@ -424,7 +426,7 @@ def spec_of_claims(claims):
     def spec(wildcards):
         said = claims(wildcards)
         flags = {"claims": {claim["id"]: claim for claim in said}, "order": [claim["id"] for claim in said]}
-        return {"flags": runs.canonical(flags), **code_of("judge_claims")}
+        return {"flags": runs.canonical(flags), **code_of("judge_claims")(wildcards)}
 
     return spec
 

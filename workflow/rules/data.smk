@@ -24,7 +24,7 @@ rule fetch_hub:
     conda:
         "../../envs/core.yaml"
     params:
-        stage={**code_of("fetch_hub"), **HUB},
+        stage=code_of("fetch_hub", **HUB),
         command=command("fetch_hub"),
         flags=runs.as_flags({flag: names for flag, names in HUB.items() if names}),
     message:

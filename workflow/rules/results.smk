@@ -154,7 +154,7 @@ rule compare_expectations:
     resources:
         **asked("compare_expectations"),
     params:
-        stage={**code_of("compare_expectations"), "flags": runs.canonical({"contrasts": DIFFERING})},
+        stage=code_of("compare_expectations", flags=runs.canonical({"contrasts": DIFFERING})),
         command=command("compare_expectations"),
         geometries=labelled(GEOMETRIES),
         metrics=labelled(CONTRASTED),
@@ -177,7 +177,7 @@ rule write_config:
     resources:
         **asked("write_config"),
     params:
-        stage={**code_of("write_config"), "config": runs.canonical(dict(config))},
+        stage=code_of("write_config", config=runs.canonical(dict(config))),
         command=command("write_config"),
         config=config_text,
     message:
