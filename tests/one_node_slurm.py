@@ -209,9 +209,9 @@ class Slurm:
         raise AssertionError(f"{command} said {said!r} for {seconds:g} s; logs are in {self.folder / 'log'}")
 
     def jobs(self, *states: str) -> list[dict[str, str]]:
-        """Jobs that the cluster knows of, finished ones too: id, state, partition, gres, what rule they are of."""
-        names = ("id", "state", "partition", "gres", "cpus", "memory", "limit", "comment")
-        said = self.said("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%P|%b|%C|%m|%l|%k")
+        """Jobs that the cluster knows of, finished ones too: what they asked for, and in the comment their rule."""
+        names = ("id", "state", "reason", "partition", "gres", "cpus", "memory", "limit", "folder", "comment")
+        said = self.said("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%T|%r|%P|%b|%C|%m|%l|%Z|%k")
         found = [dict(zip(names, line.split("|"), strict=True)) for line in said.splitlines()]
         return [job for job in found if not states or job["state"] in states]
 

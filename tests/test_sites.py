@@ -45,7 +45,7 @@ def of(partition, gres=None):
 
 
 def test_what_is_there_is_no_problem(cluster):
-    for asked in (of("gpu", "gpu:a100:4"), of("gpu", "gpu:8"), of("short,long"), of("quick", "gpu:4")):
+    for asked in (of("gpu", "gpu:a100:4"), of("gpu", "gpu:8"), of("short,long"), of("gpu,quick", "gpu:8")):
         offered = sites.partitions()
         assert sites._of_partitions(asked, offered) is None and sites._of_gpus(asked, offered) is None
 
@@ -63,12 +63,26 @@ def test_gpus_that_no_node_has_are_one_line(cluster, partition, gres, line):
     assert line in sites._of_gpus(of(partition, gres), sites.partitions())
 
 
+@pytest.mark.parametrize(
+    "resources, line",
+    [
+        ({"_cores": 65}, "train_dpo: asks for 65 CPUs, and the partition short gives 64 at most"),
+        ({"mem_mb": 200_000}, "train_dpo: asks for 200000 MB, and the partition short gives 128000 at most"),
+        ({"runtime": 300}, "train_dpo: asks for 300 minutes, and the partition short gives 240 at most"),
+        ({"_cores": 64, "mem_mb": 128_000, "runtime": 240}, None),
+    ],
+)
+def test_what_no_node_gives_is_one_line(cluster, resources, line):
+    assert sites._of_limits([("train_dpo", {"slurm_partition": "short", **resources})]) == line
+
+
 def test_only_what_was_not_fetched_is_missed(tmp_path):
     fetched, hub = tmp_path / "hub.json", {"models": ["lab/a"], "data": ["lab/b:train"]}
     jobs = [("train_sft", {}), ("plot_rewards", {})]
-    assert "lab/a comes from the hub" in sites.unfetched(jobs, hub, str(fetched))
+    assert "lab/a comes from the hub" in sites.unfetched(jobs, hub, str(fetched), str(fetched.parent))
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {}}))
-    assert "lab/b:train comes from the hub" in sites.unfetched(jobs, hub, str(fetched))
+    assert "lab/b:train comes from the hub" in sites.unfetched(jobs, hub, str(fetched), str(fetched.parent))
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {"lab/b:train": 3}}))
-    assert sites.unfetched(jobs, hub, str(fetched)) is None
-    assert sites.unfetched([("plot_rewards", {})], {"models": ["lab/c"]}, str(fetched)) is None
+    assert sites.unfetched(jobs, hub, str(fetched), str(fetched.parent)) is None
+    assert "lab/a comes from the hub" in sites.unfetched(jobs, hub, str(fetched), str(tmp_path / "away"))
+    assert sites.unfetched([("plot_rewards", {})], {"models": ["lab/c"]}, str(fetched), str(fetched.parent)) is None

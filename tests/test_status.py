@@ -8,6 +8,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 import status  # noqa: E402
 
+GROUP_LOG = "/x/group_ml/.snakemake/slurm_logs/group_conclude_plot_rewards_plot_margins_.../14.log"
 BEGIN = """
 Job stats:
 job                 count
@@ -42,13 +43,13 @@ AGAIN = """Trying to restart job 2.
 Job 2: train_sft min_length, seed 2
 Job 2 has been submitted with SLURM jobid 13 (log: /x/.snakemake/slurm_logs/rule_train_sft/min_length_2/13.log).
 """
-GROUP = """[Thu Nov 26 20:02:00 2026] Group job conclude (jobs in lexicogr. order):
+GROUP = f"""[Thu Nov 26 20:02:00 2026] Group job conclude (jobs in lexicogr. order):
 
     [Thu Nov 26 20:02:00 2026]
     Job 5: plot_rewards
     [Thu Nov 26 20:02:00 2026]
     Job 6: plot_rewards
-Job 04294d9d-dd5d has been submitted with SLURM jobid 14 (log: /x/slurm_logs/group_conclude_plot_rewards/14.log).
+Job 04294d9d-dd5d has been submitted with SLURM jobid 14 (log: {GROUP_LOG}).
 """
 
 
@@ -86,7 +87,7 @@ def test_the_logs_of_what_runs_and_what_failed_are_named():
 def test_the_members_of_a_group_share_its_job():
     run = status.Run(BEGIN + GROUP)
     assert counts(BEGIN + GROUP, {"14"})["plot_rewards"] == {"queued": 2}
-    assert {log for _, log in run.files("running")} >= {"/x/slurm_logs/group_conclude_plot_rewards/14.log"}
+    assert {log for _, log in run.files("running")} >= {GROUP_LOG}
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):

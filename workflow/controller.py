@@ -1,39 +1,91 @@
-"""Slurm's controller may go away for minutes while a run goes on: what waits for it, and does not fail.
+"""Slurm's controller, or its accounting, may be away for a while as a run goes on: what waits for it and does not fail.
 
-The executor asks after its jobs for as long (`slurm-status-attempts` in the profile), but a job that is submitted
-meanwhile fails at once, and so does one whose step begins then.
+Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run.
 """
 
 import shutil
 import subprocess
+import sys
+import threading
 import time
 
-SECONDS = 600  # as long as running jobs are asked after
+SECONDS = 600  # that a submission, or a job that begins on a node, waits
 BETWEEN = 5
 
-
-def wait(seconds: float = SECONDS) -> None:
-    """Until the controller answers, or for so many seconds."""
-    end = time.monotonic() + seconds
-    while shutil.which("scontrol") and not _answers() and time.monotonic() < end:
-        time.sleep(BETWEEN)
+stopped = threading.Event()  # the run was interrupted: nothing is submitted any more
+_given_up = threading.Event()  # it was waited for in vain: the next ones need not
 
 
-def wait_with_submissions() -> None:
-    """Let the executor submit a job only when the controller answers; and let it ask only now how long the controller
-    remembers finished jobs: while that is away it hears no answer, turns to `sacct` for good, and where there is no
-    accounting loses every job that runs."""
-    import snakemake_executor_plugin_slurm as executor
+def wait() -> None:
+    """Until the controller answers, for ten minutes at most."""
+    end, said = time.monotonic() + SECONDS, False
+    while shutil.which("scontrol") and not stopped.is_set():
+        if _answers():
+            return _given_up.clear()
+        if _given_up.is_set() or time.monotonic() > end:
+            return _given_up.set()
+        if not said:
+            said = _say(f"Slurm's controller does not answer; waits for it for {SECONDS // 60} minutes")
+        stopped.wait(BETWEEN)
 
-    submit, age = executor.Executor.run_job, executor.get_min_job_age()
 
+def be_patient() -> None:
+    """Let the executor of this run submit a job only when the controller answers, and keep jobs that it hears nothing
+    of. It also asks only now how long the controller remembers finished jobs: while that is away it would hear no
+    answer, turn to `sacct` for good, and where there is no accounting lose every job that runs."""
+    import snakemake_executor_plugin_slurm as plugin
+
+    age = plugin.get_min_job_age()
+    if age is not None:
+        plugin.get_min_job_age = lambda: age
+    plugin.Executor.run_job = _submitting(plugin.Executor.run_job)
+    plugin.Executor.cancel = _stopping(plugin.Executor.cancel)
+    _keep_jobs(plugin.Executor)
+
+
+def _submitting(submit):
     def patient(self, job):
         wait()
-        submit(self, job)
+        if not stopped.is_set():
+            submit(self, job)
 
-    executor.Executor.run_job = patient
-    if age is not None:
-        executor.get_min_job_age = lambda: age
+    return patient
+
+
+def _stopping(cancel):
+    def stopping(self):
+        stopped.set()
+        cancel(self)
+
+    return stopping
+
+
+def _keep_jobs(executor) -> None:
+    """A job that a look neither reports nor hands back was not heard of, and is looked after further."""
+    look, reported, heard = executor.check_active_jobs, set(), [True]
+
+    def noted(report):
+        def reporting(self, job, *arguments, **options):
+            reported.add(id(job))
+            return report(self, job, *arguments, **options)
+
+        return reporting
+
+    async def keeping(self, jobs):
+        reported.clear()
+        async for job in look(self, jobs):
+            reported.add(id(job))
+            yield job
+        left = [job for job in jobs if id(job) not in reported]
+        if left and heard[0]:
+            _say(f"Slurm does not say what became of {len(left)} jobs; asks again")
+        heard[0] = not left
+        for job in left:
+            yield job
+
+    executor.report_job_success = noted(executor.report_job_success)
+    executor.report_job_error = noted(executor.report_job_error)
+    executor.check_active_jobs = keeping
 
 
 def _answers() -> bool:
@@ -41,3 +93,8 @@ def _answers() -> bool:
         return subprocess.run(["scontrol", "ping"], capture_output=True, timeout=30).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+def _say(line: str) -> bool:
+    print(line, file=sys.stderr)
+    return True

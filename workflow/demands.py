@@ -36,7 +36,7 @@ OPERATIONS = {SAMPLING: 2, READING: 2, TRAINING: 8}
 PER_SECOND = {SAMPLING: (1e12, 2e9), READING: (2e13, 1e10), TRAINING: (2e13, 1e10)}
 VLLM_PER_SECOND = 1e13
 MINUTES = 10  # what any stage with a model may take: imports from a busy file system, loading
-SHORT = 2  # what a table or a figure may take
+SHORT = 5  # what a table or a figure may take
 LONG = {"prepare_task": 30, "run_bandit": 60}  # downloads nothing, but reads all of the data; trains ten seeds and more
 MARGIN = 2
 

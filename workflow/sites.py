@@ -14,6 +14,8 @@ PROFILE = "slurm/config.yaml"
 FROM_HUB = {"prepare_task", "prepare_task_with_preferences", "train_sft", "judge_responses"}
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
 
+LIMITS = {"_cores": ("cpus", "CPUs"), "mem_mb": ("memory_mb", "MB"), "runtime": ("minutes", "minutes")}
+
 
 class Partition(NamedTuple):
     """The most that a job of a partition may have; None: no limit."""
@@ -35,7 +37,7 @@ def problem(asked: list[tuple[str, dict]]) -> str | None:
     offered = partitions()
     if not offered:
         return "Slurm's controller does not answer (`sinfo`)"
-    return _of_partitions(asked, offered) or _of_gpus(asked, offered) or _of_accounts(asked)
+    return _of_partitions(asked, offered) or _of_limits(asked) or _of_gpus(asked, offered) or _of_accounts(asked)
 
 
 def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition]) -> str | None:
@@ -46,12 +48,24 @@ def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition])
     return None
 
 
+def _of_limits(asked: list[tuple[str, dict]]) -> str | None:
+    """What a job wants more of than any node of its partitions has, as `--set-resources` may say."""
+    for name, (what, unit) in LIMITS.items():
+        for (names, wanted), rules in _by(asked, "slurm_partition", name).items():
+            limit = most(names, what)
+            if limit is not None and wanted.isdigit() and int(wanted) > limit:
+                return f"{_some(rules)}: asks for {wanted} {unit}, and the partition {names} gives {limit} at most"
+    return None
+
+
 def _of_gpus(asked: list[tuple[str, dict]], offered: dict[str, Partition]) -> str | None:
     for (names, gres), rules in _by(asked, "slurm_partition", "gres").items():
         kind, _, count = gres.rpartition(":")
         if not GRES.fullmatch(kind):
             return f"{PROFILE}: gpu_gres: '{kind}' is more than letters, digits and _; say gpu, and which by constraint"
-        has = {name: most for part in names.split(",") for name, most in offered[part].gres.items()}
+        has: dict[str, int] = {}
+        for part in names.split(","):
+            has |= {name: max(most, has.get(name, 0)) for name, most in offered[part].gres.items()}
         if has.get(kind, 0) < int(count):
             listed = ", ".join(f"{name}:{most}" for name, most in sorted(has.items())) or "none"
             return f"{PROFILE}: {_some(rules)}: no node of the partition {names} has '{gres}'; its GRES are {listed}"
@@ -66,23 +80,23 @@ def _of_accounts(asked: list[tuple[str, dict]]) -> str | None:
     return None
 
 
-def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched: str) -> str | None:
+def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched: str, cache: str) -> str | None:
     """What jobs would look for in vain, as they ask the hub's cache only and it was not fetched into that."""
     if not {rule for rule, _ in asked} & FROM_HUB:
         return None
-    there = json.loads(Path(fetched).read_text(encoding="utf-8")) if Path(fetched).is_file() else {}
+    is_there = Path(fetched).is_file() and Path(cache).is_dir()
+    there = json.loads(Path(fetched).read_text(encoding="utf-8")) if is_there else {}
     for part, names in hub.items():
         for name in names:
             if name not in there.get(part, {}):
-                return (
-                    f"{name} comes from the hub; fetch it first: snakemake --profile slurm fetch ({fetched} lacks it)"
-                )
+                fetch = "fetch it first: snakemake --profile slurm fetch"
+                return f"{name} comes from the hub; {fetch} (it is not in {fetched}, or {cache} is gone)"
     return None
 
 
 def cancels_preempted(names: set[str]) -> str | None:
     """A partition that cancels what it preempts, where the executor would wait for the job for ever."""
-    said = _said("scontrol", "--oneliner", "show", "partition") or ""
+    said, names = _said("scontrol", "--oneliner", "show", "partition") or "", set(",".join(names).split(","))
     for line in said.splitlines():
         facts = dict(re.findall(r"(\w+)=(\S+)", line))
         if facts.get("PartitionName") in names and "CANCEL" in facts.get("PreemptMode", ""):

@@ -60,7 +60,7 @@ class Run:
             self._groups[-1][1].append(job)
 
     def _submitted(self, job: str, slurm: str, log: str) -> None:
-        kind, name = re.search(r"/(rule|group)_(\w+)/", log).groups()
+        kind, name = re.search(r"/slurm_logs/(rule|group)_([^/]+)/", log).groups()
         members = [job] if kind == "rule" else self._members(name)
         for each in members:
             self.slurm[each], self.logs[each], self.state[each] = slurm, log, "running"
