@@ -12,6 +12,7 @@ from statistics import median
 
 COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
 COLUMNS += ["cpus_used_max", "cpus_asked", "gres_asked", "suggested_minutes", "suggested_memory_mb"]
+UNMEASURED = ("NA", "-")  # of a job that ended before it was looked at
 
 
 def write(results: Path | str) -> Path | None:
@@ -35,20 +36,35 @@ def table(results: Path | str) -> list[dict]:
     jobs = defaultdict(list)
     for path in sorted(Path(results).rglob("*.benchmark.tsv")):
         for job in _jobs(path):
-            jobs[job["rule_name"]].append(job)
+            jobs[job["rule"]].append(job)
     rows = [_row(rule, of_rule) for rule, of_rule in jobs.items()]
     return sorted(rows, key=lambda row: (-row["jobs"] * row["minutes_median"], row["stage"]))
 
 
 def _jobs(path: Path) -> list[dict]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row.get("resources")]
+    """The rows of a benchmark file that say what was asked for; a damaged one costs no more than its row here."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [job for row in rows if (job := _job(row))]
+
+
+def _job(row: dict) -> dict | None:
+    try:
+        numbers = {name: float(row[name]) if row[name] not in UNMEASURED else 0.0 for name in ("max_rss", "cpu_time")}
+        return {
+            "rule": row["rule_name"],
+            "s": float(row["s"]),
+            **numbers,
+            "asked": dict(ast.literal_eval(row["resources"])),
+        }
+    except (KeyError, TypeError, ValueError, SyntaxError):
+        return None
 
 
 def _row(rule: str, jobs: list[dict]) -> dict:
-    asked = [ast.literal_eval(job["resources"]) for job in jobs]
-    minutes = [float(job["s"]) / 60 for job in jobs]
-    memory = max((_number(job["max_rss"]) for job in jobs), default=0)
+    asked = [job["asked"] for job in jobs]
+    minutes = [job["s"] / 60 for job in jobs]
+    memory = max(job["max_rss"] for job in jobs)
     limits = {each.get("runtime", 0) for each in asked}
     # A job that was tried again asked for more, and what it took before it was stopped is not told.
     least = max(limits) if len(limits) > 1 else 0
@@ -60,15 +76,10 @@ def _row(rule: str, jobs: list[dict]) -> dict:
         "minutes_asked": max(each.get("runtime", 0) for each in asked),
         "memory_mb_max": round(memory),
         "memory_mb_asked": max(each.get("mem_mb", 0) for each in asked),
-        "cpus_used_max": round(max(_number(job["cpu_time"]) / max(float(job["s"]), 0.01) for job in jobs), 1),
+        "cpus_used_max": round(max(job["cpu_time"] / max(job["s"], 0.01) for job in jobs), 1),
         "cpus_asked": max(each.get("_cores", 1) for each in asked),
         "gres_asked": max(each.get("gres", "") for each in asked),
         # What varies from job to job, and what a slower node takes, on top of the most that was seen.
         "suggested_minutes": max(math.ceil(2 * max(minutes)) + 5, least),
         "suggested_memory_mb": 100 * math.ceil(max(1.5 * memory, 500) / 100),
     }
-
-
-def _number(text: str) -> float:
-    """0 for what was not measured, which is so of a job that ended before it was looked at."""
-    return float(text) if text not in ("NA", "-") else 0.0
