@@ -51,6 +51,7 @@ NodeName=DEFAULT Boards=1 SocketsPerBoard=1 ThreadsPerCore=1 State=UNKNOWN
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:fake:{gpus}
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} Default=NO MaxTime=INFINITE State=UP
+PartitionName=spare Nodes={host} Default=NO MaxTime=INFINITE State=UP PreemptMode=CANCEL
 PartitionName=urgent Nodes={host} Default=NO MaxTime=INFINITE State=UP PriorityTier=10
 """
 

@@ -267,11 +267,12 @@ def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypat
     submitted = []
     monkeypatch.setenv("PATH", cluster.environment()["PATH"])
     monkeypatch.setattr(executor.Executor, "run_job", lambda self, job: submitted.append(job))
-    monkeypatch.setattr(executor, "get_min_job_age", executor.get_min_job_age)
+    for name in ("get_min_job_age", "query_job_status"):
+        monkeypatch.setattr(executor, name, getattr(executor, name))
     monkeypatch.setattr(controller, "stopped", threading.Event())
     for name in ("cancel", "check_active_jobs", "report_job_success", "report_job_error"):
         monkeypatch.setattr(executor.Executor, name, getattr(executor.Executor, name))
-    controller.be_patient()
+    controller.be_patient(set())
     cluster.kill_controller()
     submission = threading.Thread(target=executor.Executor.run_job, args=(None, "a job"))
     submission.start()

@@ -1,6 +1,7 @@
 """Slurm's controller, or its accounting, may be away for a while as a run goes on: what waits for it and does not fail.
 
-Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run.
+Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run; and it waits for ever
+for one that was preempted where that ends it.
 """
 
 import shutil
@@ -29,10 +30,14 @@ def wait() -> None:
         stopped.wait(BETWEEN)
 
 
-def be_patient() -> None:
+def be_patient(cancelling: set[str]) -> None:
     """Let the executor of this run submit a job only when the controller answers, and keep jobs that it hears nothing
     of. It also asks only now how long the controller remembers finished jobs: while that is away it would hear no
-    answer, turn to `sacct` for good, and where there is no accounting lose every job that runs."""
+    answer, turn to `sacct` for good, and where there is no accounting lose every job that runs.
+
+    Args:
+        cancelling: partitions that cancel what they preempt; such a job has failed.
+    """
     import snakemake_executor_plugin_slurm as plugin
 
     age = plugin.get_min_job_age()
@@ -41,6 +46,7 @@ def be_patient() -> None:
     plugin.Executor.run_job = _submitting(plugin.Executor.run_job)
     plugin.Executor.cancel = _stopping(plugin.Executor.cancel)
     _keep_jobs(plugin.Executor)
+    _tell_preempted(plugin, cancelling)
 
 
 def _submitting(submit):
@@ -86,6 +92,30 @@ def _keep_jobs(executor) -> None:
     executor.report_job_success = noted(executor.report_job_success)
     executor.report_job_error = noted(executor.report_job_error)
     executor.check_active_jobs = keeping
+
+
+def _tell_preempted(plugin, cancelling: set[str]) -> None:
+    look, ask, ended = plugin.Executor.check_active_jobs, plugin.query_job_status, set()
+
+    async def telling(self, jobs):
+        ended.clear()
+        ended.update(job.external_jobid for job in jobs if _partitions(job) <= cancelling)
+        async for job in look(self, jobs):
+            yield job
+
+    async def told(command, logger):
+        states, seconds = await ask(command, logger)
+        return states and {job: _told(state, job in ended) for job, state in states.items()}, seconds
+
+    plugin.Executor.check_active_jobs, plugin.query_job_status = telling, told
+
+
+def _partitions(job) -> set[str]:
+    return set(str(job.job.resources.get("slurm_partition")).split(","))
+
+
+def _told(state: str, ended: bool) -> str:
+    return "CANCELLED" if ended and state == "PREEMPTED" else state
 
 
 def _answers() -> bool:

@@ -94,14 +94,11 @@ def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched:
     return None
 
 
-def cancels_preempted(names: set[str]) -> str | None:
-    """A partition that cancels what it preempts, where the executor would wait for the job for ever."""
-    said, names = _said("scontrol", "--oneliner", "show", "partition") or "", set(",".join(names).split(","))
-    for line in said.splitlines():
-        facts = dict(re.findall(r"(\w+)=(\S+)", line))
-        if facts.get("PartitionName") in names and "CANCEL" in facts.get("PreemptMode", ""):
-            return facts["PartitionName"]
-    return None
+def cancelling() -> set[str]:
+    """The partitions that cancel what they preempt, and do not queue it again."""
+    said = _said("scontrol", "--oneliner", "show", "partition") or ""
+    found = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in said.splitlines()]
+    return {facts["PartitionName"] for facts in found if "CANCEL" in facts.get("PreemptMode", "")}
 
 
 @functools.cache
