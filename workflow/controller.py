@@ -1,7 +1,7 @@
 """Slurm's controller, or its accounting, may be away for a while as a run goes on: what waits for it and does not fail.
 
-Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run; and it waits for ever
-for one that was preempted where that ends it.
+Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run. It also waits
+for ever for one that was preempted where that ends it.
 """
 
 import shutil
