@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from miniature import ROOT, Workflow, jobs, write_data
+from miniature import ROOT, Workflow, write_data
 
 from preference import records
 
@@ -133,18 +133,6 @@ def test_each_round_starts_from_the_last_ones_policy_and_takes_other_prompts(fin
     assert not prompts[0] & prompts[1]
     manifest = json.loads((folder / "round2" / "policy.manifest.json").read_text())
     assert manifest["inputs"]["policy"]["path"].endswith("round1/policy")
-
-
-def test_more_jobs_that_share_sampling_make_it_anew_and_nothing_after_it(copy):
-    copy.config["shards"] = {"generate_responses": 3}
-    copy.config["stages"]["generate_responses"]["shard_size"] = 8
-    pairs = f"{TASK}/dpo_on_policy/seed1/round1/pairs.parquet"
-    before = (copy.folder / pairs).stat().st_mtime_ns
-    shared = ["seed 1, preferences", "seed 1, eval_preferences", "dpo_on_policy, seed 1, round 1"]
-    made = {f"generate_responses min_length, {of}, shard {n}-of-3" for of in shared for n in (1, 2, 3)}
-    made |= {f"join_shards min_length, {of}, responses" for of in shared}
-    assert jobs(copy.call(pairs)) == made
-    assert (copy.folder / pairs).stat().st_mtime_ns == before
 
 
 def test_a_judge_is_asked_by_the_workflow_and_what_it_says_ends_in_a_table_and_the_report(copy):
