@@ -17,3 +17,8 @@ def keep_out_of_home(on_node: bool) -> None:
     if on_node:
         scratch = Path(tempfile.gettempdir()) / f"prefdag.{os.getuid()}"
         os.environ |= {name: str(scratch / name.lower()) for name in KEPT} | {"HF_HUB_OFFLINE": "1"}
+
+
+def of_hub() -> str:
+    """The folder that `keep_out_of_home` chose for what is fetched."""
+    return os.environ["HF_HOME"]
