@@ -21,6 +21,7 @@ import miniature
 import pytest
 import snakemake_executor_plugin_slurm as executor
 import yaml
+import yte
 from hub import Hub
 from one_node_slurm import Slurm
 
@@ -258,6 +259,16 @@ def test_a_cancelled_training_was_made_again_and_nothing_else_was(finished):
     both = states.pop(next(comment for comment in states if "rule_label_preferences" in comment))  # of either split
     assert both == ["COMPLETED"] * 2
     assert all(found == ["COMPLETED"] for found in others if found is not both)
+
+
+@pytest.mark.parametrize("partition, cores", [("cpu", 4), ("nowhere", 8)])
+def test_stages_that_share_a_job_ask_for_no_more_cpus_than_a_node_has(cluster, monkeypatch, tmp_path, partition, cores):
+    monkeypatch.setenv("PATH", cluster.environment()["PATH"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    profile = (
+        (ROOT / "slurm" / "config.yaml").read_text().replace("cpu_partition: cpu ", f"cpu_partition: {partition} ")
+    )
+    assert yte.process_yaml(profile)["cores"] == cores
 
 
 def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypatch):
