@@ -35,12 +35,11 @@ def main(flags: Flags) -> None:
     inputs = {**policies.as_input("policy", flags.policy), "prompts": flags.prompts}
     engine = samplers.resolve_engine(flags.engine)
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)
-    made_by |= {"shard": flags.shard} if flags.shard else {}
     with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
         responses = samplers.respond(flags.policy, tokenizer, prompts, drawing, shards)
         finished = sum(row["finish_reason"] == "stop" for row in responses)
         counts = {"rows_out": len(responses), "finished": finished, "dropped": {}}
-        records.write(flags.output, "responses", responses, made_by | counts)
+        records.write(flags.output, "responses", responses, shards.made_by | counts)
     show(tokenizer, len(prompts), responses, engine)
 
 

@@ -31,12 +31,11 @@ def main(flags: Flags) -> None:
         artifacts.check_model(flags.reward_model)
     inputs = {"responses": flags.responses, "reward_model": flags.reward_model}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), dropped={})
-    made_by |= {"shard": flags.shard} if flags.shard else {}
     with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
         gold, own = gold and shards.own(gold), shards.own(rows)
         training = learned(flags, rows, shards) if flags.reward_model else gold
         scored = [{**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(own)]
-        records.write(flags.output, "rewards", scored, made_by | {"rows_out": len(scored)})
+        records.write(flags.output, "rewards", scored, shards.made_by | {"rows_out": len(scored)})
     parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else []) if scored else []
     stage.say(", ".join([f"{len(scored)} responses", *parts]))
 

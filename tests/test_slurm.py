@@ -87,11 +87,12 @@ class OnSlurm(miniature.Workflow):
     @contextlib.contextmanager
     def held(self, script: str, seconds: float = 120):
         """A training stands still once it has kept a state, as one on a node that does not get on."""
-        end = time.monotonic() + seconds
-        while not (list(self.results.glob("*/seed1/sft/policy.checkpoints/*/state.json")) and self.process(script)):
+        end, process = time.monotonic() + seconds, None
+        while process is None:
             assert time.monotonic() < end, f"no {script} kept a state in {seconds:g} s"
             time.sleep(0.1)
-        process = self.process(script)
+            if list(self.results.glob("*/seed1/sft/policy.checkpoints/*/state.json")):
+                process = self.process(script)
         os.kill(process, signal.SIGSTOP)
         try:
             yield

@@ -4,6 +4,7 @@ Left to itself the executor lets a job fail that is submitted meanwhile, and for
 for ever for one that was preempted where that ends it.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,12 @@ def wait() -> None:
         stopped.wait(BETWEEN)
 
 
+def wait_as_a_job_begins() -> None:
+    """Before a job makes its first step; what runs in that step need not wait."""
+    if "SLURM_STEP_ID" not in os.environ:
+        wait()
+
+
 def be_patient(cancelling: set[str]) -> None:
     """Let the executor of this run submit a job only when the controller answers, and keep jobs that it hears nothing
     of. It also asks only now how long the controller remembers finished jobs: while that is away it would hear no
@@ -45,8 +52,7 @@ def be_patient(cancelling: set[str]) -> None:
         plugin.get_min_job_age = lambda: age
     plugin.Executor.run_job = _submitting(plugin.Executor.run_job)
     plugin.Executor.cancel = _stopping(plugin.Executor.cancel)
-    _keep_jobs(plugin.Executor)
-    _tell_preempted(plugin, cancelling)
+    _look_after(plugin, cancelling)
 
 
 def _submitting(submit):
@@ -66,9 +72,12 @@ def _stopping(cancel):
     return stopping
 
 
-def _keep_jobs(executor) -> None:
-    """A job that a look neither reports nor hands back was not heard of, and is looked after further."""
-    look, reported, heard = executor.check_active_jobs, set(), [True]
+def _look_after(plugin, cancelling: set[str]) -> None:
+    """A job that a look neither reports nor hands back was not heard of, and is looked after further; one that was
+    preempted where that ends it has failed."""
+    executor = plugin.Executor
+    look, ask = executor.check_active_jobs, plugin.query_job_status
+    reported, ends, heard = set(), set(), [True]
 
     def noted(report):
         def reporting(self, job, *arguments, **options):
@@ -77,8 +86,14 @@ def _keep_jobs(executor) -> None:
 
         return reporting
 
-    async def keeping(self, jobs):
+    async def told(command, logger):
+        states, seconds = await ask(command, logger)
+        return states and {job: _told(state, job in ends) for job, state in states.items()}, seconds
+
+    async def looking(self, jobs):
         reported.clear()
+        ends.clear()
+        ends.update(job.external_jobid for job in jobs if _partitions(job) <= cancelling)
         async for job in look(self, jobs):
             reported.add(id(job))
             yield job
@@ -91,23 +106,7 @@ def _keep_jobs(executor) -> None:
 
     executor.report_job_success = noted(executor.report_job_success)
     executor.report_job_error = noted(executor.report_job_error)
-    executor.check_active_jobs = keeping
-
-
-def _tell_preempted(plugin, cancelling: set[str]) -> None:
-    look, ask, ended = plugin.Executor.check_active_jobs, plugin.query_job_status, set()
-
-    async def telling(self, jobs):
-        ended.clear()
-        ended.update(job.external_jobid for job in jobs if _partitions(job) <= cancelling)
-        async for job in look(self, jobs):
-            yield job
-
-    async def told(command, logger):
-        states, seconds = await ask(command, logger)
-        return states and {job: _told(state, job in ended) for job, state in states.items()}, seconds
-
-    plugin.Executor.check_active_jobs, plugin.query_job_status = telling, told
+    executor.check_active_jobs, plugin.query_job_status = looking, told
 
 
 def _partitions(job) -> set[str]:

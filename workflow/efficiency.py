@@ -10,6 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from preference import artifacts
+
 COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
 COLUMNS += ["cpus_used_max", "cpus_asked", "gres_asked", "suggested_minutes", "suggested_memory_mb"]
 UNMEASURED = ("NA", "-")  # of a job that ended before it was looked at
@@ -22,13 +24,10 @@ def write(results: Path | str) -> Path | None:
     path = Path(results) / "tables" / "efficiency.csv"
     if not rows:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with artifacts.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(path)
     return path
 
 

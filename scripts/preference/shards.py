@@ -13,12 +13,13 @@ from preference.unfinished import Unfinished
 
 
 class Shards(Unfinished):
-    """The parts of one output; use as a context manager."""
+    """The parts of one output; use as a context manager. `made_by` then says, too, which job's share it is."""
 
     what = "shards"
 
     def __init__(self, output: str, made_by: dict, size: int, shard: str | None = None):
-        super().__init__(output, made_by)
+        self.made_by = made_by | ({"shard": shard} if shard else {})
+        super().__init__(output, self.made_by)
         self.size = size
         self.number, self.count = share(shard)
 

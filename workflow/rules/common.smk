@@ -120,7 +120,7 @@ GRES = SITE.get("gpu_gres")
 if SITE:
     caches.keep_out_of_home(on_node=workflow.remote_exec)
     if workflow.remote_exec:
-        controller.wait()
+        controller.wait_as_a_job_begins()
 
 
 def gpus(name, wildcards):
