@@ -368,6 +368,11 @@ def test_ctrl_c_cancels_the_jobs_and_until_then_a_second_call_is_refused(tmp_pat
             "gpu_gres: gpu:a100 ",
             r"no node of the partition gpu has 'gpu:a100:1'; its GRES are gpu:2, gpu:fake:2",
         ),
+        (
+            "executor: slurm",
+            "executor: slurm\nset-resources: {plot_rewards: {mem_mb: 15000}}",
+            r"the group conclude: asks for 19000 MB, and the partition cpu gives 16000 at most; lower cores, runtime",
+        ),
     ],
 )
 def test_what_the_cluster_does_not_have_is_one_line_and_no_job(tmp_path, cluster, old, new, line):

@@ -6,9 +6,12 @@ The benchmark files say both where Snakemake writes them extended, as the cluste
 import ast
 import csv
 import math
+import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference import artifacts
 

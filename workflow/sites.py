@@ -26,18 +26,25 @@ class Partition(NamedTuple):
     gres: dict[str, int]  # `gpu` and `gpu:a100` -> how many a node has
 
 
-def problem(asked: list[tuple[str, dict]]) -> str | None:
+def problem(asked: list[tuple[str, dict]], together: list[tuple[str, dict]]) -> str | None:
     """The first of the problems, or None.
 
     Args:
         asked: (rule, resources) of every job.
+        together: (group, resources) of the jobs that share one.
     """
     if shutil.which("sinfo") is None:
         return "there is no Slurm here (no `sinfo`): `--profile slurm` is for a cluster's login node"
     offered = partitions()
     if not offered:
         return "Slurm's controller does not answer (`sinfo`)"
-    return _of_partitions(asked, offered) or _of_limits(asked) or _of_gpus(asked, offered) or _of_accounts(asked)
+    return (
+        _of_partitions(asked, offered)
+        or _of_limits(asked)
+        or _of_limits(together, f"; lower cores, runtime, mem_mb or group-components in {PROFILE}")
+        or _of_gpus(asked, offered)
+        or _of_accounts(asked)
+    )
 
 
 def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition]) -> str | None:
@@ -48,13 +55,14 @@ def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition])
     return None
 
 
-def _of_limits(asked: list[tuple[str, dict]]) -> str | None:
+def _of_limits(asked: list[tuple[str, dict]], remedy: str = "") -> str | None:
     """What a job wants more of than any node of its partitions has, as `--set-resources` may say."""
     for name, (what, unit) in LIMITS.items():
         for (names, wanted), rules in _by(asked, "slurm_partition", name).items():
             limit = most(names, what)
             if limit is not None and wanted.isdigit() and int(wanted) > limit:
-                return f"{_some(rules)}: asks for {wanted} {unit}, and the partition {names} gives {limit} at most"
+                asks = f"{_some(rules)}: asks for {wanted} {unit}"
+                return f"{asks}, and the partition {names} gives {limit} at most{remedy}"
     return None
 
 
