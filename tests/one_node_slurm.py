@@ -1,6 +1,7 @@
 """A Slurm cluster of one node on loopback, in a folder: real daemons of Debian's packages, without systemd or cgroups.
 
-Its GPUs are links to /dev/null, which Slurm hands out as it does real ones.
+Its GPUs are links to /dev/null, which Slurm hands out as it does real ones. A job that takes more memory than it asked
+for is killed, as by cgroups elsewhere.
 """
 
 import contextlib
@@ -31,7 +32,9 @@ SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/{gather}
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
@@ -107,7 +110,6 @@ class Slurm:
                 accounting=ACCOUNTING.format(port=self.dbd_port)
                 if self.accounting
                 else "AccountingStorageType=accounting_storage/none",
-                gather="linux" if self.accounting else "none",
                 ctld_port=free_port(),
                 d_port=free_port(),
                 cpus=cpus,

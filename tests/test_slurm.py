@@ -139,7 +139,7 @@ def finished(tmp_path_factory, cluster):
     late = {"PREFDAG_LATE": "responses.parquet", "PREFDAG_LATE_SECONDS": "10"}
     folder = tmp_path_factory.mktemp("finished")
     workflow = OnSlurm(folder, cluster, {**small(), "shards": shared}, **late, PREFDAG_THREADS=str(folder / "threads"))
-    process = workflow.start()
+    process = workflow.start("--set-resources", "train_pref_ft:mem_mb=attempt*450")  # more than the first time
     try:
         seen = happen(workflow, cluster)
         local = tmp_path_factory.mktemp("local")
@@ -250,16 +250,24 @@ def test_nothing_is_left_to_do_after_it(finished):
     assert "Nothing to be done" in finished[0].call()
 
 
-def test_a_cancelled_training_was_made_again_and_nothing_else_was(finished):
+def test_what_was_cancelled_or_killed_was_made_again_and_nothing_else_was(finished):
     states = {}
     for job in finished[0].jobs():
         states.setdefault(job["comment"], []).append(job["state"])
-    trainings = next(found for comment, found in states.items() if "rule_train_sft" in comment)
-    assert trainings == ["CANCELLED", "COMPLETED"]
-    others = [found for found in states.values() if found is not trainings]
-    both = states.pop(next(comment for comment in states if "rule_label_preferences" in comment))  # of either split
-    assert both == ["COMPLETED"] * 2
-    assert all(found == ["COMPLETED"] for found in others if found is not both)
+
+    def of(stage: str) -> list[str]:
+        return states.pop(next(comment for comment in states if f"rule_{stage}" in comment))
+
+    assert of("train_sft") == ["CANCELLED", "COMPLETED"]
+    assert of("train_pref_ft") == ["FAILED", "COMPLETED"]
+    assert of("label_preferences") == ["COMPLETED"] * 2  # of either split
+    assert all(found == ["COMPLETED"] for found in states.values())
+
+
+def test_a_job_that_died_of_memory_was_made_again_with_twice_as_much(finished):
+    jobs = [job for job in finished[0].jobs() if "rule_train_pref_ft" in job["comment"]]
+    assert [job["memory"] for job in jobs] == ["450M", "900M"]
+    assert "memory" in next((finished[0].folder / ".snakemake").rglob(f"{jobs[0]['id']}.log")).read_text()
 
 
 @pytest.mark.parametrize("partition, cores", [("cpu", 4), ("nowhere", 8)])
