@@ -37,8 +37,7 @@ test-browser: .venv/dev
 
 # Needs Slurm and root: apt-get install slurm-wlm munge slurmdbd mariadb-server, which root need not type.
 test-slurm: .venv/dev
-	(for each in sbatch munged slurmdbd mariadbd; do command -v $$each || exit 1; done) || (apt-get update && DEBIAN_FRONTEND=noninteractive \
-	  apt-get install --yes --no-install-recommends slurm-wlm munge slurmdbd mariadb-server)
+	(for each in sbatch munged slurmdbd mariadbd; do command -v $$each || exit 1; done) || tests/install_slurm
 	.venv/bin/pytest -m slurm tests/test_slurm.py
 
 # Two idle cores, or its numbers mean little.

@@ -21,7 +21,7 @@ class Flags:
 
 def main(flags: Flags) -> None:
     found = {name: fetch_model(name) for name in flags.models}
-    rows = {source: len(formats.load(source)[1]) for source in flags.data}
+    rows = {source: formats.fetch(source) for source in flags.data}
     made_by = provenance.describe(__file__, flags, {})
     artifacts.write_json(flags.output, {**made_by, "models": found, "data": rows})
     stage.say(f"{len(found)} models and {len(rows)} data sets are in the hub's cache")

@@ -45,9 +45,9 @@ class Hub:
         return {"HF_ENDPOINT": f"http://127.0.0.1:{self.server.server_port}", "HF_HUB_OFFLINE": "0"}
 
     def answer(self, request, body: bool) -> None:
-        path = unquote(urlparse(request.path).path).strip("/")
-        self.asked.append(path)
-        status, headers, content = self._found(path)
+        words = [unquote(word) for word in urlparse(request.path).path.strip("/").split("/")]  # a revision may have a /
+        self.asked.append("/".join(words))
+        status, headers, content = self._found(words)
         request.send_response(status)
         for name, value in {"Content-Length": len(content), "X-Repo-Commit": COMMIT, **headers}.items():
             request.send_header(name, str(value))
@@ -55,8 +55,7 @@ class Hub:
         if body:
             request.wfile.write(content)
 
-    def _found(self, path: str) -> tuple[int, dict, bytes]:
-        words = path.split("/")
+    def _found(self, words: list[str]) -> tuple[int, dict, bytes]:
         if words[0] == "api" and len(words) >= 4:
             return self._of_repository(words[1], "/".join(words[2:4]), words[4:])
         kind, words = ("datasets", words[1:]) if words[0] == "datasets" else ("models", words)
@@ -80,8 +79,10 @@ class Hub:
         if words[:1] == ["paths-info"]:
             return _json([each for each in listed if each["path"] in self.asked_about.get("paths", [])])
         if words[:1] == ["tree"]:
-            below = "/".join(words[2:])
-            return _json([each for each in listed if each["path"].startswith(below)])
+            below = "".join(f"{word}/" for word in words[2:])
+            inside = [each for each in listed if each["path"].startswith(below)]
+            folders = {below + each["path"][len(below) :].split("/")[0] for each in inside} - set(files)
+            return _json([{"type": "directory", "path": path, "oid": COMMIT} for path in sorted(folders)] + inside)
         siblings = [{"rfilename": path} for path in files]
         return _json({"id": name, "sha": COMMIT, "siblings": siblings, "private": False, "gated": False, "tags": []})
 

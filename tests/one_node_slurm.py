@@ -54,6 +54,7 @@ NodeName=DEFAULT Boards=1 SocketsPerBoard=1 ThreadsPerCore=1 State=UNKNOWN
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory={memory_mb} Gres=gpu:fake:{gpus}
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} Default=NO MaxTime=INFINITE State=UP
+PartitionName=limited Nodes={host} Default=NO MaxTime=12 State=UP
 PartitionName=spare Nodes={host} Default=NO MaxTime=INFINITE State=UP PreemptMode=CANCEL
 PartitionName=urgent Nodes={host} Default=NO MaxTime=INFINITE State=UP PriorityTier=10
 """
@@ -85,7 +86,9 @@ class Slurm:
     def __init__(self, folder: Path, cpus: int = 4, gpus: int = 2, memory_mb: int = 16_000, accounting: bool = False):
         self.folder, self.accounting = folder, accounting
         self.conf = folder / "etc" / "slurm.conf"
+        self._socket = folder / "sql" / "mysqld.sock"
         self._processes: list[subprocess.Popen] = []
+        self._modes: dict[Path, int] = {}  # of folders before they were opened for the database
         for name in ("etc", "log", "run", "dev", "state/ctld", "state/d", "bin"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._write(cpus, gpus, memory_mb)
@@ -182,8 +185,10 @@ class Slurm:
                     process.kill()
                     process.wait()
         self._processes.clear()
-        for link in (MARIADB,) if self.accounting else ():
-            link.unlink(missing_ok=True)
+        for folder, mode in self._modes.items():
+            folder.chmod(mode)
+        if MARIADB.is_symlink() and MARIADB.readlink() == self._socket:
+            MARIADB.unlink()
 
     def environment(self) -> dict[str, str]:
         return {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
@@ -220,6 +225,8 @@ class Slurm:
 
     def _start_accounting(self) -> None:
         """munge, a database on a socket only, and slurmdbd; they want their sockets where Debian puts them."""
+        for taken in (MUNGE, MARIADB):
+            assert not answers(taken), f"something listens on {taken} already; end it before this test"
         MUNGE.parent.mkdir(parents=True, exist_ok=True)
         MARIADB.parent.mkdir(parents=True, exist_ok=True)
         key = self.folder / "etc" / "munge.key"
@@ -240,13 +247,14 @@ class Slurm:
         self.said("sacctmgr", "-i", "add", "user", "root", "account=lab")
 
     def _start_database(self) -> None:
-        data, sock = self.folder / "mysql", self.folder / "sql" / "mysqld.sock"
+        data, sock = self.folder / "mysql", self._socket
         for folder in (data, sock.parent):
             folder.mkdir()
             shutil.chown(folder, "mysql", "mysql")
         for parent in (self.folder, *self.folder.parents):
             if not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)  # mysql has to reach its folder
+                self._modes[parent] = parent.stat().st_mode
+                parent.chmod(self._modes[parent] | 0o011)  # mysql has to reach its folder
         subprocess.run(
             ["mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={data}"]
             + ["--auth-root-authentication-method=socket", "--skip-test-db"],
@@ -262,6 +270,11 @@ class Slurm:
         self.said("mariadb", "--no-defaults", "-S", sock, "-e", sql)
         MARIADB.unlink(missing_ok=True)
         MARIADB.symlink_to(sock)
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
 
 
 def free_port() -> int:

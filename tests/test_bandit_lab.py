@@ -146,11 +146,11 @@ def of(stage: str, *experiments: str):
 
 
 def drawn(*experiments: str):
-    return of("summarize_cells", *experiments) | of("plot_bandit", *experiments)
+    return of("summarize_cells_of_lab", *experiments) | of("plot_bandit", *experiments)
 
 
 BEST, DPO, FEW, WILD = "sampling, best_of_n", "sampling, dpo", "rates, dpo.s2", "rates, wild.s2"
-JUDGED, COSTS = {"judge_claims bandit_tiny"}, {"summarize_seconds bandit_tiny"}
+JUDGED, COSTS = {"judge_claims_of_lab bandit_tiny"}, {"summarize_seconds bandit_tiny"}
 ALL = runs(BEST, DPO, FEW, WILD) | drawn("sampling", "rates") | JUDGED | COSTS
 OF_DPO = runs(DPO, FEW) | drawn("sampling", "rates") | JUDGED | COSTS
 IPO = {"algorithm": "ipo", "learning_rate": 0.01, "beta": 0.5}
@@ -285,4 +285,4 @@ def test_make_why_names_the_claim_whose_rule_has_changed(made, tmp_path):
     lab = draft.workflow()
     process = lab.run([sys.executable, ROOT / "workflow" / "why.py", "bandit_tiny", *lab.typed()])
     said, _ = process.communicate()
-    assert "judge_claims bandit_tiny: flag claims.sampling.passes.above 0 -> 1" in said
+    assert "judge_claims_of_lab bandit_tiny: flag claims.sampling.passes.above 0 -> 1" in said

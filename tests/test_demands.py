@@ -113,6 +113,14 @@ def test_a_table_of_many_rows_asks_for_more_memory(config):
     assert demands.memory_mb(config, "construct_pairs", WHERE, 1) > few + 1000
 
 
+def test_a_shard_asks_for_the_memory_of_what_it_reads_and_a_shard_of_samples_reads_its_own(config):
+    config["stages"]["generate_responses"]["num_prompts"] = 100_000
+    for stage, ratio in (("score_responses", 1), ("generate_responses", 4)):
+        few = demands.memory_mb(config, stage, WHERE, 1, parts=1_000_000) if ratio > 1 else 0
+        whole, part = (demands.memory_mb(config, stage, WHERE, 1, parts=parts) - few for parts in (1, 4))
+        assert abs(part - whole / ratio) <= 2, stage
+
+
 def test_transformers_shares_no_model_whatever_the_flag_says(config):
     config["stages"]["generate_responses"] |= {"tensor_parallel_size": 4, "engine": "transformers"}
     assert demands.gpus(config, "generate_responses", WHERE) == 1

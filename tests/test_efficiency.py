@@ -38,8 +38,18 @@ def test_a_row_says_what_was_asked_what_was_taken_and_what_to_ask(results):
 
 
 def test_a_job_that_needed_a_longer_attempt_is_not_told_to_ask_for_less(results):
-    wrote(results / "again.benchmark.tsv", "train_dpo", 30, 900, 30, runtime=20, mem_mb=6000, _cores=2)
+    wrote(results / "long.benchmark.tsv", "train_dpo", 30, 900, 30, runtime=20, mem_mb=6000, _cores=2, attempt=1)
+    assert efficiency.table(results)[0]["suggested_minutes"] == 11
+    wrote(results / "again.benchmark.tsv", "train_dpo", 30, 900, 30, runtime=20, mem_mb=6000, _cores=2, attempt=2)
     assert efficiency.table(results)[0]["suggested_minutes"] == 20
+
+
+def test_what_a_partition_did_not_give_was_not_asked_for(results, monkeypatch):
+    monkeypatch.setattr(efficiency.sites, "partitions", lambda: {"short": efficiency.sites.Partition(8, 2000, 4, {})})
+    for file in results.rglob("policy.benchmark.tsv"):
+        file.write_text(file.read_text().replace("'runtime'", "'slurm_partition': 'short', 'runtime'"))
+    dpo = efficiency.table(results)[0]
+    assert dpo["minutes_asked"] == 8 and dpo["memory_mb_asked"] == 2000
 
 
 def test_the_table_is_written_whole_or_not_at_all(results, tmp_path):

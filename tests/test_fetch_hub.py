@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import miniature
+import pandas
 import pytest
 from hub import COMMIT, Hub
 
@@ -49,6 +50,22 @@ def test_models_and_data_are_there_without_a_network_afterwards(tmp_path, hub):
     done = call(tmp_path, "train_sft", *files, *flags, **offline)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "policy" / "model.safetensors").is_file() and not (tmp_path / "home").exists()
+
+
+def test_data_that_are_a_program_are_there_afterwards_as_the_hubs_own_copy_of_their_rows(tmp_path, hub):
+    """As AlpacaFarm is. No program is run."""
+    folder = hub.folder / "datasets" / "lab" / "farm"
+    (folder / "tasks" / "train").mkdir(parents=True)
+    (folder / "farm.py").write_text("raise SystemExit")
+    rows = [{"instruction": f"Say {n}", "input": "", "output": str(n)} for n in range(112)]
+    pandas.DataFrame(rows).to_parquet(folder / "tasks" / "train" / "0000.parquet")
+    source = "lab/farm@tasks:train"
+    done = call(tmp_path, "fetch_hub", "--data", source, "--output", "hub.json", **hub.environment())
+    assert done.returncode == 0, done.stderr
+    sizes = ("--num_sft", "64", "--num_prompts", "32", "--num_eval_prompts", "16", "--seed", "0")
+    done = call(tmp_path, "prepare_task", "--sft", source, *sizes, "--output", "data", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert set(pandas.read_parquet(tmp_path / "data" / "sft.parquet")["response"]) <= {row["output"] for row in rows}
 
 
 @pytest.mark.parametrize("asked", [("--models", "lab/none"), ("--data", "lab/none:train")])

@@ -202,6 +202,6 @@ def test_the_target_is_planned_from_the_sft_policys_evaluation(tmp_path):
     assert {
         "diagnose_geometry min_length, seed 1",
         "compute_reference_logps min_length, seed 1, eval_preferences",
-        "evaluate_policy min_length, SFT, seed 1",
+        "evaluate_sft_policy min_length, seed 1",
     } <= planned
     assert not [job for job in planned if job.startswith("train_dpo")]

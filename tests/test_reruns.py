@@ -34,12 +34,14 @@ def of_seeds(stage, seeds=SEEDS, task=TASK):
     return {f"{stage} {task}, seed {seed}" for seed in seeds}
 
 
-def of_splits(stage, seeds=SEEDS, task=TASK):
-    return {f"{stage} {task}, seed {seed}, {split}" for seed in seeds for split in ("preferences", "eval_preferences")}
+def of_splits(*stages, seeds=SEEDS, task=TASK):
+    rules = [stage if stage == "skew_responses" else stage.replace("_", "_preference_", 1) for stage in stages]
+    splits = ("preferences", "eval_preferences")
+    return {f"{rule} {task}, seed {seed}, {split}" for rule in rules for seed in seeds for split in splits}
 
 
 def of_sft(seeds=SEEDS, task=TASK):
-    return {f"evaluate_policy {task}, SFT, seed {seed}" for seed in seeds}
+    return {f"evaluate_sft_policy {task}, seed {seed}" for seed in seeds}
 
 
 def metrics(run, seeds=SEEDS, task=TASK):
@@ -221,7 +223,8 @@ ROWS = {
             edits.preferences("a.jsonl"),
             option(f"tasks.{TASK}.data", {"sft": DATA, "preferences": "a.jsonl", "eval_preferences": "a.jsonl"}),
         ),
-        ALL - of_splits("generate_responses") - of_splits("score_responses") - of_splits("construct_pairs"),
+        {f"prepare_task_with_preferences {TASK}"}
+        | ALL - {f"prepare_task {TASK}"} - of_splits("generate_responses", "score_responses", "construct_pairs"),
     ),
     "a file of a base model's own folder": (
         both(edits.own_base_model, accepted(), edits.resized("own model/model.safetensors", 1000)),
@@ -238,9 +241,7 @@ ROWS = {
     ),
     "a skew of the preferences": (
         option(f"tasks.{TASK}.preferences.skew_responses", {"mean_length": 6.0}),
-        of_splits("skew_responses")
-        | of_splits("score_responses")
-        | of_splits("construct_pairs")
+        of_splits("skew_responses", "score_responses", "construct_pairs")
         | stale("train_reward_model")
         | onwards(PREF_FT, "construct_pairs")
         | CONFIG,

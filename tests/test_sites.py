@@ -1,6 +1,7 @@
 """What `sinfo` says of partitions, and what jobs may ask of them."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -76,13 +77,22 @@ def test_what_no_node_gives_is_one_line(cluster, resources, line):
     assert sites._of_limits([("train_dpo", {"slurm_partition": "short", **resources})]) == line
 
 
-def test_only_what_was_not_fetched_is_missed(tmp_path):
+def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     fetched, hub = tmp_path / "hub.json", {"models": ["lab/a"], "data": ["lab/b:train"]}
-    jobs = [("train_sft", {}), ("plot_rewards", {})]
-    assert "lab/a comes from the hub" in sites.unfetched(jobs, hub, str(fetched), str(fetched.parent))
+
+    def missed(*rules: str) -> str | None:
+        return sites.unfetched([(rule, {}) for rule in rules], hub, str(fetched))
+
+    (tmp_path / "hub" / "models--lab--a").mkdir(parents=True)
+    assert re.search("lab/a comes from the hub; .* fetch \\(it is not in", missed("train_sft", "plot_rewards"))
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {}}))
-    assert "lab/b:train comes from the hub" in sites.unfetched(jobs, hub, str(fetched), str(fetched.parent))
+    assert "lab/b:train comes from the hub" in missed("train_sft")
+    (tmp_path / "prefdag").mkdir()
+    (tmp_path / "prefdag" / "lab%2Fb%3Atrain.parquet").touch()
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {"lab/b:train": 3}}))
-    assert sites.unfetched(jobs, hub, str(fetched), str(fetched.parent)) is None
-    assert "lab/a comes from the hub" in sites.unfetched(jobs, hub, str(fetched), str(tmp_path / "away"))
-    assert sites.unfetched([("plot_rewards", {})], {"models": ["lab/c"]}, str(fetched), str(fetched.parent)) is None
+    assert missed("train_sft") is None
+    (tmp_path / "hub" / "models--lab--a").rmdir()  # as of a scratch that was cleared
+    assert "lab/a comes from the hub" in missed("train_sft") and "--forcerun fetch_hub" in missed("train_sft")
+    assert missed("plot_rewards") is None

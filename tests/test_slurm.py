@@ -136,7 +136,7 @@ def finished(tmp_path_factory, cluster):
     """The experiment as a user runs it, while all of `happen` happens: the workflow, what it said, what the user saw on
     the way, and the results that one machine makes of the same experiment beside it."""
     shared = {"generate_responses": 2, "score_responses": 2}
-    late = {"PREFDAG_LATE": "responses.parquet", "PREFDAG_LATE_SECONDS": "10"}
+    late = {"PREFDAG_LATE": "reference_logps.parquet", "PREFDAG_LATE_SECONDS": "20"}
     folder = tmp_path_factory.mktemp("finished")
     workflow = OnSlurm(folder, cluster, {**small(), "shards": shared}, **late, PREFDAG_THREADS=str(folder / "threads"))
     process = workflow.start("--set-resources", "train_pref_ft:mem_mb=attempt*450")  # more than the first time
@@ -283,16 +283,18 @@ def test_stages_that_share_a_job_ask_for_no_more_cpus_than_a_node_has(cluster, m
 def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "workflow")
     import controller
+    import sites
 
     submitted = []
     monkeypatch.setenv("PATH", cluster.environment()["PATH"])
     monkeypatch.setattr(executor.Executor, "run_job", lambda self, job: submitted.append(job))
+    monkeypatch.setattr(sites, "keep_within", lambda job: None)
     for name in ("get_min_job_age", "query_job_status"):
         monkeypatch.setattr(executor, name, getattr(executor, name))
     monkeypatch.setattr(controller, "stopped", threading.Event())
     for name in ("cancel", "check_active_jobs", "report_job_success", "report_job_error"):
         monkeypatch.setattr(executor.Executor, name, getattr(executor.Executor, name))
-    controller.be_patient(set())
+    controller.be_patient()
     cluster.kill_controller()
     submission = threading.Thread(target=executor.Executor.run_job, args=(None, "a job"))
     submission.start()
@@ -333,10 +335,12 @@ def stand_still(workflow: OnSlurm) -> None:
 @pytest.mark.usefixtures("short_of_time")
 def test_a_job_that_fails_leaves_the_path_of_its_log_and_the_reason(tmp_path, cluster):
     workflow = OnSlurm(tmp_path, cluster, small())
+    workflow.edit("cpu_partition: cpu ", "cpu_partition: limited ")
     (tmp_path / "instructions.jsonl").write_text("{")
     said = workflow.fail("--retries", "0")
     assert "prepare_task.log" in said and re.search(r"slurm_logs/group_start\S*/\d+\.log", said)
     assert re.search(r"instructions\.jsonl: line 1", said)
+    assert [job["limit"] for job in workflow.jobs()] == ["12:00"]  # all that the partition gives
 
 
 def test_ctrl_c_cancels_the_jobs_and_until_then_a_second_call_is_refused(tmp_path, cluster):
@@ -379,7 +383,7 @@ def test_ctrl_c_cancels_the_jobs_and_until_then_a_second_call_is_refused(tmp_pat
         (
             "executor: slurm",
             "executor: slurm\nset-resources: {plot_rewards: {mem_mb: 15000}}",
-            r"the group conclude: asks for 19000 MB, and the partition cpu gives 16000 at most; lower cores, runtime",
+            r"the group conclude: asks for 19000 MB, and the partition cpu gives 16000 at most; lower cores, mem_mb",
         ),
     ],
 )
@@ -432,16 +436,24 @@ def accounting(tmp_path_factory):
         yield slurm
 
 
-def test_with_accounting_a_known_account_is_charged_and_an_unknown_one_is_one_line(tmp_path, accounting):
+def test_with_accounting_a_known_account_is_charged_an_unknown_one_is_one_line_and_a_cancelled_job_is_noticed(
+    tmp_path, accounting
+):
     workflow = OnSlurm(tmp_path, accounting, small())
     target = "results/miniature/min_length/data/prompts.parquet"
-    workflow.edit("account: null ", "account: nobody ")
+    workflow.edit("account: null ", "account: 2023-45 ")
     said = workflow.fail(target)
-    assert re.search(r"no account 'nobody' of yours here; there are lab", said) and "Traceback" not in said
-    workflow.edit("account: nobody ", "account: lab ")
-    workflow.call(target)
+    assert re.search(r"no account '2023-45' of yours here; there are lab", said) and "Traceback" not in said
+    workflow.edit("account: 2023-45 ", "account: lab ")
+    process = workflow.start(target)
+    try:
+        accounting.said("scancel", workflow.wait_for_job("prepare_task")["id"])
+        said, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said[-6000:]
     charged = accounting.said("sacct", "--noheader", "--allocations", "--parsable2", "--format=account,state")
-    assert charged.split() == ["lab|COMPLETED"]
+    assert charged.splitlines() == ["lab|CANCELLED by 0", "lab|COMPLETED"]
 
 
 def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(short_of_time):

@@ -53,6 +53,16 @@ Job 04294d9d-dd5d has been submitted with SLURM jobid 14 (log: {GROUP_LOG}).
 """
 
 
+LABELS = """[Thu Nov 26 20:03:00 2026] Group job label_preferences (jobs in lexicogr. order):
+
+    [Thu Nov 26 20:03:00 2026]
+    Job 8: construct_preference_pairs min_length, seed 1, preferences
+    [Thu Nov 26 20:03:00 2026]
+    Job 9: score_preference_responses min_length, seed 1, preferences
+Job 5bc9e2-aa has been submitted with SLURM jobid 15 (log: /scratch/logs/group_label_preferences_construct_.../15.log).
+"""
+
+
 def counts(log: str, waiting=()) -> dict[str, dict[str, int]]:
     lines = status.Run(log).table(set(waiting)).splitlines()
     ends = [lines[0].index(state) + len(state) for state in status.STATES]
@@ -88,6 +98,10 @@ def test_the_members_of_a_group_share_its_job():
     run = status.Run(BEGIN + GROUP)
     assert counts(BEGIN + GROUP, {"14"})["plot_rewards"] == {"queued": 2}
     assert {log for _, log in run.files("running")} >= {GROUP_LOG}
+
+
+def test_a_site_may_keep_the_logs_of_slurm_elsewhere():
+    assert counts(BEGIN + LABELS, {"15"})["score_preference_responses"] == {"queued": 1}
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Work that was interrupted: what was finished is kept, what is kept is checked, and nobody works on it twice."""
 
+import errno
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,15 @@ def test_a_file_that_a_file_manager_left_there_does_not_matter(tmp_path):
 def test_two_processes_never_make_one_thing_and_the_line_says_who_does(tmp_path):
     line = r"another process \(process \d+ on .*\) is making this"
     with Shards(str(tmp_path / "x"), {"a": 1}, 5), pytest.raises(InputError, match=line):
+        Shards(str(tmp_path / "x"), {"a": 1}, 5).__enter__()
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(InputError, match=r"x\.shards/\w+: this file system has no locks"):
         Shards(str(tmp_path / "x"), {"a": 1}, 5).__enter__()
 
 

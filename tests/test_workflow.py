@@ -52,6 +52,14 @@ def test_a_damaged_table_is_one_line_at_the_end_of_a_run_that_did_well(copy):
     assert line in said and "; make it again with: " in said and "Traceback" not in said, said
 
 
+def test_a_jobs_words_begin_with_its_rule(finished):
+    """Where stages share a job of a cluster, that is how `workflow/status.py` counts them."""
+    log = max((finished.folder / ".snakemake" / "log").glob("*.log"), key=lambda path: path.stat().st_size).read_text()
+    words = dict(re.findall(r"^Job (\d+): (\w+)", log, re.MULTILINE))
+    rules = dict(re.findall(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$", log, re.MULTILINE))
+    assert len(words) > 50 and words == {job: rule for job, rule in rules.items() if rule != "all"}
+
+
 def test_a_second_call_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.call()
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 KEPT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME")
 KEPT += ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE")  # what libraries call the folders that they write to
@@ -19,6 +20,14 @@ def keep_out_of_home(on_node: bool) -> None:
         os.environ |= {name: str(scratch / name.lower()) for name in KEPT} | {"HF_HUB_OFFLINE": "1"}
 
 
-def of_hub() -> str:
+def of_hub() -> Path:
     """The folder that `keep_out_of_home` chose for what is fetched."""
-    return os.environ["HF_HOME"]
+    return Path(os.environ["HF_HOME"])
+
+
+def holds(kind: str, name: str) -> bool:
+    """Whether a model or a data set of the hub was fetched into it, as far as its folder or file says."""
+    if kind == "data":
+        return (of_hub() / "prefdag" / f"{quote(name, safe='')}.parquet").is_file()
+    models = Path(os.environ.get("HF_HUB_CACHE", of_hub() / "hub"))
+    return (models / f"models--{name.replace('/', '--')}").is_dir()

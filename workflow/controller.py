@@ -1,7 +1,7 @@
 """Slurm's controller, or its accounting, may be away for a while as a run goes on: what waits for it and does not fail.
 
-Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run. It also waits
-for ever for one that was preempted where that ends it.
+Left to itself the executor lets a job fail that is submitted meanwhile, and forgets those that run. It also waits for
+ever for one that was cancelled, as accounting says that, and for one that was preempted where that ends it.
 """
 
 import os
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+
+import sites
 
 SECONDS = 600  # that a submission, or a job that begins on a node, waits
 BETWEEN = 5
@@ -37,13 +39,10 @@ def wait_as_a_job_begins() -> None:
         wait()
 
 
-def be_patient(cancelling: set[str]) -> None:
+def be_patient() -> None:
     """Let the executor of this run submit a job only when the controller answers, and keep jobs that it hears nothing
     of. It also asks only now how long the controller remembers finished jobs: while that is away it would hear no
     answer, turn to `sacct` for good, and where there is no accounting lose every job that runs.
-
-    Args:
-        cancelling: partitions that cancel what they preempt; such a job has failed.
     """
     import snakemake_executor_plugin_slurm as plugin
 
@@ -52,13 +51,14 @@ def be_patient(cancelling: set[str]) -> None:
         plugin.get_min_job_age = lambda: age
     plugin.Executor.run_job = _submitting(plugin.Executor.run_job)
     plugin.Executor.cancel = _stopping(plugin.Executor.cancel)
-    _look_after(plugin, cancelling)
+    _look_after(plugin)
 
 
 def _submitting(submit):
     def patient(self, job):
         wait()
         if not stopped.is_set():
+            sites.keep_within(job)
             submit(self, job)
 
     return patient
@@ -72,12 +72,11 @@ def _stopping(cancel):
     return stopping
 
 
-def _look_after(plugin, cancelling: set[str]) -> None:
-    """A job that a look neither reports nor hands back was not heard of, and is looked after further; one that was
-    preempted where that ends it has failed."""
+def _look_after(plugin) -> None:
+    """A job that a look neither reports nor hands back was not heard of, and is looked after further."""
     executor = plugin.Executor
     look, ask = executor.check_active_jobs, plugin.query_job_status
-    reported, ends, heard = set(), set(), [True]
+    reported, heard = set(), [True]
 
     def noted(report):
         def reporting(self, job, *arguments, **options):
@@ -88,12 +87,10 @@ def _look_after(plugin, cancelling: set[str]) -> None:
 
     async def told(command, logger):
         states, seconds = await ask(command, logger)
-        return states and {job: _told(state, job in ends) for job, state in states.items()}, seconds
+        return states and {job: _told(job, state) for job, state in states.items()}, seconds
 
     async def looking(self, jobs):
         reported.clear()
-        ends.clear()
-        ends.update(job.external_jobid for job in jobs if _partitions(job) <= cancelling)
         async for job in look(self, jobs):
             reported.add(id(job))
             yield job
@@ -109,12 +106,20 @@ def _look_after(plugin, cancelling: set[str]) -> None:
     executor.check_active_jobs, plugin.query_job_status = looking, told
 
 
-def _partitions(job) -> set[str]:
-    return set(str(job.job.resources.get("slurm_partition")).split(","))
+def _told(job: str, state: str) -> str:
+    """A state in the executor's words: `CANCELLED by 1000` is CANCELLED, and so is what was preempted for good."""
+    word = state.partition(" ")[0]
+    return "CANCELLED" if word == "PREEMPTED" and _is_over(job) else word
 
 
-def _told(state: str, ended: bool) -> str:
-    return "CANCELLED" if ended and state == "PREEMPTED" else state
+def _is_over(job: str) -> bool:
+    """Whether a preempted job has left the queue; one that starts again waits there under its number."""
+    asked = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return set(done.stdout.split()) <= {"PREEMPTED"} if done.returncode == 0 else _answers()
 
 
 def _answers() -> bool:

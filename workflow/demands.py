@@ -65,7 +65,8 @@ def memory_mb(config: dict, stage: str, wildcards: dict, attempt: int, parts: in
         return math.ceil((BASE_MB[None] + rows) * _grown(attempt))
     work = WORK[stage]
     needed = BASE_MB[work] + BYTES[work] * parameters(config, stage, wildcards) / 1e6
-    return math.ceil((needed + ROW_MB * _rows(config, stage, wildcards) / parts) * _grown(attempt))
+    held = _rows(config, stage, wildcards) / (1 if stage in TABLES else parts)
+    return math.ceil((needed + ROW_MB * held) * _grown(attempt))
 
 
 def minutes(config: dict, stage: str, wildcards: dict, attempt: int, on_gpu: bool, parts: int = 1) -> int:

@@ -13,6 +13,8 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+import sites
+
 from preference import artifacts
 
 COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
@@ -57,27 +59,34 @@ def _job(row: dict) -> dict | None:
             "rule": row["rule_name"],
             "s": float(row["s"]),
             **numbers,
-            "asked": dict(ast.literal_eval(row["resources"])),
+            "asked": _submitted(dict(ast.literal_eval(row["resources"]))),
         }
     except (KeyError, TypeError, ValueError, SyntaxError):
         return None
+
+
+def _submitted(asked: dict) -> dict:
+    """What was asked for, which is no more than the partition gives; on its node a job does not know that."""
+    for name in ("runtime", "mem_mb"):
+        limit = sites.most(str(asked.get("slurm_partition")), sites.LIMITS[name][0])
+        asked[name] = min(asked.get(name, 0), limit or math.inf)
+    return asked
 
 
 def _row(rule: str, jobs: list[dict]) -> dict:
     asked = [job["asked"] for job in jobs]
     minutes = [job["s"] / 60 for job in jobs]
     memory = max(job["max_rss"] for job in jobs)
-    limits = {each.get("runtime", 0) for each in asked}
-    # A job that was tried again asked for more, and what it took before it was stopped is not told.
-    least = max(limits) if len(limits) > 1 else 0
+    # What a job took before it was stopped, and tried again with more, is not told.
+    least = max((each["runtime"] for each in asked if each.get("attempt", 1) > 1), default=0)
     return {
         "stage": rule,
         "jobs": len(jobs),
         "minutes_median": round(median(minutes), 2),
         "minutes_max": round(max(minutes), 2),
-        "minutes_asked": max(each.get("runtime", 0) for each in asked),
+        "minutes_asked": max(each["runtime"] for each in asked),
         "memory_mb_max": round(memory),
-        "memory_mb_asked": max(each.get("mem_mb", 0) for each in asked),
+        "memory_mb_asked": max(each["mem_mb"] for each in asked),
         "cpus_used_max": round(max(job["cpu_time"] / max(job["s"], 0.01) for job in jobs), 1),
         "cpus_asked": max(each.get("_cores", 1) for each in asked),
         "gres_asked": max(each.get("gres", "") for each in asked),

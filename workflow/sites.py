@@ -10,6 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+import caches
+
 PROFILE = "slurm/config.yaml"
 FROM_HUB = {"prepare_task", "prepare_task_with_preferences", "train_sft", "judge_responses"}
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
@@ -41,7 +43,7 @@ def problem(asked: list[tuple[str, dict]], together: list[tuple[str, dict]]) -> 
     return (
         _of_partitions(asked, offered)
         or _of_limits(asked)
-        or _of_limits(together, f"; lower cores, runtime, mem_mb or group-components in {PROFILE}")
+        or _of_limits(_shortened(together), f"; lower cores, mem_mb or group-components in {PROFILE}")
         or _of_gpus(asked, offered)
         or _of_accounts(asked)
     )
@@ -53,6 +55,19 @@ def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition])
             if name not in offered:
                 return f"{PROFILE}: {_some(rules)}: no partition '{name}' here; there are {_listed(offered)}"
     return None
+
+
+def keep_within(job) -> None:
+    """Let what shares a job ask for no more than its partition gives, which Slurm would refuse, or let wait for ever.
+    What it asks for is a sum of high guesses, doubled at each attempt."""
+    for name, (what, _) in LIMITS.items():
+        limit = most(str(job.resources.get("slurm_partition")), what)
+        if job.is_group() and limit and job.resources.get(name, 0) > limit:
+            job._resources[name] = limit
+
+
+def _shortened(together: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
+    return [(group, {**resources, "runtime": None}) for group, resources in together]
 
 
 def _of_limits(asked: list[tuple[str, dict]], remedy: str = "") -> str | None:
@@ -88,25 +103,18 @@ def _of_accounts(asked: list[tuple[str, dict]]) -> str | None:
     return None
 
 
-def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched: str, cache: str) -> str | None:
+def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched: str) -> str | None:
     """What jobs would look for in vain, as they ask the hub's cache only and it was not fetched into that."""
     if not {rule for rule, _ in asked} & FROM_HUB:
         return None
-    is_there = Path(fetched).is_file() and Path(cache).is_dir()
-    there = json.loads(Path(fetched).read_text(encoding="utf-8")) if is_there else {}
-    for part, names in hub.items():
+    there = json.loads(Path(fetched).read_text(encoding="utf-8")) if Path(fetched).is_file() else {}
+    for kind, names in hub.items():
         for name in names:
-            if name not in there.get(part, {}):
-                fetch = "fetch it first: snakemake --profile slurm fetch"
-                return f"{name} comes from the hub; {fetch} (it is not in {fetched}, or {cache} is gone)"
+            if name not in there.get(kind, {}) or not caches.holds(kind, name):
+                again = " --forcerun fetch_hub" if there else ""  # which is made, if of another cache
+                fetch = f"fetch it first: snakemake --profile slurm fetch{again}"
+                return f"{name} comes from the hub; {fetch} (it is not in {caches.of_hub()})"
     return None
-
-
-def cancelling() -> set[str]:
-    """The partitions that cancel what they preempt, and do not queue it again."""
-    said = _said("scontrol", "--oneliner", "show", "partition") or ""
-    found = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in said.splitlines()]
-    return {facts["PartitionName"] for facts in found if "CANCEL" in facts.get("PreemptMode", "")}
 
 
 @functools.cache

@@ -38,7 +38,7 @@ class Run:
         self.totals, self.state = Counter(), {}
         self.rules, self.words, self.slurm, self.logs = {}, {}, {}, {}
         self._groups = []  # (name, members) of those that were not submitted yet
-        self._rule, self._failing = "", False  # what the lines that follow speak of
+        self._failing = False  # whether the lines that follow speak of a job that failed
         for line in log.splitlines():
             for pattern, read in READERS:
                 if found := pattern.match(line):
@@ -52,20 +52,17 @@ class Run:
     def _group(self, name: str) -> None:
         self._groups.append((name, []))
 
-    def _begins(self, indent: str, job: str, words: str, stage: str) -> None:
-        """A job that is about to run, of a group where the line is indented."""
+    def _begins(self, indent: str, job: str, words: str, rule: str) -> None:
+        """A job that is about to run, in the words of its rule, of a group where the line is indented."""
         self._failing, self.state[job], self.words[job] = False, "running", words
-        self.rules.setdefault(job, stage)
+        self.rules[job] = rule
         if indent and self._groups:
             self._groups[-1][1].append(job)
 
     def _submitted(self, job: str, slurm: str, log: str) -> None:
-        kind, name = re.search(r"/slurm_logs/(rule|group)_([^/]+)/", log).groups()
-        members = [job] if kind == "rule" else self._members(name)
-        for each in members:
+        group = re.search(r"/group_([^/]+)/[^/]+$", log)
+        for each in self._members(group[1]) if group else [job]:
             self.slurm[each], self.logs[each], self.state[each] = slurm, log, "running"
-        if kind == "rule":
-            self.rules[job] = name
 
     def _members(self, name: str) -> list[str]:
         """Those of a group, whose log's folder is named after it and the rules in it."""
@@ -75,14 +72,15 @@ class Run:
         return found[1]
 
     def _ends(self, job: str, rule: str) -> None:
-        self.rules[job], self.state[job] = rule, "done"
+        self.rules.setdefault(job, rule)  # a target has no words
+        self.state[job] = "done"
 
-    def _fails(self, rule: str) -> None:
-        self._rule, self._failing = rule, True
+    def _fails(self) -> None:
+        self._failing = True
 
     def _numbered(self, job: str) -> None:
         if self._failing:
-            self.rules[job], self.state[job] = self._rule, "failed"
+            self.state[job] = "failed"
 
     def table(self, waiting: set[str]) -> str:
         """A line per rule: how many of its jobs are in which state."""
@@ -114,7 +112,7 @@ READERS = (
     (re.compile(r"^( *)Job (\d+): ((\w+).*)$"), Run._begins),
     (re.compile(r"^Job (\S+) has been submitted with SLURM jobid (\d+) \(log: (.+)\)\.$"), Run._submitted),
     (re.compile(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$"), Run._ends),
-    (re.compile(r"^ *Error in rule (\w+):$"), Run._fails),
+    (re.compile(r"^ *Error in rule \w+:$"), Run._fails),
     (re.compile(r"^ +jobid: (\d+)$"), Run._numbered),
 )
 

@@ -11,7 +11,9 @@ import math
 import os
 import re
 from pathlib import Path
+from urllib.parse import quote
 
+from preference import artifacts
 from preference.stage import InputError
 
 KINDS = (".parquet", ".json", ".jsonl")
@@ -166,7 +168,34 @@ def _files(source: str) -> list[Path]:
     return files
 
 
+def kept(source: str) -> Path:
+    """The file that holds the rows of a hub data set once they were fetched."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HOME) / "prefdag" / f"{quote(source, safe='')}.parquet"
+
+
+def fetch(source: str) -> int:
+    """Keep the rows of a hub data set where `load` finds them without a network; how many there are. The hub's own
+    cache does not do for data sets that are programs.
+
+    Raises:
+        InputError: there is no such data, or it cannot be read; the line names the source.
+    """
+    data = _of_hub(source)
+    with artifacts.atomic(kept(source)) as temporary:
+        data.to_parquet(temporary)
+    return len(data)
+
+
 def _load_hub(source: str) -> list[dict]:
+    from huggingface_hub import constants
+
+    here = kept(source)
+    return _read_parquet(here) if constants.HF_HUB_OFFLINE and here.is_file() else _of_hub(source).to_list()
+
+
+def _of_hub(source: str):
     hub = parse_hub(source)
     try:
         data = _from_hub(**hub)
@@ -174,10 +203,10 @@ def _load_hub(source: str) -> list[dict]:
         hint = f"; for the folder write ./{source}" if Path(source).exists() else ""
         raise InputError(f"{source}: cannot be loaded from the hub: {_reason(error)}{hint}") from None
     if hub["split"]:
-        return data.to_list()
+        return data
     if len(data) > 1:
         raise InputError(f"{source}: has the splits {', '.join(data)}; name one, as {source}:{next(iter(data))}")
-    return next(iter(data.values())).to_list()
+    return next(iter(data.values()))
 
 
 def _from_hub(path: str, config: str | None, split: str | None):

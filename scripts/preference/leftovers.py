@@ -16,7 +16,11 @@ KINDS = ("checkpoints", "shards")  # <output>.<kind>/<digest of what is being ma
 
 
 def lock(folder: Path):
-    """The open lock file of a folder, which says who holds it; None where somebody else does."""
+    """The open lock file of a folder, which says who holds it; None where somebody else does.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     file = (folder / "lock").open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ It is `<output>.<what>/<digest of what is being made>/`, so a changed flag, inpu
 is under a lock, so two jobs never work on one thing. It stays when the work is done: see `leftovers`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from preference import leftovers
 from preference.stage import InputError
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of Lustre or NFS where they are mounted without
 
 
 class Unfinished:
@@ -27,7 +30,12 @@ class Unfinished:
     def __enter__(self):
         self._made = [folder for folder in self.root.parents if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = leftovers.lock(self.folder)
+        try:
+            self._lock = leftovers.lock(self.folder)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise InputError(f"{self.folder}: this file system has no locks (flock); work on one that has") from None
         if self._lock is None:
             who = (self.folder / "lock").read_text(encoding="utf-8").strip()
             raise InputError(f"{self.folder}: another process ({who}) is making this; wait for it or end it")

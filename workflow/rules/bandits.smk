@@ -33,6 +33,8 @@ rule summarize_cells_of_lab:
         curves=f"{LAB}/tables/curves_{{experiment}}.csv",
     log:
         f"{LAB}/tables/{{experiment}}.log",
+    benchmark:
+        f"{LAB}/tables/{{experiment}}.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -43,7 +45,7 @@ rule summarize_cells_of_lab:
         histories=labelled_paths(files_of_cells("history.parquet")),
         tunings=labelled_paths(files_of_cells("tuning.parquet")),
     message:
-        "summarize_cells {wildcards.lab}, {wildcards.experiment}"
+        "summarize_cells_of_lab {wildcards.lab}, {wildcards.experiment}"
     shell:
         "{params.command} --histories {params.histories:q} --tunings {params.tunings:q}"
         " --output {output.table:q} --curves_output {output.curves:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
@@ -57,6 +59,8 @@ rule plot_bandit:
         png=f"{LAB}/figures/{{experiment}}.png",
     log:
         f"{LAB}/figures/{{experiment}}.log",
+    benchmark:
+        f"{LAB}/figures/{{experiment}}.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -79,6 +83,8 @@ rule judge_claims_of_lab:
         text=f"{LAB}/tables/claims.txt",
     log:
         f"{LAB}/tables/claims.log",
+    benchmark:
+        f"{LAB}/tables/claims.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -88,7 +94,7 @@ rule judge_claims_of_lab:
         command=command_of_claims(claims_of_lab),
         histories=labelled_paths(files_of_claims),
     message:
-        "judge_claims {wildcards.lab}"
+        "judge_claims_of_lab {wildcards.lab}"
     shell:
         "{params.command} --histories {params.histories:q} --output {output.table:q}"
         " --text_output {output.text:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
@@ -101,6 +107,8 @@ rule summarize_seconds:
         f"{LAB}/tables/seconds.csv",
     log:
         f"{LAB}/tables/seconds.log",
+    benchmark:
+        f"{LAB}/tables/seconds.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -121,6 +129,8 @@ rule compare_kl_directions:
         checks=f"{LAB}/tables/kl_directions_checks.csv",
     log:
         f"{LAB}/tables/kl_directions.log",
+    benchmark:
+        f"{LAB}/tables/kl_directions.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -143,6 +153,8 @@ rule plot_kl_directions:
         png=f"{LAB}/figures/kl_directions.png",
     log:
         f"{LAB}/figures/kl_directions.log",
+    benchmark:
+        f"{LAB}/figures/kl_directions.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:

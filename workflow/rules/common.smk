@@ -108,9 +108,17 @@ def config_text(wildcards, resources):
     return json.dumps(WRITTEN)
 
 
+def plain(raw):
+    """A default resource as it is meant. The profile quotes it, as Snakemake takes it for Python."""
+    try:
+        return str(ast.literal_eval(raw))
+    except (SyntaxError, ValueError):
+        return raw
+
+
 # What a cluster's profile says of its site: the partitions, and what a GPU is called there. On one machine, nothing.
 SITE = {
-    name: resource.raw
+    name: plain(resource.raw)
     for name, resource in (workflow.resource_settings.default_resources or {}).items()
     if name in ("slurm_partition", "gpu_partition", "gpu_gres", "slurm_account")
 }
@@ -165,6 +173,7 @@ def asked(name):
 
     return {
         "mem_mb": mem_mb,
+        **({"attempt": lambda wildcards, attempt: attempt} if SITE else {}),  # for efficiency.csv
         "runtime": runtime,
         **({"gres": gres} if GRES else {"gpu": lambda wildcards: gpus(name, wildcards) or None}),
         **({"slurm_partition": where, "gpu_partition": None, "gpu_gres": None} if SITE else {}),

@@ -68,3 +68,5 @@ use rule prepare_task as prepare_task_with_preferences with:
         eval_preferences=f"{TASK}/data/eval_preferences.parquet",
     wildcard_constraints:
         task=one_of(runs.tasks_with_preferences(config)),
+    message:
+        "prepare_task_with_preferences {wildcards.task}"

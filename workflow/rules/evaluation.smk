@@ -57,7 +57,7 @@ use rule evaluate_policy as evaluate_sft_policy with:
     benchmark:
         f"{SEED}/sft/evaluation.benchmark.tsv"
     message:
-        "evaluate_policy {wildcards.task}, SFT, seed {wildcards.seed}"
+        "evaluate_sft_policy {wildcards.task}, seed {wildcards.seed}"
 
 
 # What a run ends with against the SFT policy, by the judge of a task that says one.
@@ -112,7 +112,7 @@ use rule compute_reference_logps as compute_eval_reference_logps with:
     benchmark:
         f"{SEED}/eval_preferences/reference_logps.benchmark.tsv"
     message:
-        "compute_reference_logps {wildcards.task}, seed {wildcards.seed}, eval_preferences"
+        "compute_eval_reference_logps {wildcards.task}, seed {wildcards.seed}"
 
 
 rule diagnose_geometry:

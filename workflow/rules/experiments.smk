@@ -13,6 +13,8 @@ rule summarize_cells:
         curves=f"{RESULTS}/tables/curves_{{part}}.csv",
     log:
         f"{RESULTS}/tables/{{part}}.log",
+    benchmark:
+        f"{RESULTS}/tables/{{part}}.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -36,6 +38,8 @@ rule plot_cells:
         png=f"{RESULTS}/figures/{{part}}.png",
     log:
         f"{RESULTS}/figures/{{part}}.log",
+    benchmark:
+        f"{RESULTS}/figures/{{part}}.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -58,6 +62,8 @@ rule judge_claims:
         text=f"{RESULTS}/tables/claims.txt",
     log:
         f"{RESULTS}/tables/claims.log",
+    benchmark:
+        f"{RESULTS}/tables/claims.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:

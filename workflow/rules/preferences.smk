@@ -14,7 +14,7 @@ use rule generate_responses as generate_preference_responses with:
     benchmark:
         part("generate_responses", f"{SEED}/{{split}}/responses", ".benchmark.tsv")
     message:
-        f"generate_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('generate_responses')}"
+        f"generate_preference_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('generate_responses')}"
 
 
 rule skew_responses:
@@ -54,7 +54,7 @@ use rule score_responses as score_preference_responses with:
     benchmark:
         part("score_responses", f"{SEED}/{{split}}/rewards", ".benchmark.tsv")
     message:
-        f"score_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('score_responses')}"
+        f"score_preference_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('score_responses')}"
 
 
 use rule construct_pairs as construct_preference_pairs with:
@@ -68,4 +68,4 @@ use rule construct_pairs as construct_preference_pairs with:
     benchmark:
         f"{SEED}/{{split}}/pairs.benchmark.tsv"
     message:
-        "construct_pairs {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
+        "construct_preference_pairs {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"

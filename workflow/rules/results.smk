@@ -10,6 +10,8 @@ rule summarize_run:
         f"{RUN}/metrics.csv",
     log:
         f"{RUN}/metrics.log",
+    benchmark:
+        f"{RUN}/metrics.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -35,6 +37,8 @@ rule summarize_experiment:
         text=f"{RESULTS}/tables/final.txt",
     log:
         f"{RESULTS}/tables/tables.log",
+    benchmark:
+        f"{RESULTS}/tables/tables.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -62,6 +66,8 @@ if JUDGED:
             JUDGEMENTS,
         log:
             f"{RESULTS}/tables/judgements.log",
+        benchmark:
+            f"{RESULTS}/tables/judgements.benchmark.tsv"
         conda:
             "../../envs/core.yaml"
         resources:
@@ -85,6 +91,8 @@ rule plot_rewards:
         png=f"{RESULTS}/figures/rewards.png",
     log:
         f"{RESULTS}/figures/rewards.log",
+    benchmark:
+        f"{RESULTS}/figures/rewards.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -106,6 +114,8 @@ rule plot_margins:
         png=f"{RESULTS}/figures/margins.png",
     log:
         f"{RESULTS}/figures/margins.log",
+    benchmark:
+        f"{RESULTS}/figures/margins.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -127,6 +137,8 @@ rule plot_frontier:
         png=f"{RESULTS}/figures/frontier.png",
     log:
         f"{RESULTS}/figures/frontier.log",
+    benchmark:
+        f"{RESULTS}/figures/frontier.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -149,6 +161,8 @@ rule compare_expectations:
         text=f"{RESULTS}/tables/expectations.txt",
     log:
         f"{RESULTS}/tables/expectations.log",
+    benchmark:
+        f"{RESULTS}/tables/expectations.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -172,6 +186,8 @@ rule write_config:
         f"{RESULTS}/config.yaml",
     log:
         f"{RESULTS}/config.log",
+    benchmark:
+        f"{RESULTS}/config.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -205,6 +221,8 @@ rule render_report:
         report(f"{RESULTS}/report.html", category="Summary"),
     log:
         f"{RESULTS}/report.log",
+    benchmark:
+        f"{RESULTS}/report.benchmark.tsv"
     conda:
         "../../envs/core.yaml"
     resources:

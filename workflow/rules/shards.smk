@@ -27,6 +27,6 @@ for stage_name, table in SHARED.items():
                     stage=code_of("join_shards"),
                     command=command("join_shards"),
                 message:
-                    f"join_shards {{wildcards.task}}, {words}, {table}"
+                    f"join_{of}{table} {{wildcards.task}}, {words}"
                 shell:
                     "{params.command} --shards {input:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
