@@ -201,7 +201,7 @@ def test_the_target_is_planned_from_the_sft_policys_evaluation(tmp_path):
     planned = miniature.jobs(said)
     assert {
         "diagnose_geometry min_length, seed 1",
-        "compute_reference_logps min_length, seed 1, eval_preferences",
+        "compute_eval_reference_logps min_length, seed 1",
         "evaluate_sft_policy min_length, seed 1",
     } <= planned
     assert not [job for job in planned if job.startswith("train_dpo")]
