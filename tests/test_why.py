@@ -37,7 +37,8 @@ render_report
   write_config: stages.evaluate_policy.scoring_batch_size 32 -> 8
   train_reward_model min_length, seed 1: code: {LOSS} changed
   train_reward_model min_length, seed 2: code: {LOSS} changed
-  evaluate_policy, 10 jobs: flag scoring_batch_size 32 -> 8
+  evaluate_sft_policy, 2 jobs: flag scoring_batch_size 32 -> 8
+  evaluate_policy, 8 jobs: flag scoring_batch_size 32 -> 8
   train_dpo min_length, dpo_on_policy, seed 1, round 1: code: {LOSS} changed
   train_dpo min_length, dpo_on_policy, seed 2, round 1: code: {LOSS} changed
   train_dpo min_length, dpo_on_policy, seed 1, round 2: code: {LOSS} changed
@@ -66,8 +67,9 @@ summarize_run 4, summarize_experiment, plot_frontier, plot_margins, plot_rewards
         """\
 1 job is stale in its own right:
   prepare_task min_length: input changed: instructions.jsonl
-65 more because of them: initialize_model 2, train_sft 2, generate_responses 8, score_responses 8, construct_pairs 12, \
-train_reward_model 2, evaluate_policy 10, train_pref_ft 4, compute_reference_logps 4, summarize_run 4, train_dpo 4, \
+65 more because of them: initialize_model 2, train_sft 2, generate_preference_responses 4, generate_responses 4, \
+score_preference_responses 4, construct_preference_pairs 4, construct_pairs 8, train_reward_model 2, \
+evaluate_sft_policy 2, score_responses 4, train_pref_ft 4, evaluate_policy 8, compute_reference_logps 4, summarize_run 4, train_dpo 4, \
 summarize_experiment, plot_frontier, plot_margins, plot_rewards, render_report
 """,
     ),
@@ -75,7 +77,8 @@ summarize_experiment, plot_frontier, plot_margins, plot_rewards, render_report
         both(deleted(f"{ROUND_1}/policy", "figures/rewards.svg"), statement("scripts/evaluate_policy.py")),
         f"""\
 12 jobs are stale in their own right:
-  evaluate_policy, 10 jobs: code: evaluate_policy.py changed
+  evaluate_sft_policy, 2 jobs: code: evaluate_policy.py changed
+  evaluate_policy, 8 jobs: code: evaluate_policy.py changed
   train_dpo min_length, dpo_on_policy, seed 1, round 1: its output is missing: results/miniature/{ROUND_1}/policy
   plot_rewards: its output is missing: results/miniature/figures/rewards.svg
 13 more because of them: summarize_run 4, generate_responses, score_responses, construct_pairs, \
@@ -134,12 +137,16 @@ is .snakemake/ gone?
   write_config: new
   initialize_model, 2 jobs: new
   train_sft, 2 jobs: new
-  generate_responses, 8 jobs: new
-  score_responses, 8 jobs: new
-  construct_pairs, 12 jobs: new
+  generate_preference_responses, 4 jobs: new
+  generate_responses, 4 jobs: new
+  score_preference_responses, 4 jobs: new
+  construct_preference_pairs, 4 jobs: new
+  construct_pairs, 8 jobs: new
   train_reward_model, 2 jobs: new
-  evaluate_policy, 10 jobs: new
+  evaluate_sft_policy, 2 jobs: new
+  score_responses, 4 jobs: new
   train_pref_ft, 4 jobs: new
+  evaluate_policy, 8 jobs: new
   compute_reference_logps, 4 jobs: new
   summarize_run, 4 jobs: new
   train_dpo, 4 jobs: new
