@@ -69,8 +69,8 @@ summarize_run 4, summarize_experiment, plot_frontier, plot_margins, plot_rewards
   prepare_task min_length: input changed: instructions.jsonl
 65 more because of them: initialize_model 2, train_sft 2, generate_preference_responses 4, generate_responses 4, \
 score_preference_responses 4, construct_preference_pairs 4, construct_pairs 8, train_reward_model 2, \
-evaluate_sft_policy 2, score_responses 4, train_pref_ft 4, evaluate_policy 8, compute_reference_logps 4, summarize_run 4, train_dpo 4, \
-summarize_experiment, plot_frontier, plot_margins, plot_rewards, render_report
+evaluate_sft_policy 2, score_responses 4, train_pref_ft 4, evaluate_policy 8, compute_reference_logps 4, \
+summarize_run 4, train_dpo 4, summarize_experiment, plot_frontier, plot_margins, plot_rewards, render_report
 """,
     ),
     "what is gone and needed": (
