@@ -85,7 +85,9 @@ def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
     def missed(*rules: str) -> str | None:
         return sites.unfetched([(rule, {}) for rule in rules], hub, str(fetched))
 
-    (tmp_path / "hub" / "models--lab--a").mkdir(parents=True)
+    model = tmp_path / "hub" / "models--lab--a" / "snapshots" / "0"
+    model.mkdir(parents=True)
+    (model / "config.json").touch()
     assert re.search("lab/a comes from the hub; .* fetch \\(it is not in", missed("train_sft", "plot_rewards"))
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {}}))
     assert "lab/b:train comes from the hub" in missed("train_sft")
@@ -93,6 +95,7 @@ def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
     (tmp_path / "prefdag" / "lab%2Fb%3Atrain.parquet").touch()
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {"lab/b:train": 3}}))
     assert missed("train_sft") is None
-    (tmp_path / "hub" / "models--lab--a").rmdir()  # as of a scratch that was cleared
+    (model / "config.json").unlink()
+    (model / "config.json").symlink_to(tmp_path / "blob")  # as in a scratch that was cleared of old files
     assert "lab/a comes from the hub" in missed("train_sft") and "--forcerun fetch_hub" in missed("train_sft")
     assert missed("plot_rewards") is None

@@ -171,14 +171,18 @@ def happen(workflow: OnSlurm, cluster: Slurm) -> str:
     workflow.wait_for_job("generate_preference_responses", "PENDING")
     cluster.said("scontrol", "update", f"NodeName={node}", "State=RESUME")
     workflow.wait_for_job("train_reward_model")
-    urgent = ("--partition=urgent", "--cpus-per-task=4", f"--output={workflow.folder}/urgent", "--wrap=sleep 1")
-    cluster.said("sbatch", *urgent)
+    urge(cluster, workflow.folder)
     workflow.wait_for_job("train_reward_model", "PENDING")
     time.sleep(5)  # what is preempted is given so long to end
     for job in workflow.jobs("PENDING"):  # and would rest for minutes
         if job["reason"] == "BeginTime":
             cluster.said("scontrol", "update", f"JobId={job['id']}", "StartTime=now")
     return seen
+
+
+def urge(cluster: Slurm, folder: Path) -> None:
+    """A job that takes the whole node from those that run."""
+    cluster.said("sbatch", "--partition=urgent", "--cpus-per-task=4", f"--output={folder}/urgent", "--wrap=sleep 1")
 
 
 def test_a_run_on_a_cluster_makes_what_one_machine_makes_byte_for_byte(finished):
@@ -436,7 +440,7 @@ def accounting(tmp_path_factory):
         yield slurm
 
 
-def test_with_accounting_a_known_account_is_charged_an_unknown_one_is_one_line_and_a_cancelled_job_is_noticed(
+def test_with_accounting_an_account_is_charged_or_refused_and_what_is_cancelled_or_preempted_for_good_is_made_again(
     tmp_path, accounting
 ):
     workflow = OnSlurm(tmp_path, accounting, small())
@@ -445,15 +449,19 @@ def test_with_accounting_a_known_account_is_charged_an_unknown_one_is_one_line_a
     said = workflow.fail(target)
     assert re.search(r"no account '2023-45' of yours here; there are lab", said) and "Traceback" not in said
     workflow.edit("account: 2023-45 ", "account: lab ")
+    workflow.edit("cpu_partition: cpu ", "cpu_partition: spare ")  # which cancels what it preempts
     process = workflow.start(target)
     try:
         accounting.said("scancel", workflow.wait_for_job("prepare_task")["id"])
+        workflow.wait_for_job("prepare_task")
+        urge(accounting, workflow.folder)
         said, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, said[-6000:]
-    charged = accounting.said("sacct", "--noheader", "--allocations", "--parsable2", "--format=account,state")
-    assert charged.splitlines() == ["lab|CANCELLED by 0", "lab|COMPLETED"]
+    charged = accounting.said("sacct", "--noheader", "--allocations", "--parsable2", "--format=account,partition,state")
+    states = [line for line in charged.splitlines() if "|urgent|" not in line]
+    assert states == ["lab|spare|CANCELLED by 0", "lab|spare|PREEMPTED", "lab|spare|COMPLETED"]
 
 
 def test_a_training_that_runs_out_of_time_goes_on_in_a_longer_job(short_of_time):

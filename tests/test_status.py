@@ -104,6 +104,12 @@ def test_a_site_may_keep_the_logs_of_slurm_elsewhere():
     assert counts(BEGIN + LABELS, {"15"})["score_preference_responses"] == {"queued": 1}
 
 
+def test_the_rules_of_a_module_have_the_names_that_its_user_gave_them():
+    log = (BEGIN + ENDS + FAILS).replace("\ntrain_sft ", "\na_train_sft ").replace("rule_train", "rule_a_train")
+    log = log.replace("Rule: train", "Rule: a_train").replace("rule train", "rule a_train")
+    assert counts(log)["a_train_sft"] == {"done": 1, "failed": 1}
+
+
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
     assert status.main(str(tmp_path)) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -22,12 +22,18 @@ def keep_out_of_home(on_node: bool) -> None:
 
 def of_hub() -> Path:
     """The folder that `keep_out_of_home` chose for what is fetched."""
-    return Path(os.environ["HF_HOME"])
+    return _expanded(os.environ["HF_HOME"])
 
 
 def holds(kind: str, name: str) -> bool:
-    """Whether a model or a data set of the hub was fetched into it, as far as its folder or file says."""
+    """Whether a data set of the hub, or a model, of which the configuration stands for all, is there still."""
     if kind == "data":
         return (of_hub() / "prefdag" / f"{quote(name, safe='')}.parquet").is_file()
-    models = Path(os.environ.get("HF_HUB_CACHE", of_hub() / "hub"))
-    return (models / f"models--{name.replace('/', '--')}").is_dir()
+    said = [os.environ[name] for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if name in os.environ]
+    models = _expanded(said[0]) if said else of_hub() / "hub"
+    files = models.glob(f"models--{name.replace('/', '--')}/snapshots/*/config.json")
+    return any(file.is_file() for file in files)  # and not a link to what was cleared
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(path)).expanduser()

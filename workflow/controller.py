@@ -76,7 +76,7 @@ def _look_after(plugin) -> None:
     """A job that a look neither reports nor hands back was not heard of, and is looked after further."""
     executor = plugin.Executor
     look, ask = executor.check_active_jobs, plugin.query_job_status
-    reported, heard = set(), [True]
+    reported, active, heard = set(), set(), [True]
 
     def noted(report):
         def reporting(self, job, *arguments, **options):
@@ -87,10 +87,12 @@ def _look_after(plugin) -> None:
 
     async def told(command, logger):
         states, seconds = await ask(command, logger)
-        return states and {job: _told(job, state) for job, state in states.items()}, seconds
+        return states and {job: _told(job, state) if job in active else state for job, state in states.items()}, seconds
 
     async def looking(self, jobs):
         reported.clear()
+        active.clear()
+        active.update(job.external_jobid for job in jobs)
         async for job in look(self, jobs):
             reported.add(id(job))
             yield job
@@ -119,7 +121,7 @@ def _is_over(job: str) -> bool:
         done = subprocess.run(asked, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return set(done.stdout.split()) <= {"PREEMPTED"} if done.returncode == 0 else _answers()
+    return set(done.stdout.split()) <= {"PREEMPTED"} if done.returncode == 0 else "Invalid job id" in done.stderr
 
 
 def _answers() -> bool:

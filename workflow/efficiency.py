@@ -78,7 +78,8 @@ def _row(rule: str, jobs: list[dict]) -> dict:
     minutes = [job["s"] / 60 for job in jobs]
     memory = max(job["max_rss"] for job in jobs)
     # What a job took before it was stopped, and tried again with more, is not told.
-    least = max((each["runtime"] for each in asked if each.get("attempt", 1) > 1), default=0)
+    again = [each for each in asked if each.get("attempt", 1) > 1]
+    minutes_needed, memory_needed = (max((each[name] for each in again), default=0) for name in ("runtime", "mem_mb"))
     return {
         "stage": rule,
         "jobs": len(jobs),
@@ -91,6 +92,6 @@ def _row(rule: str, jobs: list[dict]) -> dict:
         "cpus_asked": max(each.get("_cores", 1) for each in asked),
         "gres_asked": max(each.get("gres", "") for each in asked),
         # What varies from job to job, and what a slower node takes, on top of the most that was seen.
-        "suggested_minutes": max(math.ceil(2 * max(minutes)) + 5, least),
-        "suggested_memory_mb": 100 * math.ceil(max(1.5 * memory, 500) / 100),
+        "suggested_minutes": max(math.ceil(2 * max(minutes)) + 5, minutes_needed),
+        "suggested_memory_mb": max(100 * math.ceil(max(1.5 * memory, 500) / 100), memory_needed),
     }

@@ -38,7 +38,7 @@ class Run:
         self.totals, self.state = Counter(), {}
         self.rules, self.words, self.slurm, self.logs = {}, {}, {}, {}
         self._groups = []  # (name, members) of those that were not submitted yet
-        self._failing = False  # whether the lines that follow speak of a job that failed
+        self._failing, self._rule = False, ""  # whether the lines that follow speak of a job that failed, and of which
         for line in log.splitlines():
             for pattern, read in READERS:
                 if found := pattern.match(line):
@@ -53,14 +53,17 @@ class Run:
         self._groups.append((name, []))
 
     def _begins(self, indent: str, job: str, words: str, rule: str) -> None:
-        """A job that is about to run, in the words of its rule, of a group where the line is indented."""
+        """A job that is about to run, of a group where the line is indented. Its words begin with its rule, whose name
+        another workflow may prefix."""
         self._failing, self.state[job], self.words[job] = False, "running", words
         self.rules[job] = rule
         if indent and self._groups:
             self._groups[-1][1].append(job)
 
     def _submitted(self, job: str, slurm: str, log: str) -> None:
-        group = re.search(r"/group_([^/]+)/[^/]+$", log)
+        group, rule = re.search(r"/group_([^/]+)/[^/]+$", log), re.search(r"/rule_(\w+)/([^/]+/)?\d+\.log$", log)
+        if rule:
+            self.rules[job] = rule[1]
         for each in self._members(group[1]) if group else [job]:
             self.slurm[each], self.logs[each], self.state[each] = slurm, log, "running"
 
@@ -72,15 +75,14 @@ class Run:
         return found[1]
 
     def _ends(self, job: str, rule: str) -> None:
-        self.rules.setdefault(job, rule)  # a target has no words
-        self.state[job] = "done"
+        self.rules[job], self.state[job] = rule, "done"
 
-    def _fails(self) -> None:
-        self._failing = True
+    def _fails(self, rule: str) -> None:
+        self._failing, self._rule = True, rule
 
     def _numbered(self, job: str) -> None:
         if self._failing:
-            self.state[job] = "failed"
+            self.rules[job], self.state[job] = self._rule, "failed"
 
     def table(self, waiting: set[str]) -> str:
         """A line per rule: how many of its jobs are in which state."""
@@ -112,7 +114,7 @@ READERS = (
     (re.compile(r"^( *)Job (\d+): ((\w+).*)$"), Run._begins),
     (re.compile(r"^Job (\S+) has been submitted with SLURM jobid (\d+) \(log: (.+)\)\.$"), Run._submitted),
     (re.compile(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$"), Run._ends),
-    (re.compile(r"^ *Error in rule \w+:$"), Run._fails),
+    (re.compile(r"^ *Error in rule (\w+):$"), Run._fails),
     (re.compile(r"^ +jobid: (\d+)$"), Run._numbered),
 )
 
