@@ -79,7 +79,8 @@ def test_what_no_node_gives_is_one_line(cluster, resources, line):
 
 def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
     fetched, hub = tmp_path / "hub.json", {"models": ["lab/a"], "data": ["lab/b:train"]}
 
     def missed(*rules: str) -> str | None:

@@ -61,9 +61,9 @@ def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition])
 def keep_within(job) -> None:
     """Let what shares a job ask for no more than its partition gives, which Slurm would refuse, or let wait for ever.
     What it asks for is a sum of high guesses, doubled at each attempt."""
-    for name, (what, unit) in LIMITS.items():
+    for name, (what, unit) in LIMITS.items() if job.is_group() else ():
         limit, wanted = most(str(job.resources.get("slurm_partition")), what), job.resources.get(name, 0)
-        if job.is_group() and limit and wanted > limit:
+        if limit and wanted > limit:
             job._resources[name] = limit
             lower = f"lower group-components in {PROFILE} if that is too little"
             print(f"the group {job.groupid} would ask for {wanted} {unit} and gets {limit}; {lower}", file=sys.stderr)

@@ -168,11 +168,9 @@ def _files(source: str) -> list[Path]:
     return files
 
 
-def kept(source: str) -> Path:
-    """The file that holds the rows of a hub data set once they were fetched."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HOME) / "prefdag" / f"{quote(source, safe='')}.parquet"
+def kept(source: str, hub: Path | str) -> Path:
+    """The file in the hub's folder ($HF_HOME) that holds the rows of a data set once they were fetched."""
+    return Path(hub) / "prefdag" / f"{quote(source, safe='')}.parquet"
 
 
 def fetch(source: str) -> int:
@@ -182,8 +180,10 @@ def fetch(source: str) -> int:
     Raises:
         InputError: there is no such data, or it cannot be read; the line names the source.
     """
+    from huggingface_hub import constants
+
     data = _of_hub(source)
-    with artifacts.atomic(kept(source)) as temporary:
+    with artifacts.atomic(kept(source, constants.HF_HOME)) as temporary:
         data.to_parquet(temporary)
     return len(data)
 
@@ -191,7 +191,7 @@ def fetch(source: str) -> int:
 def _load_hub(source: str) -> list[dict]:
     from huggingface_hub import constants
 
-    here = kept(source)
+    here = kept(source, constants.HF_HOME)
     return _read_parquet(here) if constants.HF_HUB_OFFLINE and here.is_file() else _of_hub(source).to_list()
 
 
