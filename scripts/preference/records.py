@@ -2,10 +2,10 @@
 
 A table carries in its Parquet metadata, under the key `prefdag`, what made it (see provenance.describe), its kind and
 its path, and under `prefdag.seal` the digest of its own bytes (see artifacts). Rows are joined by prompt_id, never by
-position.
+position. Prompts and responses are lists of messages (see conversations); `tools` and `fields` are JSON in the file and
+values in a row.
 """
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preference import artifacts
+from preference import artifacts, conversations
+from preference.conversations import prompt_id  # noqa: F401  (a row's name belongs to its table)
 from preference.stage import InputError
 
 FINISH_REASONS = ("stop", "length")  # closed by EOS; cut at max_new_tokens
@@ -24,21 +25,45 @@ def _required(name: str, kind: pa.DataType) -> pa.Field:
 
 
 _IDS = pa.list_(pa.int32())
-_PROMPT = [_required("prompt_id", pa.string()), _required("prompt", pa.string())]
-_RESPONSE = [
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+# The type of a column in which some message uses tools or thinks; TRL and the templates know these names.
+_FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+_TOOL_CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)]))
+FULL_MESSAGES = pa.list_(
+    pa.struct(
+        [
+            *(("role", pa.string()), ("content", pa.string()), ("name", pa.string()), ("tool_calls", _TOOL_CALLS)),
+            *(("tool_call_id", pa.string()), ("reasoning_content", pa.string())),
+        ]
+    )
+)
+JSON_COLUMNS = ("tools", "fields")
+_PROMPT = [
     _required("prompt_id", pa.string()),
-    _required("sample_id", pa.int32()),
-    _required("prompt", pa.string()),
-    _required("response", pa.string()),
-    _required("response_ids", _IDS),  # the tokens as sampled, with the EOS where the response was finished
-    _required("finish_reason", pa.string()),
-    _required("num_tokens", pa.int32()),  # without EOS
+    _required("prompt", MESSAGES),
+    pa.field("tools", pa.string()),  # JSON: descriptions of the functions that the assistant may call
+    pa.field("fields", pa.string()),  # JSON: what else a reward may read of the data's row, by name
 ]
-_REWARD = [*_RESPONSE, _required("reward", pa.float64()), pa.field("gold_reward", pa.float64())]
+_RESPONSE = [
+    *_PROMPT,
+    _required("sample_id", pa.int32()),
+    _required("response", MESSAGES),
+    _required("response_ids", _IDS),  # the tokens as sampled, with the end token if the response was finished
+    _required("finish_reason", pa.string()),
+    _required("num_tokens", pa.int32()),  # without the end token
+    pa.field("end_token", pa.string()),  # the token that closed it; null if it was cut, or did not come from a sampler
+    pa.field("given_reward", pa.float64()),  # the data's own score, of responses that were taken from data
+]
+_REWARD = [
+    *_RESPONSE,
+    _required("reward", pa.float64()),
+    pa.field("gold_reward", pa.float64()),
+]
+REWARD_PART = "reward_"  # begins the names of more columns of tables with rewards: each part of a mixed one, unweighted
 _PAIR = [
     *_PROMPT,
-    _required("chosen", pa.string()),
-    _required("rejected", pa.string()),
+    _required("chosen", MESSAGES),
+    _required("rejected", MESSAGES),
     pa.field("chosen_reward", pa.float64()),
     pa.field("rejected_reward", pa.float64()),
     pa.field("chosen_finish_reason", pa.string()),
@@ -54,9 +79,11 @@ _MEASURES = [  # of a bandit's policy; all null where the run is not finite any 
 ]
 _SETTING = [_required("learning_rate", pa.float64()), pa.field("beta", pa.float64())]
 SCHEMAS = {
-    "sft": pa.schema([*_PROMPT, _required("response", pa.string())]),
+    "sft": pa.schema([*_PROMPT, _required("response", MESSAGES)]),
     "prompts": pa.schema(_PROMPT),
-    "eval_prompts": pa.schema([*_PROMPT, pa.field("response", pa.string())]),
+    "eval_prompts": pa.schema([*_PROMPT, pa.field("response", MESSAGES)]),
+    # Answers with the data's own scores: of scored or ranked lists, of unpaired data, and both sides of given pairs.
+    "answers": pa.schema([*_PROMPT, _required("response", MESSAGES), pa.field("given_reward", pa.float64())]),
     "responses": pa.schema(_RESPONSE),
     "rewards": pa.schema(_REWARD),
     "pairs": pa.schema(_PAIR),
@@ -76,11 +103,10 @@ SCHEMAS = {
     ),
     "judgements": pa.schema(
         [
-            _required("prompt_id", pa.string()),
+            *_PROMPT,
             _required("sample_id", pa.int32()),
-            _required("prompt", pa.string()),
-            _required("response", pa.string()),
-            _required("baseline_response", pa.string()),
+            _required("response", MESSAGES),
+            _required("baseline_response", MESSAGES),
             pa.field("verdict", pa.string()),  # a place of preference.verdicts, the response standing first
             pa.field("swapped_verdict", pa.string()),  # the same, the response standing second; null: it named none
             _required("reply", pa.string()),  # of the judge, which the verdict was read from
@@ -110,10 +136,7 @@ SCHEMAS = {
     ),
 }
 
-
-def prompt_id(prompt: str) -> str:
-    """The name of a prompt: 16 hex digits of its text's SHA-256, so equal prompts meet whatever file they come from."""
-    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+MESSAGE_COLUMNS = {field.name for schema in SCHEMAS.values() for field in schema if field.type == MESSAGES}
 
 
 def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
@@ -122,7 +145,8 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
     Raises:
         AssertionError: a row does not fit the schema, or a number is NaN or infinite. Nothing is written then.
     """
-    schema = SCHEMAS[kind]
+    rows = [_as_stored(row) for row in rows]
+    schema = _schema_of(kind, rows)
     for row in rows:
         unknown = row.keys() - set(schema.names)
         assert not unknown, f"{path}: a table of {kind} has no columns {unknown}"
@@ -134,6 +158,46 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
         with temporary.open("wb") as file:  # by its name, `x:/y` would be an address
             pq.write_table(table, file, write_page_checksum=True)  # which column is damaged can be told then
         artifacts.seal(temporary)
+
+
+def _as_stored(row: dict) -> dict:
+    """Return a row with messages in the place of plain texts, and JSON in that of `tools` and `fields`."""
+    stored = dict(row)
+    for name, value in row.items():
+        if name in MESSAGE_COLUMNS and isinstance(value, str):
+            stored[name] = (conversations.as_prompt if name == "prompt" else conversations.as_response)(value)
+        elif name in JSON_COLUMNS and value is not None:
+            stored[name] = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return stored
+
+
+def _schema_of(kind: str, rows: list[dict]) -> pa.Schema:
+    """Return the schema of a kind, with wider messages and with the parts of rewards where rows have them."""
+    fields = []
+    for field in SCHEMAS[kind]:
+        if field.type == MESSAGES and any(_is_full(row.get(field.name)) for row in rows):
+            field = field.with_type(FULL_MESSAGES)
+        fields.append(field)
+    known = set(SCHEMAS[kind].names)
+    if "gold_reward" in known:
+        parts = dict.fromkeys(name for row in rows for name in row if name.startswith(REWARD_PART))
+        fields += [pa.field(name, pa.float64()) for name in parts if name not in known]
+    return pa.schema(fields)
+
+
+def _is_full(messages) -> bool:
+    return any(len(message) > 2 for message in messages or ())
+
+
+def _as_read(name: str, value):
+    """Return a value of a row as the stages use it: messages without empty keys, JSON as what it holds."""
+    if value is None:
+        return None
+    if name in JSON_COLUMNS:
+        return json.loads(value)
+    if name in MESSAGE_COLUMNS:
+        return [conversations.without_empty(message) for message in value]
+    return value
 
 
 def read(path: Path | str, kind: str, may_be_empty: bool = False) -> list[dict]:
@@ -150,15 +214,21 @@ def read(path: Path | str, kind: str, may_be_empty: bool = False) -> list[dict]:
         if field.name not in table.schema.names:
             raise InputError(f"{path}: has no column '{field.name}', so it is not a table of {kind}")
         found = table.schema.field(field.name).type
-        if found != field.type:
+        if found not in types_of(field):
             raise InputError(f"{path}: column '{field.name}' is {found}, not {field.type}")
     if table.num_rows == 0 and not may_be_empty:
         raise InputError(f"{path}: has no rows")
     try:
-        _check_values(table.select(SCHEMAS[kind].names).cast(SCHEMAS[kind]), path)
+        required = pa.schema([table.schema.field(field.name).with_nullable(field.nullable) for field in SCHEMAS[kind]])
+        _check_values(table.select(SCHEMAS[kind].names).cast(required), path)
     except (AssertionError, ValueError) as error:
         raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    return table.to_pylist()
+    return [{name: _as_read(name, value) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def types_of(field: pa.Field) -> tuple[pa.DataType, ...]:
+    """Return the types that a column of a schema may have in a file: messages may be plain or full."""
+    return (MESSAGES, FULL_MESSAGES) if field.type == MESSAGES else (field.type,)
 
 
 def check_disjoint(path: Path | str, rows: list[dict], eval_path: Path | str, eval_rows: list[dict]) -> None:
