@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 from preference import conversations, model_folders, policies
 from preference.conversations import Messages
 from preference.stage import InputError, flag
-from preference.tokens import Sequence
+from preference.tokens import Limit, Sequence
 
 # The published template (arXiv 2404.14367, code): plain-text tags, EOS between the turns.
 TEMPLATE = (
@@ -372,6 +372,10 @@ class Chat:
         )
         return chosen, rejected
 
+    def pair_of_texts(self, row: dict) -> tuple[Sequence, Sequence]:
+        """Return the same from the texts, whatever ids were drawn."""
+        return self.pair({**row, "chosen_tokens": None, "rejected_tokens": None})
+
     # For the log.
 
     def summary(self) -> str:
@@ -421,6 +425,32 @@ def encode_rows(path: str, rows: list[dict], encode: Callable[[dict], Any]) -> l
         except InputError as error:
             raise InputError(f"{path}: row {number}, prompt_id {row['prompt_id']}: {error}") from None
     return found
+
+
+def encode_pairs(
+    path: str, rows: list[dict], chat_format: "Chat", limit: Limit, drawn: bool = True
+) -> tuple[list[dict], list[tuple[Sequence, Sequence]]]:
+    """Return the rows of kind "pairs" that fit into a length, and (chosen, rejected) sequences of each.
+
+    A pair is dropped, and counted in the log, if its prompt leaves no room or if its sides are equal after the cut.
+
+    Args:
+        drawn: keep the ids that a policy drew; False reads the texts, as another model's tokenizer has to.
+
+    Raises:
+        InputError: a row cannot be encoded, or no pair is left.
+    """
+    read = chat_format.pair if drawn else chat_format.pair_of_texts
+    cut = [tuple(map(limit.fit, pair)) for pair in encode_rows(path, rows, read)]
+    limit.report("pairs", path)
+    kept = [i for i, (chosen, rejected) in enumerate(cut) if chosen and rejected and chosen != rejected]
+    if equal := sum(chosen is not None and chosen == rejected for chosen, rejected in cut):
+        print(f"dropped {equal} of {len(rows)} pairs: equal after the cut at {limit.max_length} tokens")
+    if not kept:
+        raise InputError(f"{path}: no pair differs within --max_length {limit.max_length}; raise it")
+    print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(cut[kept[0]][0])}")
+    print(f"first pair, rejected:\n{chat_format.describe(cut[kept[0]][1])}")
+    return [rows[i] for i in kept], [cut[i] for i in kept]
 
 
 def _variables(text: str | None) -> dict:

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from transformers import get_scheduler
 
-from preference import artifacts, policies, tokens
+from preference import artifacts, chat, policies, tokens
+from preference.chat import Chat
 from preference.checkpoints import Checkpoints
 from preference.policies import DTYPES
 from preference.stage import InputError, Progress, flag
@@ -18,7 +19,7 @@ SHOWN = 8  # prompts that an error names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(chat.Flags):
     """The flags that every training stage shares."""
 
     output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
@@ -27,7 +28,12 @@ class Training:
     epochs: int = flag("passes over the data (T)")
     batch_size: int = flag("rows per optimizer step: responses, pairs (losses on pairs) or prompts (best_of_n)")
     micro_batch_size: int = flag("rows per forward pass; gradients accumulate over a batch and change by rounding only")
-    max_length: int = flag("longest prompt + response in tokens; longer responses are cut, longer prompts are an error")
+    max_length: int = flag("longest prompt + response in tokens; longer responses are cut")
+    long_prompts: str = flag(
+        "a prompt of max_length tokens or more: drop its rows, or cut its middle to half of that",
+        "drop",
+        tokens.LONG_PROMPTS,
+    )
     seed: int = flag("seed of the data order")
     schedule: str = flag("learning rate over steps", "constant", ("constant", "linear", "cosine"))
     warmup_ratio: float = flag("share of the steps over which the learning rate rises from 0", 0.0)
@@ -36,6 +42,18 @@ class Training:
     dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
     checkpoint_steps: int = flag("optimizer steps between two resumable states", 200, runtime=True)
     report_to: str = flag("where to show the log as it grows", "none", ("none", "tensorboard", "wandb"), runtime=True)
+
+
+def start(flags: Training) -> tuple:
+    """Return the model of --policy, which must read --max_length tokens, and its chat format."""
+    model = policies.load_policy(flags.policy)
+    policies.check_context(model.config, flags.policy, flags.max_length)
+    return model, chat.load(flags.policy, flags)
+
+
+def limit(flags: Training) -> tokens.Limit:
+    """Return the rule of --max_length and --long_prompts."""
+    return tokens.Limit(flags.max_length, flags.long_prompts)
 
 
 def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -58,7 +76,7 @@ Loss = Callable[[list[int], list[int]], tuple[torch.Tensor, dict[str, float]]]
 
 def train(
     model,
-    tokenizer,
+    chat_format: Chat,
     rows: Rows,
     loss: Loss,
     flags: Training,
@@ -73,7 +91,7 @@ def train(
         log = fit(model, rows, loss, flags, checkpoints, track)
         memory = finish()
         artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
-        policies.save(model, tokenizer, flags.output, made_by, memory)
+        policies.save(model, chat_format.tokenizer, flags.output, made_by, memory)
     return log
 
 

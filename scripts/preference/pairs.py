@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+from preference import conversations
 from preference.stage import InputError
 
 PAIRINGS = ("best_vs_worst", "best_vs_random", "random", "closest_above_margin")
@@ -54,7 +55,7 @@ def construct(
     rows, dropped = [], Counter()
     for group in by_prompt.values():
         usable = [s for s in group if truncated == "keep" or s["finish_reason"] == "stop"]
-        distinct = {s["response"]: s for s in reversed(usable)}
+        distinct = {conversations.key(s["response"]): s for s in reversed(usable)}
         if len(usable) < 2:
             dropped["fewer than two finished responses"] += 1
         elif len(distinct) < 2:
@@ -68,8 +69,7 @@ def construct(
 
 def _row(chosen: dict, rejected: dict) -> dict:
     return {
-        "prompt_id": chosen["prompt_id"],
-        "prompt": chosen["prompt"],
+        **{name: chosen[name] for name in ("prompt_id", "prompt", "tools", "fields")},
         "chosen": chosen["response"],
         "rejected": rejected["response"],
         "chosen_reward": chosen["reward"],

@@ -100,7 +100,7 @@ def describe(script: str, flags, inputs: dict[str, Path | str | tuple | None], *
     Args:
         script: `__file__` of the calling script.
         flags: its dataclass; fields that name inputs or outputs are left out, and those that only steer the running.
-        inputs: flag name -> the file, model folder or hub id that was read, or a tuple of them (None if there was none).
+        inputs: flag name -> the file, model folder or hub id that was read, or a tuple of them; None is left out.
         facts: counts such as rows_in, rows_out, dropped.
     """
     script = Path(script).name

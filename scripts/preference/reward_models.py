@@ -2,7 +2,7 @@
 
 import torch
 
-from preference import policies, tokens
+from preference import chat, policies, tokens
 from preference.shards import Shards
 from preference.stage import Progress
 
@@ -12,13 +12,14 @@ def learned_rewards(path: str, rows: list[dict], batch_size: int, max_length: in
 
     The text is encoded as it was in the reward model's training: prompt template, response, and EOS if it was finished.
     """
-    tokenizer = policies.load_tokenizer(path)
-    tokens.check_tokenizer(tokenizer, path)
+    chat_format = chat.load(path)
     model = policies.load_reward_model(path)
-    sequences = [reward_sequence(tokenizer, row, max_length) for row in rows]
+    limit = tokens.Limit(max_length, "cut")
+    sequences = [limit.fit(reward_sequence(chat_format, row)) for row in rows]
+    limit.report("responses", path)
 
     def score(part: list, progress: Progress) -> list[float]:
-        return all_scores(model, part, tokenizer.pad_token_id, batch_size, progress)
+        return all_scores(model, part, chat_format.pad_id, batch_size, progress)
 
     return shards.map("rewards", shards.own(sequences), score)
 
@@ -33,10 +34,9 @@ def all_scores(
     )
 
 
-def reward_sequence(tokenizer, row: dict, max_length: int) -> tokens.Sequence:
-    """(prompt ids, response ids) of a row with prompt_id, prompt, response and finish_reason."""
-    response = tokens.encode_response(tokenizer, row["response"], row["finish_reason"] != "length")
-    return tokens.cut(tokens.encode_prompt(tokenizer, row["prompt"]), response, max_length, row["prompt_id"])
+def reward_sequence(chat_format: chat.Chat, row: dict) -> tokens.Sequence:
+    """(prompt ids, response ids) of a row with prompt, tools, response and finish_reason."""
+    return chat_format.row(row, "response", None, row["finish_reason"] != "length")
 
 
 def sequence_scores(model, sequences: list[tokens.Sequence], pad_id: int) -> torch.Tensor:

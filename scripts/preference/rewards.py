@@ -5,13 +5,16 @@ import dataclasses
 import re
 from collections.abc import Callable
 
+from preference import conversations
 from preference.stage import InputError, flag
 
 # Of a row of kind "responses".
 UNITS: dict[str, Callable[[dict], int]] = {
     "tokens": lambda row: row["num_tokens"],  # without EOS
-    "characters": lambda row: len(row["response"]),
-    "words": lambda row: len(re.findall(r"\w+", row["response"])),  # runs of Unicode letters, digits and _
+    "characters": lambda row: len(conversations.text(row["response"])),
+    "words": lambda row: len(
+        re.findall(r"\w+", conversations.text(row["response"]))
+    ),  # runs of Unicode letters, digits and _
 }
 # Of a length and a target, which only mode_length has.
 GOLD_REWARDS: dict[str, Callable[[int, int | None], float]] = {

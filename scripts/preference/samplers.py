@@ -75,11 +75,11 @@ class Flags(Engine):
     seed: int = flag("seed of the draws")
 
 
-def respond(policy: str, speaker: Chat, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:
+def respond(policy: str, chat_format: Chat, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:
     """Sample responses from a policy.
 
     Args:
-        policy: model folder or hub id; speaker is its chat format.
+        policy: model folder or hub id; chat_format is its chat format.
         prompts: rows with prompt_id, prompt and tools, no prompt_id twice.
         shards: where finished parts are kept.
 
@@ -92,20 +92,20 @@ def respond(policy: str, speaker: Chat, prompts: list[dict], flags: Flags, shard
     """
     _check(flags, prompts)
     encoded = chat.encode_rows(
-        flags.prompts, prompts, lambda row: speaker.encode_prompt(row["prompt"], row.get("tools"))
+        flags.prompts, prompts, lambda row: chat_format.encode_prompt(row["prompt"], row.get("tools"))
     )
-    print(f"chat format: {speaker.summary()}\n{speaker.describe((encoded[0], []))}")
+    print(f"chat format: {chat_format.summary()}\n{chat_format.describe((encoded[0], []))}")
     wanted = [
         (row, sample_id, ids)
         for row, ids in _that_fit(policy, prompts, encoded, flags)
         for sample_id in range(flags.samples_per_prompt)
     ]
     requests = [(f"{row['prompt_id']}/{sample_id}", ids) for row, sample_id, ids in wanted]
-    rules = Rules(tuple(speaker.stop_ids), tuple(speaker.textless()))
+    rules = Rules(tuple(chat_format.stop_ids), tuple(chat_format.textless()))
     with ENGINES[resolve_engine(flags.engine)](policy, rules, requests, flags) as sample:
         responses = shards.map("responses", shards.own(requests), sample)
     return [
-        {**_of_prompt(row), "sample_id": sample_id, **describe(speaker, ids)}
+        {**_of_prompt(row), "sample_id": sample_id, **describe(chat_format, ids)}
         for (row, sample_id, _), ids in zip(shards.own(wanted), responses, strict=True)
     ]
 
@@ -150,8 +150,8 @@ def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags:
         longest = max(map(len, encoded))
         print(
             f"dropped {len(pairs) - len(fitting)} of {len(pairs)} prompts: longer than the "
-            f"{context - flags.max_new_tokens} tokens that --max_new_tokens {flags.max_new_tokens} leaves of {context}; "
-            f"the longest has {longest}"
+            f"{context - flags.max_new_tokens} tokens that --max_new_tokens {flags.max_new_tokens} leaves of "
+            f"{context}; the longest has {longest}"
         )
     if not fitting:
         raise InputError(
@@ -162,15 +162,15 @@ def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags:
     return fitting
 
 
-def describe(speaker: Chat, ids: list[int]) -> dict:
+def describe(chat_format: Chat, ids: list[int]) -> dict:
     """The columns of a response that follow from its ids."""
-    finished = speaker.is_finished(ids)
-    speaker.check_response(ids, finished)
+    finished = chat_format.is_finished(ids)
+    chat_format.check_response(ids, finished)
     return {
-        "response": conversations.assistant(speaker.text_of(ids)),
+        "response": conversations.assistant(chat_format.text_of(ids)),
         "response_ids": ids,
         "finish_reason": "stop" if finished else "length",
-        "end_token": speaker.stop_ids[ids[-1]] if finished else None,
+        "end_token": chat_format.stop_ids[ids[-1]] if finished else None,
         "num_tokens": len(ids) - finished,
     }
 

@@ -46,7 +46,7 @@ class Limit:
     def report(self, what: str, path: str) -> None:
         """Print how much was cut and dropped; refuse data of which nothing is left."""
         print(
-            f"{what}: {self.rows} sequences, at most {self.max_length} tokens each: {self.responses_cut} responses cut, "
+            f"{what}: {self.rows} sequences of at most {self.max_length} tokens: {self.responses_cut} responses cut, "
             f"{self.prompts_cut} prompts cut, {self.dropped} dropped because the prompt leaves no room"
         )
         if self.rows and self.dropped == self.rows:
