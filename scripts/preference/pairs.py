@@ -69,7 +69,7 @@ def construct(
 
 def _row(chosen: dict, rejected: dict) -> dict:
     return {
-        **{name: chosen[name] for name in ("prompt_id", "prompt", "tools", "fields")},
+        **{name: chosen.get(name) for name in ("prompt_id", "prompt", "tools", "fields")},
         "chosen": chosen["response"],
         "rejected": rejected["response"],
         "chosen_reward": chosen["reward"],
