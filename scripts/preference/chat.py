@@ -500,8 +500,8 @@ def _renamed(model: dict, names: dict[str, str]) -> dict:
         renamed = [[names.get(token, token), score] for token, score in vocabulary]
     unknown = model.get("unk_token")
     found = {**model, "vocab": renamed, **({"unk_token": names.get(unknown, unknown)} if "unk_token" in model else {})}
-    if "merges" in model:  # of text that spells such a token, the last merge must not happen
-        found["merges"] = [merge for merge in model["merges"] if "".join(merge) not in names]
+    if "merges" in model:  # pieces of text must not be merged into such a token
+        found["merges"] = [merge for merge in model["merges"] if not names.keys() & {"".join(merge), *merge}]
     return found
 
 

@@ -257,7 +257,7 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> t
     """
     order = None
     if top_p < 1:
-        probabilities, order = probabilities.sort(-1, descending=True, stable=True)
+        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
     masses = probabilities.double().cumsum(-1)
     total = masses[:, -1]
     if top_p < 1:
