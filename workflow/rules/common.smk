@@ -247,6 +247,12 @@ def base_model_path(wildcards, resources):
     return f"{SEED}/base/model".format(**wildcards) if model == "from_scratch" else model
 
 
+def base_model_weights(wildcards):
+    """The folder of a from-scratch model, which is made again if somebody has deleted it; of another model none."""
+    from_scratch = config["tasks"][wildcards.task]["base_model"] == "from_scratch"
+    return f"{SEED}/base/model".format(**wildcards) if from_scratch else []
+
+
 def base_model_spec(wildcards):
     return {**stage("train_sft")(wildcards), "base_model": config["tasks"][wildcards.task]["base_model"]}
 
