@@ -277,6 +277,10 @@ ROWS = {
         onwards(DPO, "score_responses") | CONFIG,
     ),
     "the pairing rule": (option("stages.construct_pairs.pairing", "random"), stale("construct_pairs") | CONFIG),
+    "pairs of earlier rounds, which the first has none of": (
+        option("stages.construct_pairs.history", "all"),
+        of_rounds(DPO, ROUND[DPO][2:], rounds=[2]) | metrics(DPO) | TABLES | CONFIG,
+    ),
     "the pairing rule of a run": (
         option(f"runs.{DPO}.construct_pairs.min_margin", 0.5),
         onwards(DPO, "construct_pairs") | CONFIG,

@@ -330,6 +330,12 @@ def round_preferences(wildcards):
     return preferences("preferences", wildcards) if runs.is_offline(config, wildcards.run) else []
 
 
+def earlier_pairs(wildcards):
+    """The pairs of the round before, which has those of the rounds before it, where a run's `history` asks for them."""
+    before = f"{RUN}/round{int(wildcards.round) - 1}/pairs.parquet".format(**wildcards)
+    return before if runs.uses_history(config, dict(wildcards)) else []
+
+
 def training_table(wildcards):
     """What a round's training reads."""
     return f"{ROUND}/{runs.trained_on(config, wildcards.run)}.parquet".format(**wildcards)
