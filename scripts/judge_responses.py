@@ -8,15 +8,14 @@ annotations.json, in which the baseline is output_1 and a preference is 1 for it
 
 import dataclasses
 import json
-from collections.abc import Iterable
 
 import numpy
 
-from preference import artifacts, intervals, policies, provenance, records, samplers, stage, tokens, verdicts
+from preference import artifacts, chat, conversations, intervals, provenance, records, samplers, stage, verdicts
 from preference.shards import Shards
 from preference.stage import InputError, flag
 
-PLAIN = "{{ messages[0]['content'] }}"  # the chat template of a judge that has none
+PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"  # the chat template of a judge that has none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,13 +40,13 @@ def main(flags: Flags) -> None:
     template = verdicts.read_template(flags.template) if flags.template else verdicts.TEMPLATE
     samples = records.read(flags.samples, "responses")
     pairs = with_baseline(samples, records.read(flags.baseline, "responses"))
-    tokenizer = load_tokenizer(flags.judge)
-    inputs = {name: getattr(flags, name) for name in ("samples", "baseline", "template")}
-    inputs |= policies.as_input("judge", flags.judge)
+    chat_format = chat.load(flags.judge, flags, PLAIN)
+    inputs = {name: getattr(flags, name) for name in ("samples", "baseline", "judge", "template")}
+    inputs |= chat.inputs(flags)
     facts = {"rows_in": len(samples), "rows_out": len(pairs), "engine": samplers.resolve_engine(flags.engine)}
     made_by = provenance.describe(__file__, flags, inputs, **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
-        judgements = judge(pairs, ask(flags, tokenizer, template, pairs, shards))
+        judgements = judge(pairs, ask(flags, chat_format, template, pairs, shards))
         found = summarize(judgements, flags.seed)
         artifacts.write_json(flags.metrics_output, {"kind": "judgement", **made_by, **found})
         for path, rows in alpaca_eval(flags, judgements).items():
@@ -64,21 +63,15 @@ def with_baseline(samples: list[dict], baseline: list[dict]) -> list[dict]:
         key = {name: row[name] for name in ("prompt_id", "sample_id")}
         if (other := others.get(tuple(key.values()))) is None:
             raise InputError(f"--baseline: has no sample {row['sample_id']} of prompt {row['prompt_id']}")
-        pairs.append({**key, "prompt": row["prompt"], "response": row["response"], "baseline_response": other})
+        asked = {name: row[name] for name in ("prompt", "tools", "fields", "response")}
+        pairs.append({**key, **asked, "baseline_response": other})
     return pairs
 
 
-def load_tokenizer(judge: str):
-    """A judge's tokenizer; without a chat template of its own, the question is all that it reads."""
-    tokenizer = policies.load_tokenizer(judge)
-    tokenizer.chat_template = tokenizer.chat_template or PLAIN
-    tokens.check_sampled(tokenizer, judge)
-    return tokenizer
-
-
-def ask(flags: Flags, tokenizer, template: str, pairs: list[dict], shards: Shards) -> list[tuple[str, str]]:
+def ask(
+    flags: Flags, chat_format: chat.Chat, template: str, pairs: list[dict], shards: Shards
+) -> list[tuple[str, str]]:
     """The judge's two replies to each pair: the response standing first, then second."""
-    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     engine = {field.name: getattr(flags, field.name) for field in dataclasses.fields(samplers.Engine)}
     greedy = {"samples_per_prompt": 1, "temperature": 0.0, "top_p": 1.0}
     asking = samplers.Flags(
@@ -87,17 +80,21 @@ def ask(flags: Flags, tokenizer, template: str, pairs: list[dict], shards: Shard
     rows = [
         {"prompt_id": f"{pair['prompt_id']}/{pair['sample_id']}/{place}", "prompt": text}
         for pair in pairs
-        for place, text in zip((verdicts.FIRST, verdicts.SECOND), questions(template, pair, special), strict=True)
+        for place, text in zip((verdicts.FIRST, verdicts.SECOND), questions(template, pair), strict=True)
     ]
-    replies = [row["response"] for row in samplers.respond(flags.judge, tokenizer, rows, asking, shards)]
+    found = samplers.respond(flags.judge, chat_format, rows, asking, shards)
+    if len(found) < len(rows):
+        raise InputError(
+            f"{flags.samples}: {len(rows) - len(found)} questions do not fit into what {flags.judge} reads"
+        )
+    replies = [conversations.text(row["response"]) for row in found]
     return list(zip(replies[::2], replies[1::2], strict=True))
 
 
-def questions(template: str, pair: dict, special: Iterable[str]) -> tuple[str, str]:
+def questions(template: str, pair: dict) -> tuple[str, str]:
     """What the judge is asked of a pair: the response standing first, then second."""
-    prompt, response, other = (
-        verdicts.disarmed(pair[name], special) for name in ("prompt", "response", "baseline_response")
-    )
+    prompt = conversations.transcript(pair["prompt"])
+    response, other = (conversations.text(pair[name]) for name in ("response", "baseline_response"))
     return verdicts.question(template, prompt, response, other), verdicts.question(template, prompt, other, response)
 
 
@@ -128,8 +125,8 @@ def alpaca_eval(flags: Flags, judgements: list[dict]) -> dict[str, list[dict]]:
         return [
             {
                 "dataset": flags.dataset,
-                "instruction": row["prompt"],
-                "output": row[column],
+                "instruction": conversations.transcript(row["prompt"]),
+                "output": conversations.text(row[column]),
                 "generator": generator,
             }
             for row in kept
@@ -137,9 +134,9 @@ def alpaca_eval(flags: Flags, judgements: list[dict]) -> dict[str, list[dict]]:
 
     annotations = [
         {
-            "instruction": row["prompt"],
-            "output_1": row["baseline_response"],
-            "output_2": row["response"],
+            "instruction": conversations.transcript(row["prompt"]),
+            "output_1": conversations.text(row["baseline_response"]),
+            "output_2": conversations.text(row["response"]),
             **names,
             "dataset": flags.dataset,
             "preference": 1 + row["preference"],

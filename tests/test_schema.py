@@ -29,6 +29,7 @@ FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_
 FILES |= {"samples", "judge", "template"}
 DERIVED = {"seed", "round", "shard", "gold_reward", "target_length", "length_unit"}
 DERIVED |= {"generator", "baseline_generator", "dataset"}
+DERIVED |= set(runs.CHAT)  # keys of a task
 
 
 @pytest.mark.parametrize("stage", SCHEMAS)

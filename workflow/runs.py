@@ -3,6 +3,7 @@
 Nothing here knows of files on disk, of torch or of the workflow engine, so it can be tested with a dict.
 """
 
+import json
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,19 @@ UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 
 # What a task's gold reward says -> the flag that says it to the stages that judge responses.
 GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length_unit"}
+
+# Keys of a task that say how its policies' conversations become tokens, which every stage that tokenizes is told.
+CHAT = ("chat_template", "chat_template_kwargs", "end_of_turn", "special_tokens", "rewritten_prompt")
+TOKENIZING = {
+    "train_sft",
+    "train_reward_model",
+    "generate_responses",
+    "collect_responses",
+    "skew_responses",
+    "compute_reference_logps",
+    "evaluate_policy",
+    *(f"train_{algorithm}" for algorithm in ALGORITHMS),
+}
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
 RUNTIME = {"checkpoint_steps", "report_to", "shards"}
@@ -93,6 +107,14 @@ def gold_reward_of(task: dict) -> dict[str, object]:
     """A task's gold reward as a mapping of name, target and unit, all that is left unsaid said; empty without one."""
     said = task.get("gold_reward", {})
     return {"unit": "tokens", **({"name": said} if isinstance(said, str) else said)} if said else {}
+
+
+def chat_of(task: dict) -> dict[str, str]:
+    """Return what a task says of its chat format, as the flags of the stages that tokenize."""
+    said = {key: task[key] for key in CHAT if key in task}
+    if "chat_template_kwargs" in said:
+        said["chat_template_kwargs"] = json.dumps(said["chat_template_kwargs"], sort_keys=True)
+    return said
 
 
 def hub_models(config: dict) -> list[str]:
@@ -158,6 +180,8 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage in ("score_responses", "evaluate_policy"):
         gold = gold_reward_of(task)
         chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
+    if stage in TOKENIZING:
+        chosen |= chat_of(task)
     if stage == "prepare_task":
         chosen |= data_of(task)
     if stage == "judge_responses":

@@ -164,7 +164,7 @@ def _as_stored(row: dict) -> dict:
     """Return a row with messages in the place of plain texts, and JSON in that of `tools` and `fields`."""
     stored = dict(row)
     for name, value in row.items():
-        if name in MESSAGE_COLUMNS and isinstance(value, str):
+        if isinstance(value, str) and name in MESSAGE_COLUMNS:
             stored[name] = (conversations.as_prompt if name == "prompt" else conversations.as_response)(value)
         elif name in JSON_COLUMNS and value is not None:
             stored[name] = json.dumps(value, ensure_ascii=False, sort_keys=True)
@@ -195,7 +195,7 @@ def _as_read(name: str, value):
         return None
     if name in JSON_COLUMNS:
         return json.loads(value)
-    if name in MESSAGE_COLUMNS:
+    if name in MESSAGE_COLUMNS and isinstance(value, list):  # `chosen` of a bandit's table is a truth value
         return [conversations.without_empty(message) for message in value]
     return value
 

@@ -64,7 +64,9 @@ def stage(name, flags=None):
     chosen = flags or (lambda wildcards: runs.options(config, name, dict(wildcards)))
 
     def spec(wildcards):
-        return {"flags": runs.canonical(chosen(wildcards)), "code": fingerprint(f"{name}.py")}
+        typed = chosen(wildcards)
+        template = {"template": provenance.digest(typed["chat_template"])} if typed.get("chat_template") else {}
+        return {"flags": runs.canonical(typed), "code": fingerprint(f"{name}.py"), **template}
 
     return spec
 
