@@ -5,11 +5,12 @@ last token of a sequence, by the sequence's length: a pad token means nothing he
 """
 
 import contextlib
+import dataclasses
 
 import torch
 import transformers
 
-from preference import chat, model_folders, policies, tokens
+from preference import artifacts, chat, model_folders, policies, tokens
 from preference.shards import Shards
 from preference.stage import InputError, Progress
 
@@ -48,7 +49,16 @@ def load(path: str) -> tuple:
     _check_code(path, config)
     model_folders.check_reward_model(path)
     model_folders.check_labels(path, len(config.id2label) if _names_labels(config) else None)
-    return policies.load_reward_model(path), chat.load(path)
+    return policies.load_reward_model(path), chat.load(path, _chat_flags(path))
+
+
+def _chat_flags(path: str) -> chat.Flags:
+    """Return the chat format that a reward model of this workflow was trained with; its folder has the template."""
+    manifest = artifacts.manifest_of(path)
+    made_by = artifacts.metadata(path) if manifest.is_file() else {}
+    trained = made_by.get("flags", {}) if made_by.get("stage") == "train_reward_model" else {}
+    names = {field.name for field in dataclasses.fields(chat.Flags)} - {"chat_template"}
+    return chat.Flags(**{name: value for name, value in trained.items() if name in names})
 
 
 def _check_code(path: str, config) -> None:
@@ -56,8 +66,8 @@ def _check_code(path: str, config) -> None:
     named = (getattr(config, "auto_map", None) or {}).get("AutoModelForSequenceClassification", "")
     if named and not hasattr(transformers, named.rpartition(".")[2]):
         raise InputError(
-            f"{path}: its class {named.rpartition('.')[2]} is code of its own (auto_map in config.json), which is never "
-            "run; use a reward model of the transformers library"
+            f"{path}: its class {named.rpartition('.')[2]} is code of its own (auto_map in config.json), which is "
+            "never run; use a reward model of the transformers library"
         )
 
 

@@ -6,7 +6,8 @@ The function is called as `function(messages, response, fields)`:
 * `response`: the text of the response
 * `fields`: the other columns of the data's row, by name; an empty mapping if there are none
 
-It returns a finite number. The file may import installed packages, but no file beside it: changes there would be missed.
+It returns a finite number. The file may import installed packages. It must not import a file beside it: changes of that
+one would rerun nothing.
 """
 
 import ast
