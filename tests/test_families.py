@@ -7,7 +7,17 @@ from families.layouts import ANSWER, ASKED, LAYOUTS, SYSTEM, TURNS
 from preference import chat, conversations
 from preference.stage import InputError
 
-ANSWERS = ["", " ", "\n", ANSWER, "naïve café: 你好 👍🏽", "  two blanks", "blanks after  \n", "a\n\nline\n", "\n\nfirst"]
+ANSWERS = [
+    "",
+    " ",
+    "\n",
+    ANSWER,
+    "naïve café: 你好 👍🏽",
+    "  two blanks",
+    "blanks after  \n",
+    "a\n\nline\n",
+    "\n\nfirst",
+]
 REFUSED = {
     "end_without_row": "'<|im_end|>' is id 352, and the model has 352 embeddings",
     "no_generation_prompt": "has no generation prompt",
@@ -45,7 +55,9 @@ def whole_of(chat_format, layout, prompt: list[dict], answer: str) -> list[int]:
 
 
 def specials_in(chat_format, ids: list[int]) -> list[int]:
-    special = {each for each, token in chat_format.tokenizer.added_tokens_decoder.items() if token.special}
+    """The special tokens among ids; a pad token that is also a word is none."""
+    added = chat_format.tokenizer.added_tokens_decoder
+    special = {each for each, token in added.items() if token.special and token.content != "!"}
     return [each for each in ids if each in special]
 
 
