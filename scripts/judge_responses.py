@@ -15,7 +15,9 @@ from preference import artifacts, chat, conversations, intervals, provenance, re
 from preference.shards import Shards
 from preference.stage import InputError, flag
 
-PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"  # the chat template of a judge that has none
+PLAIN = (
+    "{% for message in messages %}{{ message['content'] }}{% endfor %}"  # the chat template of a judge that has none
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
