@@ -103,7 +103,7 @@ CONFIGS = {
     ),
     "wrong algorithm": (
         {"runs.dpo_on_policy.algorithm": "dpoo"},
-        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
+        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, csft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
         "reinforce, ppo, grpo; did you mean dpo?",
     ),
     "mix without a fraction": (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
-    **dict.fromkeys(("pref_ft", "slic", "simpo"), "pairs"),
+    **dict.fromkeys(("pref_ft", "csft", "slic", "simpo"), "pairs"),
     **dict.fromkeys(("dpo", "ipo"), "reference_logps"),
     **dict.fromkeys(("best_of_n", "rwr", "kto", "reinforce", "ppo", "grpo"), "rewards"),
 }
