@@ -4,13 +4,14 @@ Files that belong to a part of the experiment are given as LABEL=PATH; a label i
 task/run/seed/round.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from preference import artifacts, provenance, records, report, stage, summaries
+from preference import artifacts, provenance, records, report, stage, summaries, turns
 from preference.stage import InputError, flag
 from preference.summaries import SFT, TITLES, labelled_paths
 
@@ -188,11 +189,17 @@ def task_examples(task: str, runs: dict[str, dict[str, dict]], flags: Flags) -> 
         {
             "task": task,
             "prompt_id": prompt_id,
-            "prompt": next(iter(runs.values()))[prompt_id]["prompt"],
+            "prompt": prompt(next(iter(runs.values()))[prompt_id]),
             "answers": [answer(run, rows[prompt_id]) for run, rows in runs.items()],
         }
         for prompt_id in shared[: flags.num_examples]
     ]
+
+
+def prompt(row: dict) -> list[turns.Turn]:
+    """The turns of a row's prompt, after the tools that it offers."""
+    offered = [turns.Turn("tools", json.dumps(row["tools"], ensure_ascii=False, indent=1))] if row["tools"] else []
+    return offered + turns.read("prompt", row["prompt"])
 
 
 def answer(run: str, row: dict) -> dict:
@@ -200,7 +207,7 @@ def answer(run: str, row: dict) -> dict:
     cut = ", cut at the limit" if row["finish_reason"] == "length" else ""
     return {
         "run": run,
-        "response": row["response"],
+        "response": turns.read("response", row["response"]),
         "about": f"{gold}learned {row['reward']:.3g}, {row['num_tokens']} tokens{cut}",
     }
 
