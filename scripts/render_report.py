@@ -198,8 +198,11 @@ def task_examples(task: str, runs: dict[str, dict[str, dict]], flags: Flags) -> 
 
 def prompt(row: dict) -> list[turns.Turn]:
     """The turns of a row's prompt, after the tools that it offers."""
-    offered = [turns.Turn("tools", json.dumps(row["tools"], ensure_ascii=False, indent=1))] if row["tools"] else []
-    return offered + turns.read("prompt", row["prompt"])
+    said = turns.read("prompt", row["prompt"])
+    if not row["tools"]:
+        return said
+    offered = turns.Turn("tools", json.dumps(row["tools"], ensure_ascii=False, indent=1))
+    return [offered, *(turn._replace(label=turn.label or "user") for turn in said)]
 
 
 def answer(run: str, row: dict) -> dict:

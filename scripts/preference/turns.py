@@ -43,7 +43,8 @@ def is_conversation(value) -> bool:
 
 def is_message(keys) -> bool:
     """Say whether a mapping with these keys, or a struct with these fields, is a message."""
-    return any(role in keys and {content, "tool_calls"} & set(keys) for role, content in zip(ROLES, CONTENTS))
+    spellings = zip(ROLES, CONTENTS, strict=True)
+    return any(role in keys and (content in keys or "tool_calls" in keys) for role, content in spellings)
 
 
 def length(turns: list[Turn] | None) -> int | None:
@@ -106,7 +107,7 @@ def _calls(calls) -> list[tuple[str, str, str]]:
     if isinstance(calls, str):
         try:
             calls = json.loads(calls)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [("no JSON", calls, "")]
     found = []
     for call in calls if isinstance(calls, list) else []:
