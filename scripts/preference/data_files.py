@@ -130,7 +130,8 @@ def _of_inner_folder(folder: Path, inner: list[Path], split: str | None) -> list
 
 def _chosen(folder: Path, names: list[str], split: str | None) -> str:
     if split is None and len(names) > 1:
-        raise InputError(f"{folder}: holds the splits {', '.join(names)}; name one, as {folder}:{names[-1]}")
+        first = next((name for name in names if "train" in name), names[0])
+        raise InputError(f"{folder}: holds the splits {', '.join(names)}; name one, as {folder}:{first}")
     if split is not None and split not in names:
         raise InputError(f"{folder}: has no split {split}; it has {', '.join(names)}")
     return split or names[0]

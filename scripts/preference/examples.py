@@ -85,7 +85,7 @@ def scored(example: dict) -> list[dict]:
     """Return rows of kind "answers": every answer, with the data's own score, of a pair without scores 1 and 0."""
     about = {name: example[name] for name in (*NAMED, "unpaired") if name in example}
     if "chosen" in example:
-        rewards = (example["chosen_reward"], example["rejected_reward"])
+        rewards = (example.get("chosen_reward"), example.get("rejected_reward"))
         rewards = (1.0, 0.0) if None in rewards else rewards
         sides = zip((example["chosen"], example["rejected"]), rewards, strict=True)
         return [{**about, "response": response, "given_reward": reward} for response, reward in sides]

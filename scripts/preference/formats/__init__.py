@@ -152,8 +152,8 @@ class Match:
 
     def rank(self) -> tuple:
         """Return what orders the formats that fit: first those that need most, look at values, use most."""
-        needed = 0 if hasattr(self.module, "REFUSED") else len(self.needed)
-        return (-needed, not hasattr(self.module, "holds"), -len(self.names()), self.name)
+        refused, looks = hasattr(self.module, "REFUSED"), hasattr(self.module, "holds")
+        return (-len(self.needed), refused, not looks, -len(self.names()), self.name)
 
     def row(self, values: dict) -> Row:
         """Return a row by the format's own names for its columns."""
@@ -168,10 +168,10 @@ class Match:
         return Row({name: values[column] for name, column in columns.items()}, columns)
 
     def unused(self) -> list[str]:
-        """Return the columns of the file that no example holds."""
-        source = self.table.source
-        used = {self.table.names[name] for name in self.names()} | set(source.fields)
-        return [column for column in self.table.rows[0] if column not in used]
+        """Return the columns of the file that hold something of which nothing becomes part of an example."""
+        used = {self.table.names[name] for name in self.names()} | set(self.table.source.fields)
+        empty = {self.table.names[name] for name, kind in self.kinds.items() if kind == "null"}
+        return [column for column in self.table.rows[0] if column not in used | empty]
 
 
 def _named(kinds: dict[str, str], key: str, wanted: tuple[str, ...]) -> str | None:
@@ -202,7 +202,7 @@ def recognise(table: Table) -> Match:
 
 def _no_format(kinds: dict[str, str], matches: list[Match]) -> str:
     """Return why no format fits: a column holds values of another kind, or the columns are others."""
-    for match in matches:
+    for match in () if any(all(match.needed.values()) for match in matches) else matches:
         present = {key: next((name for name in key.split("|") if name in kinds), None) for key in match.needed}
         wrong = [key for key, name in match.needed.items() if name is None]
         if wrong and all(present.values()):
