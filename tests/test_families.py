@@ -7,7 +7,17 @@ from families.layouts import ANSWER, ASKED, LAYOUTS, SYSTEM, TURNS
 from preference import chat, conversations
 from preference.stage import InputError
 
-ANSWERS = ["", " ", "\n", ANSWER, "naïve café: 你好 👍🏽", "  two blanks", "blanks after  \n", "a\n\nline\n", "\n\nfirst"]
+ANSWERS = [
+    "",
+    " ",
+    "\n",
+    ANSWER,
+    "naïve café: 你好 👍🏽",
+    "  two blanks",
+    "blanks after  \n",
+    "a\n\nline\n",
+    "\n\nfirst",
+]
 REFUSED = {
     "end_without_row": "'<|im_end|>' is id 352, and the model has 352 embeddings",
     "no_generation_prompt": "has no generation prompt",

@@ -6,7 +6,6 @@ import pyarrow.parquet as pq
 import pytest
 from artifact_files import pairs, rewards, table, write_rows
 
-from preference import records
 from preference.inspection import samples
 from preference.stage import InputError
 

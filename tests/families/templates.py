@@ -80,7 +80,8 @@ QWEN2_5 = (
 )
 # Thinking is shown from the last question on, and an answer without it gets an empty block.
 QWEN3 = (
-    SPLIT_SYSTEM + "{% if tools or system is not none %}<|im_start|>system\n{{ system or '' }}"
+    SPLIT_SYSTEM
+    + "{% if tools or system is not none %}<|im_start|>system\n{{ system or '' }}"
     + _TOOLS
     + "<|im_end|>\n{% endif %}"
     + "{% set ns = namespace(last=-1) %}"
@@ -127,8 +128,8 @@ PHI3 = (
 # Odd ones.
 NO_GENERATION_PROMPT = "{% for m in messages %}" + _CHATML_TURN + "{% endfor %}"
 TRIMS = CHATML.replace("m.content", "m.content | trim")
-DROPS_THINKING = CHATML.replace(
-    "m.content", "m.content if loop.last else m.content.split('</think>')[-1].lstrip('\n')"
-)
+DROPS_THINKING = CHATML.replace("m.content", "m.content if loop.last else m.content.split('</think>')[-1].lstrip('\n')")
 # Asks with an open block of thinking that no rendered answer has, the last one neither.
-FORCES_THINKING = CHATML.replace("m.content", "m.content.split('</think>')[-1]").replace(ASKS, ASKS[:-11] + "<think>\n{% endif %}")
+FORCES_THINKING = CHATML.replace("m.content", "m.content.split('</think>')[-1]").replace(
+    ASKS, ASKS[:-11] + "<think>\n{% endif %}"
+)
