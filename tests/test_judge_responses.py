@@ -6,18 +6,14 @@ from pathlib import Path
 
 import miniature
 import pytest
+import red_judge
+from red_judge import TEMPLATE
 
-import initialize_model
 import judge_responses
 import summarize_judgements
-import train_sft
 from preference import artifacts, chat, conversations, policies, records, summaries, verdicts
 from preference.judges import local_model
 from preference.stage import InputError
-
-# A judge that a small model can learn to be in seconds: the better answer is the red one.
-TEMPLATE = "{prompt}: {first} or {second}?"
-COLOURS = ("red", "blue", "green", "grey")
 
 
 def answer(prompt: str, response: str, sample_id: int = 0) -> dict:
@@ -27,31 +23,10 @@ def answer(prompt: str, response: str, sample_id: int = 0) -> dict:
     }
 
 
-def right_verdict(first: str, second: str) -> str:
-    return "tie" if (first == "red") == (second == "red") else "A" if first == "red" else "B"
-
-
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
     """A from-scratch model, fine-tuned on the template with the verdicts that are right."""
-    folder = tmp_path_factory.mktemp("judge")
-    asked = [
-        (verdicts.question(TEMPLATE, prompt, first, second), right_verdict(first, second))
-        for prompt in (f"say {number}" for number in range(24))
-        for first in COLOURS
-        for second in COLOURS
-    ]
-    rows = [
-        {"prompt_id": records.prompt_id(question), "prompt": question, "response": reply} for question, reply in asked
-    ]
-    records.write(folder / "sft.parquet", "sft", rows, {})
-    shape = {"vocab_size": 300, "hidden_size": 64, "num_layers": 2, "num_heads": 2, "context_length": 64, "seed": 0}
-    base, model = str(folder / "base"), str(folder / "judge")
-    initialize_model.main(initialize_model.Flags(data=str(folder / "sft.parquet"), output=base, **shape))
-    steps = {"learning_rate": 3e-3, "epochs": 6, "batch_size": 32, "micro_batch_size": 32, "max_length": 64, "seed": 0}
-    files = {"output": model, "log_output": str(folder / "training.csv"), "data": str(folder / "sft.parquet")}
-    train_sft.main(train_sft.Flags(base_model=base, **files, **steps))
-    return model
+    return red_judge.train(tmp_path_factory.mktemp("judge"))
 
 
 @pytest.fixture
