@@ -276,7 +276,15 @@ def test_a_killed_training_with_more_than_a_policy_ends_byte_for_byte_the_same(t
 
 def test_ktos_mismatched_responses_answer_another_prompt(train, tmp_path):
     flags = train_kto.Flags(
-        **{"rewards": f"{tmp_path}/rewards.parquet", "policy": "", "reference": "", "beta": 1.0, "output": "", "log_output": "", "seed": 1},
+        **{
+            "rewards": f"{tmp_path}/rewards.parquet",
+            "policy": "",
+            "reference": "",
+            "beta": 1.0,
+            "output": "",
+            "log_output": "",
+            "seed": 1,
+        },
         **{"learning_rate": 1.0, "epochs": 1, "batch_size": 1, "micro_batch_size": 1, "max_length": 64},
     )
     read = scored.read(flags, train.chat)

@@ -29,6 +29,7 @@ SEEDED = {
     "diagnose_geometry",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
+SAMPLED = ("on_policy", "mix")  # the sources of runs that sample from their own policy
 WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences
 NUMBERED = {"generate_responses", *WINDOWED}
 SAMPLING = {"generate_responses", "evaluate_policy", "judge_responses"}
@@ -175,8 +176,8 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         chosen = {"engine": config.get("engine"), **chosen}
     if stage in SEEDED:
         chosen["seed"] = int(wildcards["seed"])
-    if stage in NUMBERED:
-        chosen["round"] = int(wildcards.get("round", 0 if stage == "generate_responses" else 1))
+    if stage in NUMBERED and ("round" in wildcards or stage == "generate_responses"):
+        chosen["round"] = int(wildcards.get("round", 0))
     if stage in ("score_responses", "evaluate_policy"):
         gold = gold_reward_of(task)
         chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
@@ -187,7 +188,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage == "judge_responses":
         chosen |= _names(wildcards)
     chosen |= _shares(config, stage, wildcards, chosen)
-    left_out = _unread(stage, run)
+    left_out = _unread(stage, run, wildcards)
     return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
 
 
@@ -220,10 +221,14 @@ def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:
     return {"num_prompts": total - offline} if stage == "generate_responses" else {"num_pairs": offline}
 
 
-def _unread(stage: str, run: dict) -> set[str]:
+def _unread(stage: str, run: dict, wildcards: dict) -> set[str]:
     """Options that a stage does not look at in this place, where they must not make anything stale."""
-    if stage == "construct_pairs" and run.get("source") != "mix":  # offline pairs are a window of pairs that are there
-        return {"pairing", "min_margin", "truncated"} if run.get("source") == "offline" else {"num_pairs"}
+    if stage == "construct_pairs":
+        first = int(wildcards.get("round", 1)) == 1  # there is no earlier round
+        history = {"history"} if first or run.get("source") not in SAMPLED else set()
+        # Offline pairs are a window of pairs that exist already.
+        unpaired = {"offline": {"pairing", "min_margin", "truncated"}, "mix": set()}
+        return history | unpaired.get(run.get("source"), {"num_pairs"})
     if stage == "score_responses" and (not run or run.get("reward") == "gold"):  # no reward model reads anything
         return {"batch_size", "max_length", "shard_size"}
     return set()
@@ -264,7 +269,12 @@ def compared_by(config: dict, run: str) -> str:
 
 def is_on_policy(config: dict, run: str) -> bool:
     """Whether a run samples from its own policy, for all of a round or for a part."""
-    return source_of(config, run) in ("on_policy", "mix")
+    return source_of(config, run) in SAMPLED
+
+
+def uses_history(config: dict, wildcards: dict) -> bool:
+    """Whether a round of a run learns from pairs of earlier rounds, too."""
+    return options(config, "construct_pairs", wildcards).get("history", "none") != "none"
 
 
 def is_offline(config: dict, run: str) -> bool:

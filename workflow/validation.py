@@ -92,6 +92,8 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "enum":
         near = difflib.get_close_matches(str(value), list(map(str, want)), 1, 0.5)
         return f"{shown} is not one of {', '.join(map(str, want))}" + (f"; did you mean {near[0]}?" if near else "")
+    if "allowed" in error.schema:
+        return f"{shown} is not allowed; use {error.schema['allowed']}"
     if "pattern" in error.schema:
         return f"{shown} is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
     if error.validator == "type":
@@ -242,7 +244,7 @@ def _run_problems(config: dict, name: str, run: dict) -> list[str]:
             found.append(f"runs.{name}.tasks: there is no task {task}; there are {', '.join(config['tasks'])}")
         elif run.get("reward") == "gold" and "gold_reward" not in config["tasks"][task]:
             found.append(f"runs.{name}.reward: task {task} has no gold_reward")
-    found += _mix_problems(config, name, run)
+    found += _mix_problems(config, name, run) + _history_problems(name, run)
     for stage in run:
         if stage.startswith("train_") and stage != f"train_{run['algorithm']}":
             found.append(f"runs.{name}.{stage}: its algorithm is {run['algorithm']}, so {stage} never runs")
@@ -268,6 +270,18 @@ def _mix_problems(config: dict, name: str, run: dict) -> list[str]:
                     f"{on_policy} of its own and {offline} preferences; a mix has both"
                 )
     return found
+
+
+def _history_problems(name: str, run: dict) -> list[str]:
+    """What is wrong with a run that asks for pairs of its earlier rounds."""
+    key = f"runs.{name}.construct_pairs.history"
+    if run.get("construct_pairs", {}).get("history", "none") == "none":
+        return []
+    if run["source"] not in runs.SAMPLED:
+        return [f"{key}: its source is offline, so no round has pairs of its own; use on_policy or mix"]
+    if runs.ALGORITHMS[run["algorithm"]] == "rewards":
+        return [f"{key}: {run['algorithm']} learns from scored samples, so construct_pairs never runs"]
+    return []
 
 
 def _stage_problems(config: dict) -> list[str]:

@@ -247,6 +247,12 @@ def base_model_path(wildcards, resources):
     return f"{SEED}/base/model".format(**wildcards) if model == "from_scratch" else model
 
 
+def base_model_weights(wildcards):
+    """The folder of a from-scratch model, which is made again if somebody has deleted it; of another model none."""
+    from_scratch = config["tasks"][wildcards.task]["base_model"] == "from_scratch"
+    return f"{SEED}/base/model".format(**wildcards) if from_scratch else []
+
+
 def base_model_spec(wildcards):
     return {**stage("train_sft")(wildcards), "base_model": config["tasks"][wildcards.task]["base_model"]}
 
@@ -322,6 +328,12 @@ def round_rewards(wildcards):
 
 def round_preferences(wildcards):
     return preferences("preferences", wildcards) if runs.is_offline(config, wildcards.run) else []
+
+
+def earlier_pairs(wildcards):
+    """The pairs of the round before, which has those of the rounds before it, where a run's `history` asks for them."""
+    before = f"{RUN}/round{int(wildcards.round) - 1}/pairs.parquet".format(**wildcards)
+    return before if runs.uses_history(config, dict(wildcards)) else []
 
 
 def training_table(wildcards):

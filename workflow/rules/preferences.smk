@@ -61,6 +61,7 @@ use rule construct_pairs as construct_preference_pairs with:
     input:
         rewards=f"{SEED}/{{split}}/rewards.parquet",
         preferences=[],
+        earlier=[],
     output:
         f"{SEED}/{{split}}/pairs.parquet",
     log:

@@ -85,6 +85,7 @@ rule construct_pairs:
     input:
         rewards=round_rewards,
         preferences=round_preferences,
+        earlier=earlier_pairs,
     output:
         f"{ROUND}/pairs.parquet",
     log:
@@ -100,10 +101,11 @@ rule construct_pairs:
         command=command("construct_pairs"),
         rewards=given("rewards"),
         preferences=given("preferences"),
+        earlier=given("earlier"),
     message:
         "construct_pairs {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "{params.command} {params.rewards} {params.preferences}"
+        "{params.command} {params.rewards} {params.preferences} {params.earlier}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 

@@ -28,6 +28,7 @@ rule train_sft:
     input:
         data=f"{TASK}/data/sft.parquet",
         base_model=base_model,
+        weights=ancient(base_model_weights),
     output:
         policy=directory(f"{SEED}/sft/policy"),
         manifest=f"{SEED}/sft/policy.manifest.json",
