@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
-    **dict.fromkeys(("pref_ft", "slic", "simpo"), "pairs"),
+    **dict.fromkeys(("pref_ft", "csft", "slic", "simpo"), "pairs"),
     **dict.fromkeys(("dpo", "ipo"), "reference_logps"),
     **dict.fromkeys(("best_of_n", "rwr", "kto", "reinforce", "ppo", "grpo"), "rewards"),
 }
@@ -92,6 +92,11 @@ def runs_with(config: dict, algorithm: str) -> list[str]:
 def tasks_with_preferences(config: dict) -> list[str]:
     """Tasks whose preferences are given as data; the others' are sampled from the SFT policy and labelled."""
     return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
+
+
+def has_sft(task: dict) -> bool:
+    """Say whether a task has SFT data; without them its base model is the policy that everything starts from."""
+    return "sft" in data_of(task)
 
 
 def is_skewed(task: dict) -> bool:

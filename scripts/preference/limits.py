@@ -60,6 +60,8 @@ def together(chosen: dict):
     weighting = chosen.get("weighting")
     if weighting is not None and (beta is None) != (weighting == "filter"):
         yield "beta", f"{'is missing' if beta is None else 'is not read'}: weighting is {weighting}"
+    if chosen.get("good") is not None and chosen["good"] == chosen.get("bad"):
+        yield "bad", f"is the same text as good, {chosen['good']!r}, so that nothing tells good from bad answers"
     for one, other in (("kl_target", "kl_horizon"), ("kl_horizon", "kl_target")):
         if chosen.get(one) is not None and chosen.get(other) is None:
             yield other, f"is missing: an adaptive kl_coef needs both {one} and {other}"
