@@ -51,6 +51,7 @@ def main(flags: Flags) -> None:
     chat_format = chat.load(flags.policy, flags)
     policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
     artifacts.check_model(flags.reference)
+    pairs = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
     inputs = ("policy", "reference", "prompts", "pairs", "baseline", "trained_on")
     facts = {"rows_in": len(prompts), "engine": samplers.resolve_engine(flags.engine)}
     read = {name: getattr(flags, name) for name in inputs} | chat.inputs(flags) | rewards.inputs(flags)
@@ -65,6 +66,12 @@ def main(flags: Flags) -> None:
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
 
 
+def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tuple[list[dict], list]:
+    """The held-out pairs that fit into --max_length, and their sequences; scored answers alone make no pairs."""
+    limit = tokens.Limit(flags.max_length, flags.long_prompts)
+    return chat.encode_pairs(flags.pairs, pairs, chat_format, limit) if pairs else ([], [])
+
+
 def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
     """(samples with all their columns, metrics)."""
     samples = samplers.respond(flags.policy, chat_format, prompts, flags, shards)
@@ -77,7 +84,7 @@ def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, sha
     return samples, {
         **sample_metrics(samples, rng),
         **perplexity(policy, chat_format, prompts, flags, rng, shards),
-        **pair_metrics(policy, reference, chat_format, pairs, flags, rng, shards),
+        **pair_metrics(policy, reference, chat_format, *pairs, flags, rng, shards),
     }
 
 
@@ -181,13 +188,11 @@ def perplexity(policy, chat_format: chat.Chat, prompts: list[dict], flags: Flags
 
 
 def pair_metrics(
-    policy, reference, chat_format: chat.Chat, pairs: list[dict], flags: Flags, rng, shards: Shards
+    policy, reference, chat_format: chat.Chat, pairs: list[dict], encoded: list, flags: Flags, rng, shards: Shards
 ) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
-    if not pairs:  # of data that has scored answers only
+    if not pairs:
         return {}
-    limit = tokens.Limit(flags.max_length, flags.long_prompts)
-    pairs, encoded = chat.encode_pairs(flags.pairs, pairs, chat_format, limit)
 
     def all_logps(name: str, model) -> numpy.ndarray:
         def part(some: list, progress: Progress) -> list[list[float]]:

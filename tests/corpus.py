@@ -103,7 +103,7 @@ CONFIGS = {
     ),
     "wrong algorithm": (
         {"runs.dpo_on_policy.algorithm": "dpoo"},
-        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
+        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, csft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
         "reinforce, ppo, grpo; did you mean dpo?",
     ),
     "mix without a fraction": (
@@ -1034,7 +1034,8 @@ FLAGS = {
     "an evaluation of shorter sequences than a prompt": (
         "evaluate_policy",
         {"max_length": "3"},
-        "--max_length 3: prompt {prompt_id} has {num_tokens} tokens, so no response would fit",
+        "{here}/eval_pairs.parquet: all 2 prompts have --max_length 3 tokens or more; raise it, or shorten them with "
+        "--long_prompts cut",
         1,
     ),
     "heads that do not divide the width": (

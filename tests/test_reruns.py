@@ -156,6 +156,7 @@ SCORED = ("generate_responses", "score_responses")
 PAIRED = (*SCORED, "construct_pairs")
 ADDED = {  # algorithm: source, its own flags, the stages of its round before the training
     "ipo": ("on_policy", {"beta": 0.1}, (*PAIRED, "compute_reference_logps")),
+    "csft": ("on_policy", {}, PAIRED),
     "slic": ("offline", {"delta": 1.0, "sft_coef": 0.1}, ("construct_pairs",)),
     "simpo": ("mix", {"beta": 2.0, "gamma_beta_ratio": 0.3}, PAIRED),
     "best_of_n": ("on_policy", {}, SCORED),
@@ -590,7 +591,7 @@ def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
     assert read["losses/contrastive"] == {"dpo", "ipo", "slic", "simpo"}
     assert read["losses/policy_gradient"] == {"reinforce", "ppo", "grpo"}
     assert (read["losses/unpaired"], read["losses/best_of_n"]) == ({"kto"}, {"best_of_n"})
-    assert read["pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft"}
+    assert read["pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft", "csft"}
 
 
 def test_every_script_and_every_module_has_a_row():

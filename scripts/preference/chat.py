@@ -16,7 +16,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers.utils import cached_file
 
-from preference import conversations, model_folders, policies
+from preference import controls, conversations, model_folders, policies
 from preference.conversations import Messages
 from preference.stage import InputError, flag
 from preference.tokens import Limit, Sequence
@@ -64,12 +64,13 @@ def inputs(flags: Flags) -> dict[str, str]:
     return {"chat_template": flags.chat_template} if flags.chat_template else {}
 
 
-def load(path: str, flags: Flags | None = None, template: str | None = None) -> "Chat":
+def load(path: str, flags: Flags | None = None, template: str | None = None, control: str | None = None) -> "Chat":
     """Return the chat format of a model folder or hub id.
 
     Args:
         flags: what the user chose; None leaves everything to the model.
         template: the template of a tokenizer that has none.
+        control: what the template writes before an answer; by default what that of the folder writes (see controls).
 
     Raises:
         InputError: the tokenizer has no template, or one that fails, forgets the prompt or writes no generation prompt;
@@ -77,9 +78,9 @@ def load(path: str, flags: Flags | None = None, template: str | None = None) -> 
     """
     flags = flags or Flags()
     tokenizer = _without_word_as_pad(policies.load_tokenizer(path))
-    if flags.chat_template:
-        tokenizer.chat_template = _read_template(flags.chat_template)
-    tokenizer.chat_template = tokenizer.chat_template or template
+    own, control_of_folder = controls.without_control(tokenizer.chat_template or "")
+    template = _read_template(flags.chat_template) if flags.chat_template else own or template
+    tokenizer.chat_template = template and controls.with_control(template, control or control_of_folder)
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
     config = policies.load_config(path).get_text_config()
@@ -381,13 +382,13 @@ class Chat:
             return self.encode_prompt(row["prompt"], row["tools"]), ids
         return self.encode(row["prompt"], row[column], row["tools"], finished)
 
+    def side(self, row: dict, side: str) -> Sequence:
+        """Return the sequence of the `chosen` or of the `rejected` response of a row of kind "pairs"."""
+        return self.row(row, side, row[f"{side}_tokens"], row[f"{side}_finish_reason"] != "length")
+
     def pair(self, row: dict) -> tuple[Sequence, Sequence]:
         """Return the sequences of the chosen and of the rejected response of a row of kind "pairs"."""
-        chosen, rejected = (
-            self.row(row, side, row[f"{side}_tokens"], row[f"{side}_finish_reason"] != "length")
-            for side in ("chosen", "rejected")
-        )
-        return chosen, rejected
+        return self.side(row, "chosen"), self.side(row, "rejected")
 
     def pair_of_texts(self, row: dict) -> tuple[Sequence, Sequence]:
         """Return the same from the texts, whatever ids were drawn."""
