@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
 from families import templates
-from families.vocabularies import byte_level, pieces
+from families.vocabularies import byte_level, pieces, train_sentencepiece
 
 # Heads of 32 dimensions are the smallest that vLLM's CPU attention knows.
 LLAMA_LIKE = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -158,7 +159,8 @@ ODD = {
     "forces_thinking": _plain(template=templates.FORCES_THINKING),
 }
 
-VLLM_FAMILIES: tuple[str, ...] = ()
+# vLLM's nested Gemma 3 needs torchvision, which its environment here does not have.
+VLLM_FAMILIES = tuple(name for name in FAMILIES if name != "gemma3_nested") + ("many_rows", "pad_without_row")
 
 
 def make(name: str, folder: Path | str) -> str:
@@ -174,6 +176,17 @@ def make(name: str, folder: Path | str) -> str:
     _name_ends(model, family, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def make_sentencepiece(folder: Path | str) -> str:
+    """Write a Llama 2 whose tokenizer is a `tokenizer.model` alone, as SentencePiece trains it, and return its path."""
+    make("llama2", folder)
+    train_sentencepiece(Path(folder) / "tokenizer.model")
+    (Path(folder) / "tokenizer.json").unlink()
+    settings = Path(folder) / "tokenizer_config.json"
+    kept = {key: value for key, value in json.loads(settings.read_text()).items() if key != "backend"}
+    settings.write_text(json.dumps(kept | {"tokenizer_class": "LlamaTokenizer"}))
     return str(folder)
 
 
