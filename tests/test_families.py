@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy
 import pandas
 import pytest
 from families import FAMILIES, ODD, VLLM_FAMILIES, make, make_sentencepiece, rounds
@@ -276,7 +277,10 @@ def played(tmp_path_factory, folder):
     return of
 
 
-@pytest.fixture(scope="module", params=[*FAMILIES, "pad_is_a_word", "many_rows", "pad_without_row", "drops_thinking"])
+ODD_PLAYED = ("pad_is_a_word", "eos_is_not_the_end", "many_rows", "pad_without_row", "drops_thinking")
+
+
+@pytest.fixture(scope="module", params=[*FAMILIES, *ODD_PLAYED])
 def round_of(request, played):
     return played(request.param)
 
@@ -301,7 +305,7 @@ def test_sft_teaches_the_end_and_the_saved_policy_keeps_format_and_stops(round_o
         assert (saved.end_id, saved.stop_ids) == (base.end_id, base.stop_ids)
         assert saved.encode(TURNS, ANSWER) == base.encode(TURNS, ANSWER)
         generation = json.loads((round_of.folder / name / "generation_config.json").read_text())
-        assert set(generation["eos_token_id"]) == base.stop_ids.keys()
+        assert set(numpy.atleast_1d(generation["eos_token_id"])) == base.stop_ids.keys()
     log = pandas.read_csv(round_of.folder / "policy.csv")
     assert log.loss.iloc[-1] < 0.5 * log.loss[0]
 
