@@ -94,6 +94,11 @@ def tasks_with_preferences(config: dict) -> list[str]:
     return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
 
 
+def has_sft(task: dict) -> bool:
+    """Say whether a task has SFT data; without them its base model is the policy that everything starts from."""
+    return "sft" in data_of(task)
+
+
 def is_skewed(task: dict) -> bool:
     """Whether the responses of a task's sampled preferences are cut to random lengths before they are labelled."""
     return "skew_responses" in task.get("preferences", {})

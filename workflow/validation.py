@@ -306,7 +306,8 @@ def _stages(config: dict):
         where = {"task": name, "seed": config["seeds"][0]}
         made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
         placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
-        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy", *placed):
+        tuned = ["train_sft"] if runs.has_sft(task) else []
+        for stage in ("prepare_task", *made, *tuned, "train_reward_model", "evaluate_policy", *placed):
             yield stage, where
         if "preferences" not in runs.data_of(task):
             for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):
