@@ -210,20 +210,19 @@ def perplexity(policy, chat_format: chat.Chat, prompts: list[dict], flags: Flags
 
 
 def pair_metrics(
-    policy, reference, chat_format: chat.Chat, pairs: list[dict], flags: Flags, rng, shards: Shards
+    policy, reference, chat_format: chat.Chat, pairs: list[dict], encoded: list, flags: Flags, rng, shards: Shards
 ) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
     if not pairs:
         return {}
-
     asked = reference_prompts(flags, chat_format, pairs, [chosen for chosen, _ in encoded])
     of_reference = [tuple((prompt, ids) for _, ids in pair) for prompt, pair in zip(asked, encoded, strict=True)]
 
-    def all_logps(name: str, model, encoded: list) -> numpy.ndarray:
+    def all_logps(name: str, model, sequences: list) -> numpy.ndarray:
         def part(some: list, progress: Progress) -> list[list[float]]:
             return policies.all_pair_logps(model, some, chat_format.pad_id, flags.scoring_batch_size, progress)
 
-        return numpy.array(shards.map(name, encoded, part, "pairs"))
+        return numpy.array(shards.map(name, sequences, part, "pairs"))
 
     logps = all_logps("logps", policy, encoded)
     ref_logps = logps if reference is policy else all_logps("ref_logps", reference, of_reference)
