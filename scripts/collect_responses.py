@@ -6,12 +6,12 @@ of the round's window become two samples of its prompt, to be scored as sampled 
 
 import dataclasses
 
-from preference import pairs, policies, provenance, records, stage, tokens
+from preference import chat, pairs, provenance, records, stage
 from preference.stage import flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(chat.Flags):
     preferences: str = flag("pairs.parquet of given preferences")
     policy: str = flag("policy folder whose tokenizer writes texts as tokens")
     output: str = flag("responses.parquet to write")
@@ -21,27 +21,25 @@ class Flags:
 
 def main(flags: Flags) -> None:
     preferences = records.read(flags.preferences, "pairs")
-    tokenizer = policies.load_tokenizer(flags.policy)
-    tokens.check_tokenizer(tokenizer, flags.policy)
-    rows = numbered(
-        [row for pair in pairs.window(preferences, flags.round, flags.num_pairs) for row in both(tokenizer, pair)]
-    )
-    inputs = {"preferences": flags.preferences, "policy": flags.policy}
+    chat_format = chat.load(flags.policy, flags)
+    taken = pairs.window(preferences, flags.round, flags.num_pairs)
+    found = chat.encode_rows(flags.preferences, taken, lambda pair: both(chat_format, pair))
+    rows = numbered([row for both_of_pair in found for row in both_of_pair])
+    inputs = {"preferences": flags.preferences, "policy": flags.policy, **chat.inputs(flags)}
     counts = {"rows_in": len(preferences), "rows_out": len(rows), "dropped": {}}
     records.write(flags.output, "responses", rows, provenance.describe(__file__, flags, inputs, **counts))
     stage.say(f"{len(rows)} responses of {len(rows) // 2} pairs")
 
 
-def both(tokenizer, pair: dict) -> list[dict]:
+def both(chat_format: chat.Chat, pair: dict) -> list[dict]:
     """The chosen and the rejected response as rows of kind "responses", apart from their numbers."""
     rows = []
     for side in ("chosen", "rejected"):
         finished = pair[f"{side}_finish_reason"] != "length"
-        ids = tokens.response_ids(tokenizer, pair, side)
+        _, ids = chat_format.row(pair, side, pair[f"{side}_tokens"], finished)
         rows.append(
             {
-                "prompt_id": pair["prompt_id"],
-                "prompt": pair["prompt"],
+                **{name: pair[name] for name in ("prompt_id", "prompt", "tools", "fields")},
                 "response": pair[side],
                 "response_ids": ids,
                 "finish_reason": "stop" if finished else "length",

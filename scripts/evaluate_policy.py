@@ -1,6 +1,6 @@
 """Evaluate a policy: policy + held-out prompts and pairs -> evaluation.json (metrics) and evaluation.parquet (samples).
 
-The policy answers held-out prompts; each answer gets the learned and the gold reward, and is compared with the
+The policy answers held-out prompts; each answer gets the training reward and the gold reward, and is compared with the
 baseline's answer to the same prompt. KL to the reference and entropy are exact at each position of the sampled
 responses (the sum over the vocabulary), summed or averaged over positions. Every mean has a bootstrap 95 % interval
 over prompts.
@@ -12,11 +12,12 @@ import numpy
 
 from preference import (
     artifacts,
+    chat,
+    conversations,
     intervals,
     policies,
     provenance,
     records,
-    reward_models,
     rewards,
     samplers,
     stage,
@@ -37,25 +38,26 @@ class Flags(samplers.Flags, rewards.Flags):
     output: str = flag("evaluation.json to write")
     samples_output: str = flag("evaluation.parquet to write")
     max_length: int = flag("longest prompt + response in tokens, as in training")
+    long_prompts: str = flag("a prompt that is too long: as in training", "drop", tokens.LONG_PROMPTS)
     scoring_batch_size: int = flag("responses, or pairs, per forward pass when they are scored", 32)
 
 
 def main(flags: Flags) -> None:
     rewards.check(flags)
-    prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs")
+    prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs", may_be_empty=True)
     if flags.trained_on:
         records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "prompts"), flags.prompts, prompts)
     baseline = records.read(flags.baseline, "evaluation") if flags.baseline else None
-    tokenizer = policies.load_tokenizer(flags.policy)
-    tokens.check_tokenizer(tokenizer, flags.policy)
-    check_lengths(flags, tokenizer, prompts, pairs)
-    for model in filter(None, (flags.reference, flags.reward_model)):
-        artifacts.check_model(model)
-    inputs = ("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on")
+    chat_format = chat.load(flags.policy, flags)
+    policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
+    artifacts.check_model(flags.reference)
+    pairs = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
+    inputs = ("policy", "reference", "prompts", "pairs", "baseline", "trained_on")
     facts = {"rows_in": len(prompts), "engine": samplers.resolve_engine(flags.engine)}
-    made_by = provenance.describe(__file__, flags, {name: getattr(flags, name) for name in inputs}, **facts)
+    read = {name: getattr(flags, name) for name in inputs} | chat.inputs(flags) | rewards.inputs(flags)
+    made_by = provenance.describe(__file__, flags, read, rewards.members(flags), **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
-        samples, metrics = evaluate(flags, tokenizer, prompts, pairs, baseline, shards)
+        samples, metrics = evaluate(flags, chat_format, prompts, pairs, baseline, shards)
         made_by["rows_out"] = len(samples)
         records.write(flags.samples_output, "evaluation", samples, made_by)
         content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
@@ -64,47 +66,42 @@ def main(flags: Flags) -> None:
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
 
 
-def check_lengths(flags: Flags, tokenizer, prompts: list[dict], pairs: list[dict]) -> None:
-    """Refuse a --max_length that the policy cannot read, or that a prompt fills, before anything is sampled."""
-    policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
-    for row in (*prompts, *pairs):
-        tokens.cut(tokens.encode_prompt(tokenizer, row["prompt"]), [], flags.max_length, row["prompt_id"])
+def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tuple[list[dict], list]:
+    """The held-out pairs that fit into --max_length, and their sequences; scored answers alone make no pairs."""
+    limit = tokens.Limit(flags.max_length, flags.long_prompts)
+    return chat.encode_pairs(flags.pairs, pairs, chat_format, limit) if pairs else ([], [])
 
 
-def evaluate(flags: Flags, tokenizer, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
+def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
     """(samples with all their columns, metrics)."""
-    samples = samplers.respond(flags.policy, tokenizer, prompts, flags, shards)
+    samples = samplers.respond(flags.policy, chat_format, prompts, flags, shards)
     score(flags, samples, shards)
     policy = policies.load_policy(flags.policy)
     reference = policy if flags.reference == flags.policy else policies.load_policy(flags.reference)
-    compare(policy, reference, tokenizer, samples, flags, shards)
+    compare(policy, reference, chat_format, samples, flags, shards)
     count_wins(samples, baseline or samples)
     rng = numpy.random.default_rng(flags.seed)
     return samples, {
         **sample_metrics(samples, rng),
-        **perplexity(policy, tokenizer, prompts, flags, rng, shards),
-        **pair_metrics(policy, reference, tokenizer, pairs, flags, rng, shards),
+        **perplexity(policy, chat_format, prompts, flags, rng, shards),
+        **pair_metrics(policy, reference, chat_format, *pairs, flags, rng, shards),
     }
 
 
 def score(flags: Flags, samples: list[dict], shards: Shards) -> None:
-    """Add reward and gold_reward to each sample; without a reward model the gold reward is the reward."""
-    gold = rewards.gold_rewards(flags, samples) or [None] * len(samples)
-    learned = gold
-    if flags.reward_model:
-        learned = reward_models.learned_rewards(
-            flags.reward_model, samples, flags.scoring_batch_size, flags.max_length, shards
-        )
-    for sample, reward, gold_reward in zip(samples, learned, gold, strict=True):
-        sample |= {"reward": reward, "gold_reward": gold_reward}
+    """Add reward, gold_reward and the parts of a mixed one to each sample; without any reward both are None."""
+    reading = rewards.Reading(flags.scoring_batch_size, flags.max_length)
+    columns = rewards.score(flags, samples, shards, reading)
+    for sample, of_sample in zip(samples, columns, strict=True):
+        sample |= of_sample
 
 
-def compare(policy, reference, tokenizer, samples: list[dict], flags: Flags, shards: Shards) -> None:
+def compare(policy, reference, chat_format: chat.Chat, samples: list[dict], flags: Flags, shards: Shards) -> None:
     """Add logps, ref_logps, kl and entropy to each sample, from both models' full distributions."""
-    sequences = [(tokens.encode_prompt(tokenizer, sample["prompt"]), sample["response_ids"]) for sample in samples]
+    sequences = [chat_format.row(sample, "response", sample["response_ids"], True) for sample in samples]
 
     def distances(some: list[tokens.Sequence]) -> list[dict]:
-        return _distances(policy, reference, tokens.batch(some, tokenizer.pad_token_id, policy.device))
+        return _distances(policy, reference, tokens.batch(some, chat_format.pad_id, policy.device))
 
     for sample, found in zip(samples, in_batches("distances", sequences, distances, flags, shards), strict=True):
         sample |= found
@@ -146,11 +143,12 @@ def count_wins(samples: list[dict], baseline: list[dict]) -> None:
         if other is None:
             raise InputError(f"--baseline: has no sample {sample['sample_id']} of prompt {sample['prompt_id']}")
         sample["win"] = _win(sample["reward"], other["reward"])
-        has_gold = sample["gold_reward"] is not None and other["gold_reward"] is not None
-        sample["gold_win"] = _win(sample["gold_reward"], other["gold_reward"]) if has_gold else None
+        sample["gold_win"] = _win(sample["gold_reward"], other["gold_reward"])
 
 
-def _win(reward: float, other: float) -> float:
+def _win(reward: float | None, other: float | None) -> float | None:
+    if reward is None or other is None:
+        return None
     return 0.5 if reward == other else float(reward > other)
 
 
@@ -171,23 +169,17 @@ def sample_metrics(samples: list[dict], rng) -> dict:
     return {name: intervals.summary(v, rng, groups) for name, v in values.items() if v[0] is not None}
 
 
-def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng, shards: Shards) -> dict:
+def perplexity(policy, chat_format: chat.Chat, prompts: list[dict], flags: Flags, rng, shards: Shards) -> dict:
     """exp of the nats per token of the data's own answers to the held-out prompts, where there are any."""
-    rows = [row for row in prompts if row["response"]]
-    if not rows:
+    rows = [row for row in prompts if row["response"] and not conversations.is_empty(row["response"])]
+    encoded = chat.encode_rows(flags.prompts, rows, lambda row: chat_format.row(row, "response", None, True))
+    limit = tokens.Limit(flags.max_length, flags.long_prompts)
+    sequences = [sequence for sequence in map(limit.fit, encoded) if sequence]
+    if not sequences:
         return {}
-    sequences = [
-        tokens.cut(
-            tokens.encode_prompt(tokenizer, row["prompt"]),
-            tokens.encode_response(tokenizer, row["response"]),
-            flags.max_length,
-            row["prompt_id"],
-        )
-        for row in rows
-    ]
 
     def nats(some: list[tokens.Sequence]) -> list[float]:
-        tensors = tokens.batch(some, tokenizer.pad_token_id, policy.device)
+        tensors = tokens.batch(some, chat_format.pad_id, policy.device)
         return (-policies.response_logps(policy, tensors)).double().tolist()
 
     values = numpy.array(in_batches("nats", sequences, nats, flags, shards))
@@ -195,13 +187,16 @@ def perplexity(policy, tokenizer, prompts: list[dict], flags: Flags, rng, shards
     return {"perplexity": {k: v if k == "n" else float(numpy.exp(v)) for k, v in found.items()}}
 
 
-def pair_metrics(policy, reference, tokenizer, pairs: list[dict], flags: Flags, rng, shards: Shards) -> dict:
+def pair_metrics(
+    policy, reference, chat_format: chat.Chat, pairs: list[dict], encoded: list, flags: Flags, rng, shards: Shards
+) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
-    encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in pairs]
+    if not pairs:
+        return {}
 
     def all_logps(name: str, model) -> numpy.ndarray:
         def part(some: list, progress: Progress) -> list[list[float]]:
-            return policies.all_pair_logps(model, some, tokenizer.pad_token_id, flags.scoring_batch_size, progress)
+            return policies.all_pair_logps(model, some, chat_format.pad_id, flags.scoring_batch_size, progress)
 
         return numpy.array(shards.map(name, encoded, part, "pairs"))
 

@@ -1,7 +1,7 @@
 """Sample responses from a policy: policy + prompts.parquet -> responses.parquet (a row per sample, with its tokens).
 
 A round takes `num_prompts` prompts of the list, the next round those that follow, and past the end the first ones
-again. A response ends at its EOS or at `max_new_tokens`; finish_reason says which.
+again. A response ends at its end token or at `max_new_tokens`; finish_reason says which.
 With --shard, one of several jobs writes its share of the rows, and `join_shards` makes the table of theirs.
 """
 
@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy
 
-from preference import policies, provenance, records, samplers, stage, tokens
+from preference import chat, provenance, records, samplers, stage
 from preference.seeds import derive_seed
 from preference.shards import Shards
 from preference.stage import InputError, flag
@@ -28,19 +28,18 @@ class Flags(samplers.Flags):
 def main(flags: Flags) -> None:
     rows = records.read(flags.prompts, "prompts")
     prompts = prompts_of_round(rows, flags)
-    tokenizer = policies.load_tokenizer(flags.policy)
-    tokens.check_tokenizer(tokenizer, flags.policy)
+    chat_format = chat.load(flags.policy, flags)
     # Rounds draw anew where they meet a prompt again.
     drawing = dataclasses.replace(flags, seed=derive_seed(flags.seed, "round", flags.round))
-    inputs = {**policies.as_input("policy", flags.policy), "prompts": flags.prompts}
+    inputs = {"policy": flags.policy, "prompts": flags.prompts, **chat.inputs(flags)}
     engine = samplers.resolve_engine(flags.engine)
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)
     with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
-        responses = samplers.respond(flags.policy, tokenizer, prompts, drawing, shards)
+        responses = samplers.respond(flags.policy, chat_format, prompts, drawing, shards)
         finished = sum(row["finish_reason"] == "stop" for row in responses)
         counts = {"rows_out": len(responses), "finished": finished, "dropped": {}}
         records.write(flags.output, "responses", responses, shards.made_by | counts)
-    show(tokenizer, len(prompts), responses, engine)
+    show(len(prompts), responses, engine)
 
 
 def prompts_of_round(rows: list[dict], flags: Flags) -> list[dict]:
@@ -64,18 +63,18 @@ def window(total: int, num_prompts: int | None, round: int, path: str) -> list[i
     return [(start + i) % total for i in range(num_prompts)]
 
 
-def show(tokenizer, num_prompts: int, responses: list[dict], engine: str) -> None:
+def show(num_prompts: int, responses: list[dict], engine: str) -> None:
     """Print what was sampled, and what held of every sample (`respond` stops where it does not)."""
     if not responses:
         return stage.say(f"no responses: other jobs share all of {num_prompts} prompts")
     lengths = [row["num_tokens"] for row in responses]
     finished = sum(row["finish_reason"] == "stop" for row in responses)
     mean, (low, middle, high) = numpy.mean(lengths), numpy.percentile(lengths, (5, 50, 95))
-    has_bos = tokenizer.bos_token_id not in (None, tokenizer.eos_token_id)
     cut = len(responses) - finished
     print(f"{num_prompts} prompts, {len(responses)} samples: {finished} finished, {cut} truncated")
-    print(f"tokens without EOS: mean {mean:.1f}, 5 % {low:g}, median {middle:g}, 95 % {high:g}, most {max(lengths)}")
-    print(f"checked: {'at most one' if has_bos else 'no'} BOS in a prompt, one EOS closes each finished response")
+    shares = f"5 % {low:g}, median {middle:g}, 95 % {high:g}, most {max(lengths)}"
+    print(f"tokens without the end token: mean {mean:.1f}, {shares}")
+    print("checked: no BOS is doubled, one end token closes each finished response")
     share = 100 * finished / len(responses)
     stage.say(f"{len(responses)} responses, {share:.1f} % finished, mean {mean:.1f} tokens, engine {engine}")
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from preference import policies, provenance, records, stage, tokens
+from preference import chat, policies, provenance, records, stage
 from preference.stage import InputError, flag
 
 SPECIAL = {"eos": "<|endoftext|>", "pad": "<|padding|>", "user": "<|prompter|>", "assistant": "<|assistant|>"}
@@ -32,7 +32,8 @@ def main(flags: Flags) -> None:
     if flags.hidden_size % flags.num_heads:
         raise InputError(f"--hidden_size {flags.hidden_size}: is no multiple of --num_heads {flags.num_heads}")
     rows = records.read(flags.data, "sft")
-    tokenizer = train_tokenizer((row[key] for row in rows for key in ("prompt", "response")), flags)
+    messages = (message for row in rows for message in row["prompt"] + row["response"])
+    tokenizer = train_tokenizer((message["content"] for message in messages), flags)
     torch.manual_seed(flags.seed)
     model = GPTNeoXForCausalLM(model_config(flags, tokenizer))
     made_by = provenance.describe(__file__, flags, {"data": flags.data}, num_parameters=model.num_parameters())
@@ -60,7 +61,7 @@ def train_tokenizer(texts, flags: Flags) -> PreTrainedTokenizerFast:
         model_max_length=flags.context_length,
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.chat_template = tokens.TEMPLATE
+    tokenizer.chat_template = chat.TEMPLATE
     return tokenizer
 
 

@@ -2,7 +2,8 @@
 
 It says what the file is, what made it and what it holds, with distributions and rows; --lineage says where it comes
 from and what has changed since; --diff compares it with another of its kind; --html makes a page that searches, sorts
-and filters its rows. Nothing but that page is ever written, and nothing is executed or unpickled.
+and filters its rows; --tokens renders the first row with a model's chat template. Nothing but that page is ever
+written, nothing is unpickled, and no code is executed but a chat template, in its sandbox.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from preference.inspection import (
     lineage,
     samples,
     terminal,
+    tokens,
     transcripts,
     unfinished,
     weights,
@@ -34,6 +36,7 @@ class Flags:
     lineage: bool = flag("print the tree of stages that made it, and what has changed since", False, form="switch")
     diff: str | None = flag("another artifact of the same kind, to compare with", None)
     html: str | None = flag("page.html to write: its rows, to search, sort and filter in a browser", None)
+    tokens: str | None = flag("model folder to show the first row's tokens with; else the policy that sampled it", None)
     num_rows: int = flag("rows to show at random; 0 shows none, and no extreme ones either", 3)
     seed: int = flag("seed of the rows shown at random", 0)
     max_characters: int = flag("characters of a text to show", 600)
@@ -54,6 +57,8 @@ def look(flags: Flags) -> None:
         raise InputError("--num_rows, --max_characters: a number of rows, at least 0, and of characters, at least 1")
     if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
         raise InputError("--lineage, --diff, --html: give at most one")
+    if flags.tokens is not None and artifacts.kind(path) not in artifacts.TABLES:
+        raise InputError(f"--tokens: {path} is {artifacts.kind(path)}; give a table with conversations")
     if flags.lineage:
         show_lineage(path, flags)
     elif flags.diff is not None:
@@ -76,6 +81,9 @@ def show(path: Path, flags: Flags) -> None:
     lines, wrong = portrait(path, kind, flags)
     terminal.show(lines)
     complain_of(path, kind, wrong)
+    if kind in artifacts.TABLES and (flags.num_rows or flags.tokens):
+        sys.stdout.flush()  # a tokenizer takes seconds to load
+        terminal.show(tokens.portrait(path, kind, flags.tokens))
 
 
 def complain_of(path: Path, kind: str, wrong: list[str]) -> None:

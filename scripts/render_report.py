@@ -4,13 +4,14 @@ Files that belong to a part of the experiment are given as LABEL=PATH; a label i
 task/run/seed/round.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from preference import artifacts, provenance, records, report, stage, summaries
+from preference import artifacts, provenance, records, report, stage, summaries, turns
 from preference.stage import InputError, flag
 from preference.summaries import SFT, TITLES, labelled_paths
 
@@ -188,11 +189,20 @@ def task_examples(task: str, runs: dict[str, dict[str, dict]], flags: Flags) -> 
         {
             "task": task,
             "prompt_id": prompt_id,
-            "prompt": next(iter(runs.values()))[prompt_id]["prompt"],
+            "prompt": prompt(next(iter(runs.values()))[prompt_id]),
             "answers": [answer(run, rows[prompt_id]) for run, rows in runs.items()],
         }
         for prompt_id in shared[: flags.num_examples]
     ]
+
+
+def prompt(row: dict) -> list[turns.Turn]:
+    """The turns of a row's prompt, after the tools that it offers."""
+    said = turns.read("prompt", row["prompt"])
+    if not row["tools"]:
+        return said
+    offered = turns.Turn("tools", json.dumps(row["tools"], ensure_ascii=False, indent=1))
+    return [offered, *(turn._replace(label=turn.label or "user") for turn in said)]
 
 
 def answer(run: str, row: dict) -> dict:
@@ -200,7 +210,7 @@ def answer(run: str, row: dict) -> dict:
     cut = ", cut at the limit" if row["finish_reason"] == "length" else ""
     return {
         "run": run,
-        "response": row["response"],
+        "response": turns.read("response", row["response"]),
         "about": f"{gold}learned {row['reward']:.3g}, {row['num_tokens']} tokens{cut}",
     }
 

@@ -9,13 +9,13 @@ import dataclasses
 import math
 from statistics import fmean
 
-from preference import policies, provenance, records, samplers, stage, tokens
+from preference import chat, provenance, records, samplers, stage
 from preference.seeds import uniform
 from preference.stage import flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(chat.Flags):
     responses: str = flag("responses.parquet to cut")
     policy: str = flag("policy folder that they were sampled from, for its tokenizer")
     output: str = flag("skewed_responses.parquet to write")
@@ -25,11 +25,10 @@ class Flags:
 
 def main(flags: Flags) -> None:
     rows = records.read(flags.responses, "responses")
-    tokenizer = policies.load_tokenizer(flags.policy)
-    tokens.check_tokenizer(tokenizer, flags.policy)
-    skewed = [cut(tokenizer, row, limit(flags, row)) for row in rows]
+    chat_format = chat.load(flags.policy, flags)
+    skewed = [cut(chat_format, row, limit(flags, row)) for row in rows]
     number = sum(row["num_tokens"] < before["num_tokens"] for row, before in zip(skewed, rows, strict=True))
-    inputs = {"responses": flags.responses, **policies.as_input("policy", flags.policy)}
+    inputs = {"responses": flags.responses, "policy": flags.policy, **chat.inputs(flags)}
     counts = {"rows_in": len(rows), "rows_out": len(skewed), "cut": number, "dropped": {}}
     records.write(flags.output, "responses", skewed, provenance.describe(__file__, flags, inputs, **counts))
     before, after = (fmean(row["num_tokens"] for row in some) for some in (rows, skewed))
@@ -42,12 +41,12 @@ def limit(flags: Flags, row: dict) -> int:
     return 1 + math.floor(math.log1p(-drawn) / math.log1p(-1 / flags.mean_length))
 
 
-def cut(tokenizer, row: dict, most: int) -> dict:
-    """A row of kind "responses" with its first `most` tokens and EOS; a response that is no longer stays as it is."""
+def cut(chat_format: chat.Chat, row: dict, most: int) -> dict:
+    """Return a row of kind "responses" cut to `most` tokens and an end token; a shorter response stays as it is."""
     if row["num_tokens"] <= most:
         return row
-    # EOS, so that the cut reads as an ending: else it would be what a sampler had to leave unfinished.
-    return row | samplers.describe(tokenizer, [*row["response_ids"][:most], tokenizer.eos_token_id])
+    # An end token, so that the cut reads as an ending: else it would be what a sampler had to leave unfinished.
+    return row | samplers.describe(chat_format, [*row["response_ids"][:most], chat_format.end_id])
 
 
 if __name__ == "__main__":

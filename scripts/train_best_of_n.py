@@ -9,7 +9,7 @@ import dataclasses
 
 import torch
 
-from preference import fit, policies, provenance, scored, stage
+from preference import chat, fit, provenance, scored, stage
 from preference.losses.best_of_n import best_of_n_loss
 from preference.losses.likelihood import pref_ft_loss
 from preference.responses import Responses
@@ -26,11 +26,11 @@ class Flags(scored.Flags):
 
 
 def main(flags: Flags) -> None:
-    model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
-    samples = scored.read(flags.rewards, tokenizer, flags.max_length)
+    model, chat_format = fit.start(flags)
+    samples = scored.read(flags, chat_format)
     learnt = [used(flags, samples, of_prompt) for of_prompt in samples.of_prompts()]
     with fit.arithmetic(flags, model.device):
-        responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size)
+        responses = Responses.of(model, samples.sequences, chat_format.pad_id, flags.micro_batch_size)
 
     def loss(micro, step):
         rows = [sample for prompt in micro for sample in learnt[prompt]]
@@ -41,11 +41,11 @@ def main(flags: Flags) -> None:
         means = {name: value * len(micro) / len(rows) for name, value in seen.items()}  # a row of the log is of prompts
         return torch.stack(losses).sum() / len(step), means
 
-    inputs = {"rewards": flags.rewards, "policy": flags.policy}
+    inputs = {"rewards": flags.rewards, "policy": flags.policy, **chat.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(samples.prompt_ids))
     lengths = [max(responses.lengths[i] for i in some) for some in learnt]
     named = fit.Rows([samples.prompt_ids[some[0]] for some in learnt], lengths)
-    scored.say(fit.train(model, tokenizer, named, loss, flags, made_by), len(learnt), "prompts")
+    scored.say(fit.train(model, chat_format, named, loss, flags, made_by), len(learnt), "prompts")
 
 
 def used(flags: Flags, samples: scored.Samples, of_prompt: list[int]) -> list[int]:

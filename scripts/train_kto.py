@@ -10,7 +10,7 @@ import dataclasses
 
 import torch
 
-from preference import policies, scored, stage, tokens
+from preference import fit, scored, stage, tokens
 from preference.losses.unpaired import kto_loss
 from preference.responses import Responses
 from preference.stage import InputError, flag
@@ -28,8 +28,8 @@ class Flags(scored.Flags):
 
 
 def main(flags: Flags) -> None:
-    model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
-    pad = tokenizer.pad_token_id
+    model, chat_format = fit.start(flags)
+    pad = chat_format.pad_id
 
     def objective(samples: scored.Samples, responses: Responses):
         desirable = labels(samples, flags.threshold)
@@ -54,7 +54,7 @@ def main(flags: Flags) -> None:
 
         return losses
 
-    scored.train(__file__, flags, objective, loaded=(model, tokenizer))
+    scored.train(__file__, flags, objective, loaded=(model, chat_format))
 
 
 def labels(samples: scored.Samples, threshold: str) -> torch.Tensor:
@@ -76,7 +76,7 @@ def mismatched(samples: scored.Samples, flags: Flags) -> list[tokens.Sequence]:
         for place, sample in enumerate(own):
             others[sample] = following[place % len(following)]
     return [
-        tokens.cut(samples.sequences[i][0], samples.sequences[j][1], flags.max_length, samples.prompt_ids[i])
+        tokens.Limit(flags.max_length).fit((samples.sequences[i][0], samples.sequences[j][1]))
         for i, j in enumerate(others)
     ]
 

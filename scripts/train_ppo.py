@@ -11,7 +11,7 @@ import dataclasses
 
 import torch
 
-from preference import policies, rollouts, scored, stage, tokens
+from preference import fit, policies, rollouts, scored, stage, tokens
 from preference.losses.policy_gradient import ppo_loss, value_loss
 from preference.responses import Read, Responses, spread
 from preference.stage import Progress, flag
@@ -31,7 +31,7 @@ class Flags(scored.Flags):
 
 
 def main(flags: Flags) -> None:
-    model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
+    model, chat_format = fit.start(flags)
     memory = policies.recall(flags.policy, "train_ppo")
     model.value_head = value_head(model, memory)
     later = {}
@@ -45,12 +45,12 @@ def main(flags: Flags) -> None:
         del model.value_head  # it is no part of the policy
         return later
 
-    scored.train(__file__, flags, objective, finish, (model, tokenizer), hidden=True)
+    scored.train(__file__, flags, objective, finish, (model, chat_format), hidden=True)
 
 
 def value_head(model, memory: dict) -> torch.nn.Linear:
     """A linear map from the last hidden state to the value: that of the last round, or zero."""
-    head = torch.nn.Linear(model.config.hidden_size, 1)
+    head = torch.nn.Linear(model.config.get_text_config().hidden_size, 1)
     with torch.no_grad():
         head.weight.copy_(torch.tensor(memory["value_weight"]) if memory else torch.zeros_like(head.weight))
         head.bias.copy_(torch.tensor(memory["value_bias"]) if memory else torch.zeros_like(head.bias))

@@ -6,7 +6,7 @@ negative gradient on what was not (arXiv 2404.14367, section 3.2).
 
 import dataclasses
 
-from preference import fit, pairwise, policies, provenance, records, stage, tokens
+from preference import chat, fit, pairwise, provenance, records, stage
 from preference.losses.likelihood import pref_ft_loss
 from preference.responses import Responses
 
@@ -18,19 +18,22 @@ class Flags(pairwise.Flags):
 
 def main(flags: Flags) -> None:
     rows = records.read(flags.pairs, "pairs")
-    model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
-    chosen = [tokens.encode_pair(tokenizer, row, flags.max_length)[0] for row in rows]
+    num_rows = len(rows)
+    model, chat_format = fit.start(flags)
+    rows, encoded = chat.encode_pairs(flags.pairs, rows, chat_format, fit.limit(flags))
+    chosen = [pair[0] for pair in encoded]
     with fit.arithmetic(flags, model.device):
-        responses = Responses.of(model, chosen, tokenizer.pad_token_id, flags.micro_batch_size)
+        responses = Responses.of(model, chosen, chat_format.pad_id, flags.micro_batch_size)
 
     def loss(micro, step):
         read = responses.read(model, micro)
         seen = read.seen()
         return pref_ft_loss(read.logps).sum() / len(step), {"chosen_logps": seen.pop("logps"), **seen}
 
-    made_by = provenance.describe(__file__, flags, {"pairs": flags.pairs, "policy": flags.policy}, rows_in=len(rows))
+    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat.inputs(flags)}
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=num_rows, rows_out=len(rows))
     named = fit.Rows([row["prompt_id"] for row in rows], responses.lengths)
-    log = fit.train(model, tokenizer, named, loss, flags, made_by)
+    log = fit.train(model, chat_format, named, loss, flags, made_by)
     stage.say(f"{len(log)} steps on {len(rows)} responses, loss {log[0]['loss']:.3f} -> {log[-1]['loss']:.3f} nats")
 
 

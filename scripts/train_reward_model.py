@@ -10,7 +10,7 @@ import dataclasses
 import numpy
 import torch
 
-from preference import artifacts, fit, intervals, labels, policies, provenance, records, reward_models, stage, tokens
+from preference import artifacts, chat, fit, intervals, labels, policies, provenance, records, reward_models, stage
 from preference.losses.contrastive import bradley_terry_loss
 from preference.stage import Progress, flag
 
@@ -34,12 +34,13 @@ def main(flags: Flags) -> None:
     rows, counts["swapped"] = labels.noised(rows, flags.label_noise, flags.seed)
     counts["pairs"] = len(rows)
     print(f"pairs to learn from: {len(rows)} of {counts['rows_in']}, the labels of {counts['swapped']} swapped")
-    tokenizer = policies.load_tokenizer(flags.policy)
-    tokens.check_tokenizer(tokenizer, flags.policy)
+    chat_format = chat.load(flags.policy, flags)
     torch.manual_seed(flags.seed)  # the new head's weights
-    model = policies.new_reward_model(flags.policy, tokenizer.pad_token_id)
+    model = policies.new_reward_model(flags.policy, chat_format.pad_id)
     policies.check_context(model.config, flags.policy, flags.max_length)
-    chosen, rejected = encode(tokenizer, rows, flags.max_length)
+    # From the texts, as they will be read when scoring.
+    rows, encoded = chat.encode_pairs(flags.pairs, rows, chat_format, fit.limit(flags), drawn=False)
+    chosen, rejected = ([pair[side] for pair in encoded] for side in (0, 1))
 
     def loss(micro, step):
         scores = reward_models.sequence_scores(model, [side[i] for side in (chosen, rejected) for i in micro], pad)
@@ -47,28 +48,19 @@ def main(flags: Flags) -> None:
         losses = bradley_terry_loss(*scores.chunk(2), flags.label_smoothing)
         return losses.sum() / len(step), {"accuracy": (margins > 0).sum().item(), "margin": margins.sum().item()}
 
-    pad = tokenizer.pad_token_id
+    pad = chat_format.pad_id
     lengths = [max(sum(map(len, a)), sum(map(len, b))) for a, b in zip(chosen, rejected, strict=True)]
-    inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy}
+    inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy, **chat.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, **counts)
     named = fit.Rows([row["prompt_id"] for row in rows], lengths)
     fit.train(
-        model, tokenizer, named, loss, flags, made_by, lambda: evaluate(model, tokenizer, eval_rows, flags, made_by)
+        model, chat_format, named, loss, flags, made_by, lambda: evaluate(model, chat_format, eval_rows, flags, made_by)
     )
 
 
-def encode(tokenizer, rows: list[dict], max_length: int) -> tuple[list[tokens.Sequence], list[tokens.Sequence]]:
-    """Sequences of the chosen and of the rejected responses, from their texts, as they will be read when scoring."""
-    sides = []
-    for side in ("chosen", "rejected"):
-        texts = [{**row, "response": row[side], "finish_reason": row[f"{side}_finish_reason"]} for row in rows]
-        sides.append([reward_models.reward_sequence(tokenizer, row, max_length) for row in texts])
-    return sides[0], sides[1]
-
-
-def evaluate(model, tokenizer, rows: list[dict], flags: Flags, made_by: dict) -> None:
+def evaluate(model, chat_format: chat.Chat, rows: list[dict], flags: Flags, made_by: dict) -> None:
     """Write evaluation.json: the metrics of the trained model on held-out pairs."""
-    metrics = held_out_metrics(model, tokenizer, rows, flags)
+    metrics = held_out_metrics(model, chat_format, rows, flags)
     content = {"kind": "evaluation", **made_by, "num_pairs": len(rows), "metrics": metrics}
     artifacts.write_json(flags.evaluation_output, content)
     accuracy = metrics["accuracy"]
@@ -78,14 +70,17 @@ def evaluate(model, tokenizer, rows: list[dict], flags: Flags, made_by: dict) ->
     )
 
 
-def held_out_metrics(model, tokenizer, rows: list[dict], flags: Flags) -> dict:
+def held_out_metrics(model, chat_format: chat.Chat, rows: list[dict], flags: Flags) -> dict:
     """Accuracy (a tie counts half), loss and margin on held-out pairs; intervals over prompts, which may repeat."""
+    rows, encoded = chat.encode_pairs(flags.eval_pairs, rows, chat_format, fit.limit(flags), drawn=False)
     progress = Progress(2 * len(rows), "responses")
     chosen, rejected = (
         torch.tensor(
-            reward_models.all_scores(model, sequences, tokenizer.pad_token_id, flags.micro_batch_size, progress)
+            reward_models.all_scores(
+                model, [pair[side] for pair in encoded], chat_format.pad_id, flags.micro_batch_size, progress
+            )
         )
-        for sequences in encode(tokenizer, rows, flags.max_length)
+        for side in (0, 1)
     )
     values = {
         "accuracy": (chosen > rejected).double() + 0.5 * (chosen == rejected).double(),

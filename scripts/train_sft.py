@@ -1,12 +1,12 @@
 """Supervised fine-tuning: sft.parquet + base model -> policy/, the reference of everything after it, and its log.
 
-Cross-entropy on the response and its EOS, never on the prompt: a policy that is not taught to stop cannot be
+Cross-entropy on the response and its end token, never on the prompt: a policy that is not taught to stop cannot be
 compared by length. The tokenizer is saved with the chat template that every later stage uses.
 """
 
 import dataclasses
 
-from preference import fit, policies, provenance, records, stage, tokens
+from preference import chat, fit, policies, provenance, records, stage, tokens
 from preference.losses.likelihood import sft_loss
 from preference.stage import InputError, flag
 
@@ -15,48 +15,97 @@ from preference.stage import InputError, flag
 class Flags(fit.Training):
     data: str = flag("sft.parquet: prompts and responses")
     base_model: str = flag("model folder or hub id to start from")
-    pad_token: str | None = flag("an existing token to pad with, where the tokenizer names none", None)
+    pad_token: str | None = flag("an existing token to pad with; masks go by length, so that it changes nothing", None)
+    train_on: str = flag(
+        "turns of the assistant that are trained: the last, all in one sequence, or each in a sequence of its own",
+        "last",
+        ("last", "all", "each"),
+    )
 
 
 def main(flags: Flags) -> None:
     rows = records.read(flags.data, "sft")
-    tokenizer = prepared_tokenizer(flags)
+    chat_format = load_chat(flags)
     model = policies.load_policy(flags.base_model)
     policies.check_context(model.config, flags.base_model, flags.max_length)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    sequences = [encode(tokenizer, row, flags.max_length) for row in rows]
-    cut = sum(response[-1] != tokenizer.eos_token_id for _, response in sequences)
-    print(f"rows {len(rows)}, responses cut at {flags.max_length} tokens: {cut}")
+    model.config.pad_token_id = chat_format.tokenizer.pad_token_id
+    examples = encode(chat_format, rows, flags)
+    sequences, counted = [example.sequence for example in examples], [example.counted for example in examples]
 
     def loss(micro, step):
-        tensors = tokens.batch([sequences[i] for i in micro], tokenizer.pad_token_id, model.device)
+        masks = [counted[i] for i in micro]
+        tensors = tokens.batch([sequences[i] for i in micro], chat_format.pad_id, model.device, masks)
         logprobs, mask = policies.response_logprobs(model, tensors)
-        share = mask.sum() / sum(len(sequences[i][1]) for i in step)  # tokens here of the whole step's
+        share = mask.sum() / sum(sum(counted[i]) for i in step)  # tokens here of the whole step's
         return sft_loss(logprobs, mask) * share, {}
 
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
-    inputs = {"data": flags.data, **policies.as_input("base_model", flags.base_model)}
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), responses_cut=cut)
-    named = fit.Rows([row["prompt_id"] for row in rows], lengths)
-    log = fit.train(model, tokenizer, named, loss, flags, made_by)
+    inputs = {"data": flags.data, "base_model": flags.base_model, **chat.inputs(flags)}
+    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(examples))
+    named = fit.Rows([example.prompt_id for example in examples], lengths)
+    log = fit.train(model, chat_format, named, loss, flags, made_by)
     stage.say(f"{len(log)} steps, loss {log[0]['loss']:.3f} -> {log[-1]['loss']:.3f} nats per token")
 
 
-def encode(tokenizer, row: dict, max_length: int) -> tokens.Sequence:
-    prompt = tokens.encode_prompt(tokenizer, row["prompt"])
-    return tokens.cut(prompt, tokens.encode_response(tokenizer, row["response"]), max_length, row["prompt_id"])
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A sequence to learn, and which tokens of its response count."""
+
+    prompt_id: str
+    sequence: tokens.Sequence
+    counted: list[bool]
 
 
-def prepared_tokenizer(flags: Flags):
-    """The base model's tokenizer with a pad token and a template; ones it lacks are added as names, not as tokens."""
-    tokenizer = policies.load_tokenizer(flags.base_model)
+def encode(chat_format: chat.Chat, rows: list[dict], flags: Flags) -> list[Example]:
+    """The sequences that fit into --max_length; those of which no trained token is left are dropped and counted."""
+    limit = fit.limit(flags)
+    read = {"last": last_turn, "all": all_turns, "each": each_turn}[flags.train_on]
+    found = chat.encode_rows(flags.data, rows, lambda row: read(chat_format, row))
+    examples = []
+    for row, sequences in zip(rows, found, strict=True):
+        for sequence, counted in sequences:
+            if (cut := limit.fit(sequence)) and any(counted[: len(cut[1])]):
+                examples.append(Example(row["prompt_id"], cut, counted[: len(cut[1])]))
+    limit.report("conversations", flags.data)
+    if not examples:
+        raise InputError(f"{flags.data}: no response is left within --max_length {flags.max_length}")
+    first = examples[0]
+    print(f"chat format: {chat_format.summary()}\nfirst:\n{chat_format.describe(first.sequence, first.counted)}")
+    return examples
+
+
+def last_turn(chat_format: chat.Chat, row: dict) -> list[tuple]:
+    """The response after its prompt."""
+    sequence = chat_format.encode(row["prompt"], row["response"], row["tools"])
+    chat_format.check_response(sequence[1], finished=True)
+    return [(sequence, [True] * len(sequence[1]))]
+
+
+def all_turns(chat_format: chat.Chat, row: dict) -> list[tuple]:
+    """The whole conversation as one sequence, in which every turn of the assistant counts."""
+    ids, counted = chat_format.encode_turns(row["prompt"] + row["response"], row["tools"])
+    begin = counted.index(True)
+    return [((ids[:begin], ids[begin:]), counted[begin:])]
+
+
+def each_turn(chat_format: chat.Chat, row: dict) -> list[tuple]:
+    """A sequence for each turn of the assistant, as it was asked for: some templates show later ones another past."""
+    messages, found = row["prompt"] + row["response"], []
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant" and index:
+            part = {**row, "prompt": messages[:index], "response": [message]}
+            found += last_turn(chat_format, part)
+    return found
+
+
+def load_chat(flags: Flags) -> chat.Chat:
+    """The base model's chat format, with the project's own template where it has none, and the pad token asked for."""
+    chat_format = chat.load(flags.base_model, flags, chat.TEMPLATE)
     if flags.pad_token is not None:
-        if flags.pad_token not in tokenizer.get_vocab():
+        if flags.pad_token not in chat_format.tokenizer.get_vocab():
             raise InputError(f"--pad_token {flags.pad_token}: the tokenizer of {flags.base_model} has no such token")
-        tokenizer.pad_token = flags.pad_token
-    tokenizer.chat_template = tokenizer.chat_template or tokens.TEMPLATE
-    tokens.check_tokenizer(tokenizer, flags.base_model)
-    return tokenizer
+        chat_format.tokenizer.pad_token = flags.pad_token
+    return chat_format
 
 
 if __name__ == "__main__":

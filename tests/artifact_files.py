@@ -4,13 +4,25 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from safetensors.numpy import save_file
 
-from preference import provenance, records
+from preference import conversations, provenance, records
 from preference.artifacts import write_json
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m </script><script>document.title='pwned'</script> \u202e end"
 TEXTS = ["short", "a longer answer", HOSTILE, "the longest answer of all of them, by far"]
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
+TOOLS = [{"type": "function", "function": {"name": "clock", "parameters": {}}}]
+CHAT = [  # a prompt of five messages, one of which calls a tool
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "What time is it?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "12:00", "tool_call_id": "c1", "name": "clock"},
+    {"role": "user", "content": f"And there?\n{HOSTILE}"},
+]
 
 
 def rewards(changed: dict | None = None) -> list[dict]:
@@ -50,6 +62,16 @@ def made_by(stage: str, inputs: dict | None = None, **facts) -> dict:
     read = {name: {"path": str(path), "sha256": provenance.digest(path)} for name, path in (inputs or {}).items()}
     code = provenance.fingerprint(f"{stage}.py")
     return {"stage": stage, "flags": {"seed": 1}, "code": code, "inputs": read, "versions": {"numpy": "2"}, **facts}
+
+
+def table(rows: list[dict], kind: str) -> pa.Table:
+    """Rows as a table in memory, plain texts as the messages that they stand for."""
+    stored = []
+    for row in rows:
+        texts = {name for name in records.MESSAGE_COLUMNS & row.keys() if isinstance(row[name], str)}
+        read = {True: conversations.as_prompt, False: conversations.as_response}
+        stored.append(row | {name: read[name == "prompt"](row[name]) for name in texts})
+    return pa.Table.from_pylist(stored, schema=records.SCHEMAS[kind])
 
 
 def write_rows(path: Path, kind: str, rows: list[dict], *given, **facts) -> Path:

@@ -2,10 +2,11 @@
 
 import math
 import shlex
+from pathlib import Path
 
 import pytest
 
-from preference import artifacts, records
+from preference import artifacts, conversations, records
 from preference.stage import InputError
 
 
@@ -41,7 +42,9 @@ def test_a_text_that_holds_a_seal_of_its_own_does_not_confuse_it(tmp_path):
     path, claim = tmp_path / "responses.parquet", "prefdag-sha256:" + "a" * 64
     row = {"prompt_id": "p", "prompt": claim, "response": f'"seal": "{claim}"'}
     records.write(path, "sft", [row], {"stage": claim})
-    assert records.read(path, "sft") == [row]
+    (found,) = records.read(path, "sft")
+    texts = {"prompt": conversations.user(row["prompt"]), "response": conversations.assistant(row["response"])}
+    assert found == {**row, **texts, "tools": None, "fields": None}
     artifacts.write_json(tmp_path / "a.json", {"text": claim})
     assert artifacts.read_json(tmp_path / "a.json")["text"] == claim
 
@@ -109,6 +112,57 @@ def test_a_whole_folder_can_be_moved_and_a_part_of_it_cannot(tmp_path, monkeypat
     (tmp_path / "archive/results/one").rename(tmp_path / "archive/results/two")
     with pytest.raises(InputError, match="x.json: is another artifact: it was made as results/one/x.json"):
         artifacts.read_json(tmp_path / "archive/results/two/x.json")
+
+
+@pytest.mark.parametrize("link", ["results", "results/one"])
+@pytest.mark.parametrize("made_as", ["results/one/x.json", "{project}/results/one/x.json", "{disk}/x.json"])
+def test_results_may_be_a_link_to_another_disk(tmp_path, monkeypatch, link, made_as):
+    project, disk = tmp_path / "project", tmp_path / "disk"
+    (project / link).parent.mkdir(parents=True)
+    inside = disk if link == "results/one" else disk / "one"
+    inside.mkdir(parents=True)
+    (project / link).symlink_to(disk)
+    monkeypatch.chdir(project)
+    artifacts.write_json(made_as.format(project=project, disk=inside), {})
+    for path in ("results/one/x.json", project / "results/one/x.json", inside / "x.json"):
+        artifacts.read_json(path)
+    monkeypatch.chdir(tmp_path)
+    artifacts.read_json("project/results/one/x.json")
+
+
+@pytest.mark.parametrize("link", ["results", "results/one"])
+def test_behind_a_link_the_file_of_another_run_is_refused_as_well(tmp_path, monkeypatch, link):
+    project = tmp_path / "project"
+    (project / link).parent.mkdir(parents=True)
+    (tmp_path / "disk").mkdir()
+    (project / link).symlink_to(tmp_path / "disk")
+    monkeypatch.chdir(project)
+    artifacts.write_json("results/one/x.json", {})
+    (project / "results/two").mkdir()
+    Path("results/one/x.json").rename("results/two/x.json")
+    with pytest.raises(InputError, match="x.json: is another artifact: it was made as results/one/x.json"):
+        artifacts.read_json("results/two/x.json")
+
+
+def test_a_project_that_is_moved_with_its_link_keeps_its_results(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "project/results").symlink_to("../disk")
+    monkeypatch.chdir(tmp_path / "project")
+    artifacts.write_json("results/x.json", {})
+    (tmp_path / "project").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved")
+    artifacts.read_json("results/x.json")
+    artifacts.read_json(tmp_path / "moved/results/x.json")
+
+
+def test_results_may_be_moved_to_another_disk_and_a_link_put_in_their_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artifacts.write_json("results/one/x.json", {})
+    Path("results").rename("disk")
+    Path("results").symlink_to("disk")
+    artifacts.read_json("results/one/x.json")
+    artifacts.read_json(tmp_path / "results/one/x.json")
 
 
 @pytest.mark.parametrize("flag", ["--output", "--samples_output"])

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import OPTConfig, OPTForCausalLM
 
-from preference import artifacts, fit, policies, provenance, tokens
+from preference import artifacts, chat, fit, policies, provenance, schedules, tokens
 from preference.losses.likelihood import sft_loss
 from preference.stage import InputError
 
@@ -42,16 +42,15 @@ def run(path, policy, changes=None, stop_after=None):
 
     def loss(micro, step):
         nonlocal calls
-        calls += 1
+        calls += torch.is_grad_enabled()  # a state is checked without gradients
         if stop_after is not None and calls > stop_after:
             raise KeyboardInterrupt
         logprobs, mask = policies.response_logprobs(model, tokens.batch([ROWS[i] for i in micro], 1))
         return sft_loss(logprobs, mask) * mask.sum() / sum(len(ROWS[i][1]) for i in step), {"rows": len(micro)}
 
-    tokenizer = policies.load_tokenizer(str(policy))
     lengths = [len(prompt) + len(response) for prompt, response in ROWS]
     rows = fit.Rows([f"prompt{i}" for i in range(len(ROWS))], lengths)
-    log = fit.train(model, tokenizer, rows, loss, options, {"what": "test"})
+    log = fit.train(model, chat.load(str(policy)), rows, loss, options, {"what": "test"})
     return log, load_file(path / "policy" / "model.safetensors")
 
 
@@ -119,6 +118,51 @@ def test_a_diverged_training_stops_with_the_step_and_writes_nothing(tmp_path, ti
     with pytest.raises(InputError, match=r"step \d+: the loss is .*lower --learning_rate"):
         run(tmp_path, tiny_policy, {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0.0})
     assert not (tmp_path / "policy").exists() and not (tmp_path / "policy.manifest.json").exists()
+
+
+def test_a_training_that_diverges_at_its_last_step_names_it_and_its_prompts_and_writes_nothing(tmp_path, tiny_policy):
+    changes = {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0.0, "batch_size": 20, "epochs": 1}
+    with pytest.raises(InputError) as error:
+        run(tmp_path, tiny_policy, changes)
+    said = str(error.value)
+    assert said.startswith("step 1: after the update, ") and said.endswith("lower --learning_rate (now 1e+30)")
+    assert "on prompts prompt" in said and "no policy was written, no state is kept yet" in said
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".checkpoints"] == []
+
+
+def test_finite_weights_that_say_nothing_finite_are_refused_as_well(tmp_path, tiny_policy):
+    model, rows = policies.load_policy(tiny_policy), list(range(8))
+
+    def loss(micro, step):
+        logprobs, mask = policies.response_logprobs(model, tokens.batch([ROWS[i] for i in micro], 1))
+        return sft_loss(logprobs, mask), {"logps": logprobs.sum().item()}
+
+    assert fit._fault_of_state(model, rows, rows, loss, flags(tmp_path)) is None
+    with torch.no_grad():
+        model.get_output_embeddings().weight.fill_(3e38)
+    fault = fit._fault_of_state(model, rows, rows, loss, flags(tmp_path))
+    assert fault.startswith("after the update, the loss is ") and "the logps is " in fault
+
+
+def test_a_state_that_is_not_finite_is_never_the_last_good_one(tmp_path, tiny_policy):
+    changes = {"learning_rate": 1e30, "schedule": "constant", "warmup_ratio": 0.0, "checkpoint_steps": 1}
+    with pytest.raises(InputError, match="step 1: after the update, .* no state is kept yet"):
+        run(tmp_path, tiny_policy, changes)
+
+
+@pytest.mark.parametrize("schedule", schedules.SCHEDULES)
+def test_a_round_of_one_step_trains_at_the_full_learning_rate(tmp_path, tiny_policy, schedule):
+    log, weights = run(
+        tmp_path, tiny_policy, {"schedule": schedule, "warmup_ratio": 0.1, "batch_size": 20, "epochs": 1}
+    )
+    before = load_file(Path(tiny_policy) / "model.safetensors")
+    assert [row["learning_rate"] for row in log] == [1e-3]
+    assert not torch.equal(weights["gpt_neox.embed_in.weight"], before["gpt_neox.embed_in.weight"])
+
+
+def test_a_constant_schedule_warms_up_as_well(tmp_path, tiny_policy):
+    log, _ = run(tmp_path, tiny_policy, {"schedule": "constant", "warmup_ratio": 0.5})
+    assert [row["learning_rate"] for row in log] == pytest.approx([1e-3 / 3, 2e-3 / 3, 1e-3, 1e-3, 1e-3, 1e-3])
 
 
 @pytest.fixture(scope="module")

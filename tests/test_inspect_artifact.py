@@ -27,7 +27,15 @@ from preference.stage import InputError
 
 ROOT = Path(__file__).parents[1]
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
-VALUES = {"string": "text \x1b[2J", "int32": 3, "int64": 3, "double": 0.5, "bool": True, "list<item: int32>": [1, 2]}
+VALUES = {
+    "string": "text \x1b[2J",
+    str(records.MESSAGES): "text \x1b[2J",
+    "int32": 3,
+    "int64": 3,
+    "double": 0.5,
+    "bool": True,
+    "list<item: int32>": [1, 2],
+}
 
 
 def look(capsys, path, *flags) -> str:

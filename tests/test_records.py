@@ -19,7 +19,14 @@ def table(tmp_path):
 
 
 def test_a_table_comes_back_as_it_was_written_with_what_made_it(table):
-    assert records.read(table, "sft") == ROWS
+    assert records.read(table, "sft") == [
+        {
+            **{"prompt_id": row["prompt_id"], "tools": None, "fields": None},
+            "prompt": [{"role": "user", "content": row["prompt"]}],
+            "response": [{"role": "assistant", "content": row["response"]}],
+        }
+        for row in ROWS
+    ]
     assert records.metadata(table) == {"kind": "sft", "stage": "test", "rows_out": 3, "path": str(table)}
 
 
@@ -30,7 +37,8 @@ def test_equal_rows_give_equal_bytes(table):
 
 
 def test_a_wider_table_serves_as_a_narrower_kind(table):
-    assert [row["prompt"] for row in records.read(table, "prompts")] == ["one", "two", "three"]
+    found = [row["prompt"] for row in records.read(table, "prompts")]
+    assert found == [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
 
 
 def test_a_missing_column_is_named(table):
@@ -121,3 +129,31 @@ def test_shared_prompts_of_training_and_evaluation_are_found():
 def test_a_prompt_has_one_name_whatever_file_it_is_in():
     assert records.prompt_id("héllo") == records.prompt_id("héllo") != records.prompt_id("hello")
     assert len(records.prompt_id("")) == 16
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
+CHAT = [
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "What time is it?"},
+    {"role": "assistant", "content": "", "reasoning_content": "Look.", "tool_calls": [CALL]},
+    {"role": "tool", "content": "12:00", "name": "clock", "tool_call_id": "c1"},
+]
+
+
+def test_messages_that_use_tools_come_back_key_by_key_beside_plain_ones(tmp_path):
+    tools, fields = [{"type": "function", "function": {"name": "clock"}}], {"answer": "noon", "scores": [1, 2.5]}
+    rows = [ROWS[0], {"prompt_id": "b", "prompt": CHAT, "response": "noon", "tools": tools, "fields": fields}]
+    records.write(tmp_path / "sft.parquet", "sft", rows, {})
+    plain, full = records.read(tmp_path / "sft.parquet", "sft")
+    assert plain["prompt"] == [{"role": "user", "content": "one"}] and plain["tools"] is None
+    assert (full["prompt"], full["tools"], full["fields"]) == (CHAT, tools, fields)
+    assert pq.read_schema(tmp_path / "sft.parquet").field("prompt").type == records.FULL_MESSAGES
+    assert pq.read_schema(tmp_path / "sft.parquet").field("response").type == records.MESSAGES
+
+
+def test_parts_of_a_reward_are_columns_of_their_own_and_as_finite_as_it_is(tmp_path):
+    path = tmp_path / "rewards.parquet"
+    records.write(path, "rewards", [reward_row(1.0) | {"reward_length": 0.25}, reward_row(2.0)], {})
+    assert pq.read_table(path).column("reward_length").to_pylist() == [0.25, None]
+    with pytest.raises(AssertionError, match="column 'reward_length' is nan"):
+        records.write(path, "rewards", [reward_row(1.0) | {"reward_length": math.nan}], {})

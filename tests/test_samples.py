@@ -4,15 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from artifact_files import pairs, rewards, write_rows
+from artifact_files import pairs, rewards, table, write_rows
 
-from preference import records
 from preference.inspection import samples
 from preference.stage import InputError
-
-
-def table(rows: list[dict], kind: str) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=records.SCHEMAS[kind])
 
 
 def test_measures_are_numbers_the_margin_and_lengths():
@@ -65,14 +60,16 @@ def test_departures_from_the_schema_are_named():
     assert "has no column 'gold_reward'" in samples.check(rows.drop_columns("gold_reward"), "rewards", [])
     empty = rows.slice(0, 0)
     assert samples.check(empty, "rewards", []) == ["has no rows"]
-    other = rows.set_column(1, "sample_id", rows.column("sample_id").cast(pa.int64()))
+    place = rows.schema.get_field_index("sample_id")
+    other = rows.set_column(place, "sample_id", rows.column("sample_id").cast(pa.int64()))
     assert "column 'sample_id' is int64, not int32" in samples.check(other, "rewards", [])
 
 
 def test_a_damaged_column_is_named_and_the_others_are_read(tmp_path):
     path = write_rows(tmp_path / "rewards.parquet", "rewards", rewards(), "score_responses")
-    chunk = pq.ParquetFile(path).metadata.row_group(0).column(3)
-    assert chunk.path_in_schema == "response"
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    chunks = (group.column(i) for i in range(group.num_columns))
+    chunk = next(chunk for chunk in chunks if chunk.path_in_schema == "response.list.element.content")
     content = bytearray(path.read_bytes())
     content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 3] ^= 255
     path.write_bytes(content)

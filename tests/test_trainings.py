@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import collect_responses
 import score_responses
 import train_kto
-from preference import fit, policies, records, rollouts, scored, tokens
+from preference import chat, conversations, fit, policies, records, rollouts, scored, tokens
 from preference.losses import best_of_n, contrastive, likelihood, policy_gradient, unpaired
 from preference.stage import InputError
 
@@ -29,6 +29,7 @@ SCORED = {
 }
 PAIRED = {
     "pref_ft": {},
+    "csft": {"good": "good: ", "bad": "bad: "},
     "slic": {"delta": 100.0, "sft_coef": 0.1},
     "simpo": {"beta": 2.0, "gamma_beta_ratio": 0.3},
     "dpo": {"beta": 0.3},
@@ -36,49 +37,50 @@ PAIRED = {
 }
 
 
-def samples(tokenizer) -> list[dict]:
+def samples(chat_format) -> list[dict]:
     rows = []
     for i in range(PROMPTS):
         prompt = f"count to {i}"
         for j in range(SAMPLES):
-            ids = tokens.encode_response(tokenizer, TEXTS[(i + j) % len(TEXTS)])
-            about = {"prompt_id": records.prompt_id(prompt), "sample_id": j, "prompt": prompt, "gold_reward": None}
-            drawn = {"response": TEXTS[(i + j) % len(TEXTS)], "response_ids": ids, "finish_reason": "stop"}
-            rows.append({**about, **drawn, "num_tokens": len(ids) - 1, "reward": REWARDS[i][j]})
+            ids = chat_format.encode(prompt, TEXTS[(i + j) % len(TEXTS)])[1]
+            about = {"prompt_id": records.prompt_id(prompt), "sample_id": j, "prompt": conversations.user(prompt)}
+            response = conversations.assistant(TEXTS[(i + j) % len(TEXTS)])
+            drawn = {"response": response, "response_ids": ids, "finish_reason": "stop", "num_tokens": len(ids) - 1}
+            rows.append({**about, "tools": None, **drawn, "reward": REWARDS[i][j], "gold_reward": None})
     return rows
 
 
-def pairs(tokenizer, model) -> list[dict]:
+def pairs(chat_format, model) -> list[dict]:
     """Best and worst sample of each prompt, with the model as the reference."""
     rows = []
-    for group in (samples(tokenizer)[i : i + SAMPLES] for i in range(0, PROMPTS * SAMPLES, SAMPLES)):
+    for group in (samples(chat_format)[i : i + SAMPLES] for i in range(0, PROMPTS * SAMPLES, SAMPLES)):
         best, *_, worst = sorted(group, key=lambda row: -row["reward"])
         row = {"prompt_id": best["prompt_id"], "prompt": best["prompt"]}
         for side, sample in (("chosen", best), ("rejected", worst)):
             row |= {side: sample["response"], f"{side}_tokens": sample["response_ids"]}
             row[f"{side}_finish_reason"] = "stop"
-            row[f"ref_{side}_logps"] = logps(model, tokenizer, [sample]).item()
+            row[f"ref_{side}_logps"] = logps(model, chat_format, [sample]).item()
         rows.append(row)
     return rows
 
 
-def logps(model, tokenizer, rows: list[dict]) -> torch.Tensor:
+def logps(model, chat_format, rows: list[dict]) -> torch.Tensor:
     """log pi of each row's response, one at a time: neither padding nor another order plays a part."""
     found = []
     for row in rows:
-        sequence = (tokens.encode_prompt(tokenizer, row["prompt"]), row["response_ids"])
+        sequence = (chat_format.encode_prompt(row["prompt"]), row["response_ids"])
         with torch.no_grad():
-            found.append(policies.response_logps(model, tokens.batch([sequence], tokenizer.pad_token_id))[0])
+            found.append(policies.response_logps(model, tokens.batch([sequence], chat_format.pad_id))[0])
     return torch.stack(found).double()
 
 
 @pytest.fixture
 def train(tiny_policy, tmp_path):
     """Train an algorithm on the table in a folder of its own; (log, policy's folder)."""
-    model, tokenizer = policies.load_to_train(tiny_policy, 64)
-    records.write(tmp_path / "rewards.parquet", "rewards", samples(tokenizer), {})
+    model, chat_format = policies.load_policy(tiny_policy), chat.load(tiny_policy)
+    records.write(tmp_path / "rewards.parquet", "rewards", samples(chat_format), {})
     made_by = {"inputs": {"reference": {"sha256": "another"}}}
-    records.write(tmp_path / "pairs.parquet", "reference_logps", pairs(tokenizer, model), made_by)
+    records.write(tmp_path / "pairs.parquet", "reference_logps", pairs(chat_format, model), made_by)
 
     def trained(algorithm, name="policy", **changed):
         module = importlib.import_module(f"train_{algorithm}")
@@ -94,15 +96,15 @@ def train(tiny_policy, tmp_path):
         module.main(module.Flags(**flags | changed))
         return pandas.read_csv(f"{output}.csv"), output
 
-    trained.start, trained.tokenizer = model, tokenizer
+    trained.start, trained.chat = model, chat_format
     return trained
 
 
-def by_hand(algorithm: str, model, tokenizer) -> float:
+def by_hand(algorithm: str, model, chat_format) -> float:
     """The loss of the first step, from log-probabilities that are asked for one by one."""
-    rows = samples(tokenizer)
+    rows = samples(chat_format)
     rewards = torch.tensor(REWARDS, dtype=torch.float64)
-    own = logps(model, tokenizer, rows).view(PROMPTS, SAMPLES)
+    own = logps(model, chat_format, rows).view(PROMPTS, SAMPLES)
     chosen = own.gather(1, rewards.argmax(1, keepdim=True)).squeeze(1)
     rejected = own.gather(1, rewards.argmin(1, keepdim=True)).squeeze(1)
     lengths = torch.tensor([len(row["response_ids"]) for row in rows]).view(PROMPTS, SAMPLES)
@@ -118,6 +120,7 @@ def by_hand(algorithm: str, model, tokenizer) -> float:
         "reinforce": lambda: -(centred * own).mean(),  # the KL is zero at the reference
         "grpo": lambda: -(centred / (centred.square().sum(1, keepdim=True) / 2).sqrt()).mean(),  # every ratio is one
         "pref_ft": lambda: -chosen.mean(),
+        "csft": lambda: csft_by_hand(model, rows),
         "slic": lambda: contrastive.slic_loss(chosen, rejected, 100.0, 0.1).mean(),
         "simpo": lambda: contrastive.simpo_loss(chosen, rejected, of_chosen, of_rejected, 2.0, 0.3).mean(),
         "dpo": lambda: contrastive.dpo_loss(chosen, rejected, chosen, rejected, 0.3).mean(),
@@ -125,17 +128,28 @@ def by_hand(algorithm: str, model, tokenizer) -> float:
     }[algorithm]().item()
 
 
+def csft_by_hand(model, rows: list[dict]) -> torch.Tensor:
+    """Nats per token of the best samples after `good: ` and of the worst after `bad: `, one at a time."""
+    total, tokens_read = 0.0, 0
+    for group in (rows[i : i + SAMPLES] for i in range(0, len(rows), SAMPLES)):
+        worst, *_, best = sorted(group, key=lambda row: row["reward"])
+        for control, row in (("good: ", best), ("bad: ", worst)):
+            total -= logps(model, chat.load(model.name_or_path, control=control), [row]).item()
+            tokens_read += len(row["response_ids"])
+    return torch.tensor(total / tokens_read)
+
+
 @pytest.mark.parametrize("algorithm", [*(SCORED.keys() - {"ppo"}), *PAIRED])
 def test_the_first_loss_is_that_of_sequence_log_probabilities_of_the_very_tokens(train, algorithm):
     log, _ = train(algorithm)
-    expected = by_hand(algorithm, train.start, train.tokenizer)
+    expected = by_hand(algorithm, train.start, train.chat)
     assert log.loss[0] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_ppos_first_loss_is_the_surrogate_at_ratio_one_and_the_error_of_values_that_are_zero(train):
     log, _ = train("ppo", value_coef=0.5)
     # advantages are whitened over tokens, so that their mean over a response's tokens is what the policy's part is
-    rows = samples(train.tokenizer)
+    rows = samples(train.chat)
     lengths = torch.tensor([len(row["response_ids"]) for row in rows])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     rewards = torch.zeros(mask.shape)
@@ -148,11 +162,11 @@ def test_ppos_first_loss_is_the_surrogate_at_ratio_one_and_the_error_of_values_t
     assert log.value_loss[0] == pytest.approx(value.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", [*SCORED, *PAIRED])
+@pytest.mark.parametrize("algorithm", [*SCORED, *(PAIRED.keys() - {"csft"})])
 def test_training_raises_the_best_response_above_the_worst(train, algorithm):
     _, output = train(algorithm, epochs=4, batch_size=12 if algorithm in SCORED else 4)
-    rows, after = samples(train.tokenizer), policies.load_policy(str(output))
-    gains = (logps(after, train.tokenizer, rows) - logps(train.start, train.tokenizer, rows)).view(PROMPTS, SAMPLES)
+    rows, after = samples(train.chat), policies.load_policy(str(output))
+    gains = (logps(after, train.chat, rows) - logps(train.start, train.chat, rows)).view(PROMPTS, SAMPLES)
     rewards = torch.tensor(REWARDS)
     best, worst = (gains.gather(1, of.unsqueeze(1)).mean() for of in (rewards.argmax(1), rewards.argmin(1)))
     assert best > worst + 1e-3, (best, worst)
@@ -186,7 +200,7 @@ def test_accumulation_accumulates_whatever_the_loss(train, algorithm):
 @pytest.mark.parametrize("negative", ["worst", "sum", "average", "complement"])
 def test_best_of_n_with_a_negative_gradient_reads_all_of_a_prompts_samples(train, negative):
     log, _ = train("best_of_n", negative=negative, beta=0.1)
-    own = logps(train.start, train.tokenizer, samples(train.tokenizer)).view(PROMPTS, SAMPLES)
+    own = logps(train.start, train.chat, samples(train.chat)).view(PROMPTS, SAMPLES)
     rewards = torch.tensor(REWARDS, dtype=torch.float64)
     expected = best_of_n.best_of_n_loss(own, rewards, torch.zeros_like(own), negative, 0.1).mean().item()
     assert log.loss[0] == pytest.approx(expected, rel=1e-4)
@@ -194,18 +208,38 @@ def test_best_of_n_with_a_negative_gradient_reads_all_of_a_prompts_samples(train
 
 def test_best_of_n_keeps_as_many_as_it_is_told(train):
     log, _ = train("best_of_n", keep=2)
-    own = logps(train.start, train.tokenizer, samples(train.tokenizer)).view(PROMPTS, SAMPLES)
+    own = logps(train.start, train.chat, samples(train.chat)).view(PROMPTS, SAMPLES)
     kept = torch.tensor(REWARDS).topk(2).indices
     assert log.loss[0] == pytest.approx(-own.gather(1, kept).mean().item(), rel=1e-4)
     with pytest.raises(InputError, match=r"--keep 4: prompt \w+ has 3 samples"):
         train("best_of_n", keep=4)
 
 
+def test_csft_tells_the_best_response_from_the_worst_by_the_control_text(train):
+    _, output = train("csft", epochs=120, learning_rate=1e-2)
+    rows, after, rewards = samples(train.chat), policies.load_policy(str(output)), torch.tensor(REWARDS)
+
+    def margin(control):
+        found = logps(after, chat.load(str(output), control=control), rows).view(PROMPTS, SAMPLES)
+        return (found.gather(1, rewards.argmax(1, True)) - found.gather(1, rewards.argmin(1, True))).mean()
+
+    assert margin(None) == margin("good: ") > 1 > -1 > margin("bad: ")
+
+
+def test_csft_keeps_its_good_text_whatever_control_text_the_round_before_had(train):
+    log, first = train("csft")
+    _, second = train("csft", "second", policy=str(first), good="great: ")
+    assert log.chosen.tolist() == [0.5]
+    for folder, text in ((first, "good: "), (second, "great: ")):
+        format = chat.load(str(folder))
+        assert format.tokenizer.decode(format.encode_prompt("say hi")).endswith(f"<|assistant|>{text}")
+
+
 @pytest.mark.parametrize("weighting", likelihood.WEIGHTINGS)
 def test_rwr_weighs_by_the_advantage(train, weighting):
     beta = None if weighting == "filter" else 0.5
     log, _ = train("rwr", weighting=weighting, beta=beta, baseline="average", max_weight=2.0)
-    own = logps(train.start, train.tokenizer, samples(train.tokenizer))
+    own = logps(train.start, train.chat, samples(train.chat))
     rewards = torch.tensor(REWARDS, dtype=torch.float64).flatten()
     weights = likelihood.rwr_weights(rewards - rewards.mean(), beta, weighting, 2.0)
     assert log.loss[0] == pytest.approx(-(weights * own).mean().item(), rel=1e-4)
@@ -215,14 +249,14 @@ def test_rwr_weighs_by_the_advantage(train, weighting):
 @pytest.mark.parametrize("estimator", policy_gradient.KL_ESTIMATORS)
 def test_reinforce_is_drawn_back_to_the_reference_by_every_estimator(train, estimator):
     _, moved = train("reinforce", "moved", learning_rate=1e-2, epochs=4)
-    rows = samples(train.tokenizer)
+    rows = samples(train.chat)
 
     def gap(kl_coef):
         """How far a policy that has moved is from the reference, after a step in which rewards have no say."""
         flags = {"policy": str(moved), "kl_coef": kl_coef, "kl_estimator": estimator, "baseline": None}
         _, output = train("reinforce", "back", **flags, max_advantage=None if estimator == "k1" else 1e-9)
-        after = logps(policies.load_policy(str(output)), train.tokenizer, rows)
-        return (after - logps(train.start, train.tokenizer, rows)).abs().mean().item()
+        after = logps(policies.load_policy(str(output)), train.chat, rows)
+        return (after - logps(train.start, train.chat, rows)).abs().mean().item()
 
     assert gap(10.0) < gap(0.0)
 
@@ -274,11 +308,19 @@ def test_a_killed_training_with_more_than_a_policy_ends_byte_for_byte_the_same(t
 
 
 def test_ktos_mismatched_responses_answer_another_prompt(train, tmp_path):
-    read = scored.read(f"{tmp_path}/rewards.parquet", train.tokenizer, 64)
     flags = train_kto.Flags(
-        **{"rewards": "", "policy": "", "reference": "", "beta": 1.0, "output": "", "log_output": "", "seed": 1},
+        **{
+            "rewards": f"{tmp_path}/rewards.parquet",
+            "policy": "",
+            "reference": "",
+            "beta": 1.0,
+            "output": "",
+            "log_output": "",
+            "seed": 1,
+        },
         **{"learning_rate": 1.0, "epochs": 1, "batch_size": 1, "micro_batch_size": 1, "max_length": 64},
     )
+    read = scored.read(flags, train.chat)
     others = train_kto.mismatched(read, flags)
     assert [prompt for prompt, _ in others] == [prompt for prompt, _ in read.sequences]
     later = read.sequences[SAMPLES:] + read.sequences[:SAMPLES]
@@ -289,9 +331,16 @@ def test_a_step_that_diverges_names_its_prompts_and_the_last_good_state(train, t
     with pytest.raises(InputError) as error:
         train("rwr", beta=1e-3, epochs=2, batch_size=6, checkpoint_steps=1)
     said = str(error.value)
-    named = {row["prompt_id"] for row in samples(train.tokenizer)}
+    named = {row["prompt_id"] for row in samples(train.chat)}
     assert "step 1: the loss is" in said and "no state is kept yet" in said and "lower --learning_rate" in said
     assert any(prompt_id in said for prompt_id in named)
+
+
+@pytest.mark.parametrize("algorithm", [*SCORED, *PAIRED])
+def test_a_policy_that_diverges_at_the_last_step_is_refused_by_every_algorithm(train, tmp_path, algorithm):
+    with pytest.raises(InputError, match=r"step 1: after the update, .* on prompts \w+.*lower --learning_rate"):
+        train(algorithm, learning_rate=1e30)
+    assert not list(tmp_path.glob("policy")) and not list(tmp_path.glob("policy.*csv*"))
 
 
 def test_preferences_become_two_samples_of_their_prompt_and_are_counted_on_beside_others(train, tiny_policy, tmp_path):

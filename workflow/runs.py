@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
-    **dict.fromkeys(("pref_ft", "slic", "simpo"), "pairs"),
+    **dict.fromkeys(("pref_ft", "csft", "slic", "simpo"), "pairs"),
     **dict.fromkeys(("dpo", "ipo"), "reference_logps"),
     **dict.fromkeys(("best_of_n", "rwr", "kto", "reinforce", "ppo", "grpo"), "rewards"),
 }
@@ -30,6 +30,7 @@ SEEDED = {
     "diagnose_geometry",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
+SAMPLED = ("on_policy", "mix")  # the sources of runs that sample from their own policy
 WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences
 NUMBERED = {"generate_responses", *WINDOWED}
 SAMPLING = {"generate_responses", "evaluate_policy", "judge_responses"}
@@ -39,6 +40,19 @@ UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 
 # What a task's gold reward says -> the flag that says it to the stages that judge responses.
 GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length_unit"}
+
+# Keys of a task that say how its policies' conversations become tokens, which every stage that tokenizes is told.
+CHAT = ("chat_template", "chat_template_kwargs", "end_of_turn", "special_tokens", "rewritten_prompt")
+TOKENIZING = {
+    "train_sft",
+    "train_reward_model",
+    "generate_responses",
+    "collect_responses",
+    "skew_responses",
+    "compute_reference_logps",
+    "evaluate_policy",
+    *(f"train_{algorithm}" for algorithm in ALGORITHMS),
+}
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
 RUNTIME = {"checkpoint_steps", "report_to", "shards"}
@@ -82,6 +96,11 @@ def runs_with(config: dict, algorithm: str) -> list[str]:
 def tasks_with_preferences(config: dict) -> list[str]:
     """Tasks whose preferences are given as data; the others' are sampled from the SFT policy and labelled."""
     return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
+
+
+def has_sft(task: dict) -> bool:
+    """Say whether a task has SFT data; without them its base model is the policy that everything starts from."""
+    return "sft" in data_of(task)
 
 
 def tasks_with(config: dict, sft: bool, preferences: bool) -> list[str]:
@@ -128,6 +147,14 @@ def gold_reward_of(task: dict) -> dict[str, object]:
     """A task's gold reward as a mapping of name, target and unit, all that is left unsaid said; empty without one."""
     said = task.get("gold_reward", {})
     return {"unit": "tokens", **({"name": said} if isinstance(said, str) else said)} if said else {}
+
+
+def chat_of(task: dict) -> dict[str, str]:
+    """Return what a task says of its chat format, as the flags of the stages that tokenize."""
+    said = {key: task[key] for key in CHAT if key in task}
+    if "chat_template_kwargs" in said:
+        said["chat_template_kwargs"] = json.dumps(said["chat_template_kwargs"], sort_keys=True)
+    return said
 
 
 def hub_models(config: dict) -> list[str]:
@@ -188,17 +215,19 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         chosen = {"engine": config.get("engine"), **chosen}
     if stage in SEEDED:
         chosen["seed"] = int(wildcards["seed"])
-    if stage in NUMBERED:
-        chosen["round"] = int(wildcards.get("round", 0 if stage == "generate_responses" else 1))
+    if stage in NUMBERED and ("round" in wildcards or stage == "generate_responses"):
+        chosen["round"] = int(wildcards.get("round", 0))
     if stage in ("score_responses", "evaluate_policy"):
         gold = gold_reward_of(task)
         chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
+    if stage in TOKENIZING:
+        chosen |= chat_of(task)
     if stage == "prepare_task":
         chosen |= data_of(task)
     if stage == "judge_responses":
         chosen |= _names(wildcards)
     chosen |= _shares(config, stage, wildcards, chosen)
-    left_out = _unread(stage, run)
+    left_out = _unread(stage, run, wildcards)
     return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
 
 
@@ -231,10 +260,14 @@ def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:
     return {"num_prompts": total - offline} if stage == "generate_responses" else {"num_pairs": offline}
 
 
-def _unread(stage: str, run: dict) -> set[str]:
+def _unread(stage: str, run: dict, wildcards: dict) -> set[str]:
     """Options that a stage does not look at in this place, where they must not make anything stale."""
-    if stage == "construct_pairs" and run.get("source") != "mix":  # offline pairs are a window of pairs that are there
-        return {"pairing", "min_margin", "truncated"} if run.get("source") == "offline" else {"num_pairs"}
+    if stage == "construct_pairs":
+        first = int(wildcards.get("round", 1)) == 1  # there is no earlier round
+        history = {"history"} if first or run.get("source") not in SAMPLED else set()
+        # Offline pairs are a window of pairs that exist already.
+        unpaired = {"offline": {"pairing", "min_margin", "truncated"}, "mix": set()}
+        return history | unpaired.get(run.get("source"), {"num_pairs"})
     if stage == "score_responses" and (not run or run.get("reward") == "gold"):  # no reward model reads anything
         return {"batch_size", "max_length", "shard_size"}
     return set()
@@ -281,7 +314,12 @@ def compared_by(config: dict, run: str) -> str:
 
 def is_on_policy(config: dict, run: str) -> bool:
     """Whether a run samples from its own policy, for all of a round or for a part."""
-    return source_of(config, run) in ("on_policy", "mix")
+    return source_of(config, run) in SAMPLED
+
+
+def uses_history(config: dict, wildcards: dict) -> bool:
+    """Whether a round of a run learns from pairs of earlier rounds, too."""
+    return options(config, "construct_pairs", wildcards).get("history", "none") != "none"
 
 
 def is_offline(config: dict, run: str) -> bool:

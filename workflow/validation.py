@@ -93,6 +93,8 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "enum":
         near = difflib.get_close_matches(str(value), list(map(str, want)), 1, 0.5)
         return f"{shown} is not one of {', '.join(map(str, want))}" + (f"; did you mean {near[0]}?" if near else "")
+    if "allowed" in error.schema:
+        return f"{shown} is not allowed; use {error.schema['allowed']}"
     if "pattern" in error.schema:
         return f"{shown} is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
     if error.validator == "type":
@@ -256,7 +258,7 @@ def _run_problems(config: dict, name: str, run: dict) -> list[str]:
             found.append(f"runs.{name}.tasks: there is no task {task}; there are {', '.join(config['tasks'])}")
         elif run.get("reward") == "gold" and "gold_reward" not in config["tasks"][task]:
             found.append(f"runs.{name}.reward: task {task} has no gold_reward")
-    found += _mix_problems(config, name, run)
+    found += _mix_problems(config, name, run) + _history_problems(name, run)
     for stage in run:
         if stage.startswith("train_") and stage != f"train_{run['algorithm']}":
             found.append(f"runs.{name}.{stage}: its algorithm is {run['algorithm']}, so {stage} never runs")
@@ -284,6 +286,18 @@ def _mix_problems(config: dict, name: str, run: dict) -> list[str]:
     return found
 
 
+def _history_problems(name: str, run: dict) -> list[str]:
+    """What is wrong with a run that asks for pairs of its earlier rounds."""
+    key = f"runs.{name}.construct_pairs.history"
+    if run.get("construct_pairs", {}).get("history", "none") == "none":
+        return []
+    if run["source"] not in runs.SAMPLED:
+        return [f"{key}: its source is offline, so no round has pairs of its own; use on_policy or mix"]
+    if runs.ALGORITHMS[run["algorithm"]] == "rewards":
+        return [f"{key}: {run['algorithm']} learns from scored samples, so construct_pairs never runs"]
+    return []
+
+
 def _stage_problems(config: dict) -> list[str]:
     """What is wrong with the flags of the stages that will run, each problem under the key that says it."""
     found = []
@@ -306,7 +320,8 @@ def _stages(config: dict):
         where = {"task": name, "seed": config["seeds"][0]}
         made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
         placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
-        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy", *placed):
+        tuned = ["train_sft"] if runs.has_sft(task) else []
+        for stage in ("prepare_task", *made, *tuned, "train_reward_model", "evaluate_policy", *placed):
             yield stage, where
         if "preferences" not in runs.data_of(task):
             for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):

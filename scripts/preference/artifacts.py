@@ -115,11 +115,17 @@ def check(path: Path | str) -> None:
 
 
 def check_place(path: Path | str, made_by: dict) -> None:
-    """Raise an InputError where a file was made for another path: it is another run's, or another stage's."""
+    """Raise an InputError where a file was made for another path: it is another run's, or another stage's.
+
+    A path may lead through symbolic links, such as `results` on another disk, and a whole project may have been moved.
+    """
     made_for = Path(os.path.normpath(made_by.get("path", "")))
-    here, parts = Path(path).resolve(), [part for part in made_for.parts if part != ".."]
-    ending = list(here.parts[-len(parts) :]) if parts else None
-    if not (made_for.resolve() == here if made_for.is_absolute() else ending == parts):
+    here = Path(os.path.realpath(path))
+    if here == Path(os.path.realpath(made_for)):
+        return
+    parts = tuple(part for part in made_for.parts if part != "..")
+    endings = [place.parts[-len(parts) :] for place in (here, Path(os.path.abspath(path)))]
+    if made_for.is_absolute() or not parts or parts not in endings:
         raise damaged(path, f"is another artifact: it was made as {made_for}")
 
 

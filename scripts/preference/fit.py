@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pandas as pd
 import torch
-from transformers import get_scheduler
 
-from preference import artifacts, policies, tokens
+from preference import artifacts, chat, policies, schedules, tokens
+from preference.chat import Chat
 from preference.checkpoints import Checkpoints
 from preference.policies import DTYPES
 from preference.stage import InputError, Progress, flag
@@ -18,24 +18,50 @@ SHOWN = 8  # prompts that an error names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(chat.Flags):
     """The flags that every training stage shares."""
 
     output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
     log_output: str = flag("training.csv to write, a row per optimizer step")
-    learning_rate: float = flag("peak learning rate of AdamW")
+    learning_rate: float = flag("peak learning rate of AdamW, which every schedule reaches")
     epochs: int = flag("passes over the data (T)")
     batch_size: int = flag("rows per optimizer step: responses, pairs (losses on pairs) or prompts (best_of_n)")
     micro_batch_size: int = flag("rows per forward pass; gradients accumulate over a batch and change by rounding only")
-    max_length: int = flag("longest prompt + response in tokens; longer responses are cut, longer prompts are an error")
+    max_length: int = flag("longest prompt + response in tokens; longer responses are cut")
+    long_prompts: str = flag(
+        "a prompt of max_length tokens or more: drop its rows, or cut its middle to half of that",
+        "drop",
+        tokens.LONG_PROMPTS,
+    )
     seed: int = flag("seed of the data order")
-    schedule: str = flag("learning rate over steps", "constant", ("constant", "linear", "cosine"))
-    warmup_ratio: float = flag("share of the steps over which the learning rate rises from 0", 0.0)
+    schedule: str = flag(
+        "learning rate after the warm-up: the peak, or a decay from the peak that reaches 0 after the last step",
+        "constant",
+        schedules.SCHEDULES,
+    )
+    warmup_ratio: float = flag(
+        "share of the steps that warm up, rounded up, under every schedule; of n such steps, step i trains at i/n of "
+        "the peak, so that no step trains at 0",
+        0.0,
+    )
     weight_decay: float = flag("AdamW's weight decay", 0.0)
     max_grad_norm: float = flag("gradients are scaled down to this L2 norm", 1.0)
     dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
     checkpoint_steps: int = flag("optimizer steps between two resumable states", 200, runtime=True)
     report_to: str = flag("where to show the log as it grows", "none", ("none", "tensorboard", "wandb"), runtime=True)
+
+
+def start(flags: Training) -> tuple:
+    """Return the model of --policy, which must read --max_length tokens, and its chat format."""
+    chat_format = chat.load(flags.policy, flags)
+    model = policies.load_policy(flags.policy)
+    policies.check_context(model.config, flags.policy, flags.max_length)
+    return model, chat_format
+
+
+def limit(flags: Training) -> tokens.Limit:
+    """Return the rule of --max_length and --long_prompts."""
+    return tokens.Limit(flags.max_length, flags.long_prompts)
 
 
 def data_order(num_rows: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -58,7 +84,7 @@ Loss = Callable[[list[int], list[int]], tuple[torch.Tensor, dict[str, float]]]
 
 def train(
     model,
-    tokenizer,
+    chat_format: Chat,
     rows: Rows,
     loss: Loss,
     flags: Training,
@@ -73,7 +99,7 @@ def train(
         log = fit(model, rows, loss, flags, checkpoints, track)
         memory = finish()
         artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
-        policies.save(model, tokenizer, flags.output, made_by, memory)
+        policies.save(model, chat_format.tokenizer, flags.output, made_by, memory)
     return log
 
 
@@ -112,34 +138,36 @@ def fit(
         The log, a row per optimizer step: step, loss, learning_rate, gradient_norm, and the means that `loss` summed.
 
     Raises:
-        InputError: the loss or a gradient is NaN or infinite; the line has the step, its prompts and
-            the last good state.
+        InputError: a loss, a gradient or a weight is NaN or infinite, before a step or in a state that was to be kept;
+            the line has the step, its prompts and the last good state.
     """
     order = data_order(len(rows.lengths), flags.batch_size, flags.epochs, flags.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=flags.learning_rate, weight_decay=flags.weight_decay)
     done, log = checkpoints.load(model, optimizer)
     for row in log:
         track(row)
-    warmup = math.ceil(flags.warmup_ratio * len(order))
-    scheduler = get_scheduler(flags.schedule, optimizer, num_warmup_steps=warmup, num_training_steps=len(order))
-    _advance(scheduler, done)
+    warmup = schedules.warmup_steps(flags.warmup_ratio, len(order))
     progress = Progress(len(order), "steps")
     progress.skip(done)
     model.eval()
-    for step in range(done, len(order)):
-        rate = optimizer.param_groups[0]["lr"]
-        row = _step(model, order, step, rows.lengths, loss, flags)
-        if not all(map(math.isfinite, row.values())):
-            raise _diverged(step, row, [rows.prompt_ids[i] for i in order[step]], flags, checkpoints)
-        optimizer.step()
-        optimizer.zero_grad()
-        scheduler.step()
-        log.append({"step": step + 1, "learning_rate": rate, **row})
+
+    def check(fault: str | None, step: int, seen: list[int]) -> None:
+        if fault:
+            raise _diverged(step, fault, [rows.prompt_ids[i] for i in seen], flags, checkpoints)
+
+    for step, of_step in enumerate(order[done:], start=done + 1):
+        rate = flags.learning_rate * schedules.multiplier(step, len(order), warmup, flags.schedule)
+        row = _step(model, of_step, rows.lengths, loss, flags)
+        check(_fault(row), step, of_step)
+        _update(optimizer, rate)
+        log.append({"step": step, "learning_rate": rate, **row})
         track(log[-1])
         progress.update(1, f"loss {row['loss']:.4f}")
-        last = step + 1 == len(order)
-        if last or (step + 1) % flags.checkpoint_steps == 0:
-            checkpoints.save(step + 1, model, None if last else optimizer, log)
+        last = step == len(order)
+        if last or step % flags.checkpoint_steps == 0:
+            longest = tokens.micro_batches(of_step, rows.lengths, flags.micro_batch_size)[-1]
+            check(_fault_of_state(model, longest, of_step, loss, flags), step, longest)
+            checkpoints.save(step, model, None if last else optimizer, log)
     return log
 
 
@@ -148,12 +176,11 @@ def arithmetic(flags: Training, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, DTYPES[flags.dtype], enabled=flags.dtype != "float32")
 
 
-def _step(model, order, step, lengths, loss, flags) -> dict[str, float]:
-    """Accumulate the gradient of one step, and say what the log shows of it."""
-    rows, device = order[step], next(model.parameters()).device
+def _step(model, rows: list[int], lengths: list[int], loss: Loss, flags: Training) -> dict[str, float]:
+    """Accumulate the gradient of one step, and return what the log shows of it."""
     total, sums = 0.0, {}
     for micro in tokens.micro_batches(rows, lengths, flags.micro_batch_size):
-        with arithmetic(flags, device):
+        with arithmetic(flags, next(model.parameters()).device):
             share, seen = loss(micro, rows)
         share.backward()
         total += share.item()
@@ -162,20 +189,42 @@ def _step(model, order, step, lengths, loss, flags) -> dict[str, float]:
     return {"loss": total, "gradient_norm": norm, **{name: value / len(rows) for name, value in sums.items()}}
 
 
-def _diverged(step: int, row: dict, prompt_ids: list[str], flags: Training, checkpoints: Checkpoints) -> InputError:
+def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Take one optimizer step at a learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _fault(numbers: dict[str, float]) -> str | None:
+    """Return the loss and what else of a step's numbers is not finite, in words; None if all of them are finite."""
+    wrong = {name: value for name, value in numbers.items() if not math.isfinite(value)}
+    if not wrong:
+        return None
+    return ", ".join(f"the {name} is {value}" for name, value in ({"loss": numbers["loss"]} | wrong).items())
+
+
+def _fault_of_state(model, micro: list[int], rows: list[int], loss: Loss, flags: Training) -> str | None:
+    """Return what is not finite in the weights, or in what the model says of a micro-batch; None if all is finite.
+
+    The loss of a step is that of the policy before its update, so that the last update shows in no row of the log.
+    """
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            return f"after the update, weight {name} is not finite"
+    with torch.no_grad(), arithmetic(flags, next(model.parameters()).device):
+        share, seen = loss(micro, rows)
+    fault = _fault({"loss": share.item(), **seen})
+    return fault and f"after the update, {fault}"
+
+
+def _diverged(step: int, fault: str, prompt_ids: list[str], flags: Training, checkpoints: Checkpoints) -> InputError:
     distinct = list(dict.fromkeys(prompt_ids))
     prompts = ", ".join(distinct[:SHOWN]) + (f" and {len(distinct) - SHOWN} more" if distinct[SHOWN:] else "")
     state = checkpoints.latest()
     kept = f"the last good state is {state}" if state else "no state is kept yet"
     return InputError(
-        f"step {step + 1}: the loss is {row['loss']} and the gradient's norm {row['gradient_norm']}, "
-        f"on prompts {prompts}; no policy was written, {kept}; lower --learning_rate (now {flags.learning_rate})"
+        f"step {step}: {fault}, on prompts {prompts}; no policy was written, {kept}; "
+        f"lower --learning_rate (now {flags.learning_rate})"
     )
-
-
-def _advance(scheduler, steps: int) -> None:
-    """Put a fresh schedule where it stood: it is a function of the step alone."""
-    scheduler.last_epoch = steps
-    rates = [base * decay(steps) for base, decay in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
-    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate

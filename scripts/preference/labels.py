@@ -4,6 +4,7 @@ Every pair draws for itself, by its texts: a larger subset holds every smaller o
 that less noise made wrong, and neither hangs on the other.
 """
 
+from preference import conversations
 from preference.seeds import uniform
 from preference.stage import InputError
 
@@ -34,7 +35,8 @@ def noised(rows: list[dict], label_noise: float, seed: int) -> tuple[list[dict],
 
 def _draw(use: str, row: dict, seed: int) -> float:
     # By the responses too: a prompt of given preferences may have many pairs.
-    return uniform(seed, use, row["prompt_id"], row["chosen"], row["rejected"])
+    sides = (conversations.key(conversations.as_response(row[side])) for side in ("chosen", "rejected"))
+    return uniform(seed, use, row["prompt_id"], *sides)
 
 
 def _swapped(row: dict) -> dict:

@@ -1,6 +1,7 @@
 """Model folders: what can be told of one without loading it. Standard library only: planning asks too."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,12 +10,12 @@ from preference.stage import InputError
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")  # can run code as they are read
 CONFIG, TOKENIZER = "config.json", "tokenizer_config.json"
 INDEX = "model.safetensors.index.json"  # of weights in several files: which tensor is in which
-HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+HUB = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?", re.ASCII)
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 
 def check(path: str, *needed: str) -> None:
-    """Refuse a folder that is no model with safe weights; a hub id (owner/name) is taken as it is.
+    """Refuse a folder that is no model with safe weights; a hub id (owner/name, owner/name@revision) is accepted.
 
     Args:
         needed: the files to look at, CONFIG (which the weights belong to) or TOKENIZER.
@@ -24,10 +25,10 @@ def check(path: str, *needed: str) -> None:
     """
     folder = Path(path)
     if not _exists(folder):
-        if path.startswith((".", "/", "~")) or path.count("/") != 1:
+        if path.startswith((".", "/", "~")) or path.partition("@")[0].count("/") != 1:
             raise InputError(f"{path}: no such model folder")
         if not HUB.fullmatch(path):
-            raise InputError(f"{path}: neither a model folder nor a hub id owner/name")
+            raise InputError(f"{path}: neither a model folder nor a hub id owner/name, owner/name@revision")
         return
     if not folder.is_dir():
         raise InputError(f"{path}: is a file, not a model folder")
@@ -47,11 +48,52 @@ def check(path: str, *needed: str) -> None:
         _check_index(folder)
 
 
+def check_reward_model(path: str) -> None:
+    """Refuse a folder that is no reward model, as far as its config says so; a hub id is checked once it is loaded.
+
+    Raises:
+        InputError: the folder is no model, needs code of its own, or has another number of labels than one.
+    """
+    check(path, CONFIG, TOKENIZER)
+    if Path(path).is_dir():
+        config = read(Path(path), CONFIG)
+        labels = config.get("id2label") or {}
+        check_labels(path, config.get("num_labels") or len(labels) or None)
+
+
+def check_labels(path: str, count: int | None) -> None:
+    """Raise an InputError if a sequence classifier has more labels than a reward model's one; None is unknown."""
+    if count is not None and count != 1:
+        raise InputError(f"{path}: has {count} labels, so it is a classifier; a reward model has 1")
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def located(path: str) -> tuple[str, dict[str, str]]:
+    """Return what the library takes: a folder or owner/name, and the revision of a hub id that names one."""
+    match = None if _exists(Path(path)) else HUB.fullmatch(path)
+    if match is None or match["revision"] is None:
+        return path, {}
+    return match["name"], {"revision": match["revision"]}
+
+
+def commit_of(path: str) -> str | None:
+    """Return the commit that a hub id was resolved to when it was last loaded here; None for a folder."""
+    if _exists(Path(path)) or not HUB.fullmatch(path):
+        return None
+    name, revision = located(path)
+    revision = revision.get("revision", "main")
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
+    reference = cache / "refs" / revision
+    if reference.is_file():
+        return reference.read_text().strip()
+    return revision if (cache / "snapshots" / revision).is_dir() else None
 
 
 def _check_index(folder: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from preference import fit, policies, provenance, records, stage, tokens
+from preference import chat, fit, provenance, records, stage
 from preference.responses import Read, Responses
 from preference.stage import flag
 
@@ -46,11 +46,12 @@ def train(script: str, flags: Flags, objective: Objective, with_reference: bool)
         with_reference: the objective reads the reference's log-probabilities, which the table then has.
     """
     rows = records.read(flags.pairs, "reference_logps" if with_reference else "pairs")
-    model, tokenizer = policies.load_to_train(flags.policy, flags.max_length)
-    encoded = [tokens.encode_pair(tokenizer, row, flags.max_length) for row in rows]
+    model, chat_format = fit.start(flags)
+    num_rows = len(rows)
+    rows, encoded = chat.encode_pairs(flags.pairs, rows, chat_format, fit.limit(flags))
     sequences = [pair[side] for side in (0, 1) for pair in encoded]  # the rejected one of pair i is row len(rows) + i
     # In float32, as the reference's numbers are, or their agreement could not be checked.
-    responses = Responses.of(model, sequences, tokenizer.pad_token_id, 2 * flags.micro_batch_size)
+    responses = Responses.of(model, sequences, chat_format.pad_id, 2 * flags.micro_batch_size)
     reference = reference_of(rows) if with_reference else None
     if with_reference:
         check_step_0(flags, responses, reference)
@@ -63,9 +64,10 @@ def train(script: str, flags: Flags, objective: Objective, with_reference: bool)
         return losses.sum() / len(step), seen(pairs, read, chosen_rewards.detach(), rejected_rewards.detach())
 
     lengths = [max(len(prompt) + len(response) for prompt, response in pair) for pair in encoded]
-    made_by = provenance.describe(script, flags, {"pairs": flags.pairs, "policy": flags.policy}, rows_in=len(rows))
+    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat.inputs(flags)}
+    made_by = provenance.describe(script, flags, inputs, rows_in=num_rows, rows_out=len(rows))
     named = fit.Rows([row["prompt_id"] for row in rows], lengths)
-    log = fit.train(model, tokenizer, named, loss, flags, made_by)
+    log = fit.train(model, chat_format, named, loss, flags, made_by)
     stage.say(
         f"{len(log)} steps on {len(rows)} pairs, loss {log[0]['loss']:.3f} -> {log[-1]['loss']:.3f}, "
         f"margin {log[-1]['margin']:.3f}, accuracy {log[-1]['accuracy']:.2f}"

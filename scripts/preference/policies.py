@@ -28,7 +28,8 @@ def load_tokenizer(path: str):
     _check(path, model_folders.CONFIG, model_folders.TOKENIZER)
     load_config(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        name, revision = model_folders.located(path)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **revision)
         tokenizer("some of its settings are looked at only here")
     except Exception as error:  # the files of a folder can be wrong in more ways than the library has exceptions for
         raise _unloadable(path, "its tokenizer cannot be loaded", error) from None
@@ -46,7 +47,8 @@ def _check(path: str, *needed: str) -> None:
 def load_config(path: str):
     """The config of a model folder or hub id."""
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        name, revision = model_folders.located(path)
+        return AutoConfig.from_pretrained(name, trust_remote_code=False, **revision)
     except Exception as error:
         raise _unloadable(path, "not a model", error) from None
 
@@ -77,8 +79,10 @@ def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     """A model whose every weight is in the folder, but for those whose name the pattern `new` finds."""
     _check(path, model_folders.CONFIG)
     try:
+        name, revision = model_folders.located(path)
         model, loading = auto_class.from_pretrained(
-            path,
+            name,
+            **revision,
             dtype=DTYPES[dtype],
             use_safetensors=True,
             trust_remote_code=False,
@@ -207,22 +211,13 @@ def all_logprobs(model, sequences: list[tokens.Sequence], pad_id: int, size: int
     return tokens.map_batches(sequences, lengths, size, logprobs, progress)
 
 
-def load_to_train(path: str, max_length: int):
-    """(policy, tokenizer) of a folder that a training starts from; it must read --max_length tokens."""
-    tokenizer = load_tokenizer(path)
-    tokens.check_tokenizer(tokenizer, path)
-    model = load_policy(path)
-    check_context(model.config, path, max_length)
-    return model, tokenizer
-
-
 def check_context(config, path: str, max_length: int) -> None:
     """Raise an InputError where --max_length is more than the model with this config can read."""
-    context = getattr(config, "max_position_embeddings", None)
+    context = context_length(config)
     if context is not None and max_length > context:
         raise InputError(f"--max_length {max_length}: {path} reads at most {context} tokens")
 
 
-def as_input(name: str, path: str) -> dict[str, str]:
-    """A model folder is an input with a digest; a hub id is a flag."""
-    return {name: path} if Path(path).is_dir() else {}
+def context_length(config) -> int | None:
+    """Return the longest sequence that a model with this config reads, if it says so."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)

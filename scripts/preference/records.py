@@ -70,6 +70,7 @@ _PAIR = [
     pa.field("rejected_finish_reason", pa.string()),
     pa.field("chosen_tokens", _IDS),  # null where the text did not come from a sampler
     pa.field("rejected_tokens", _IDS),
+    pa.field("round", pa.int32()),  # the last round of a run whose own pair this is; null in given preferences
 ]
 _MEASURES = [  # of a bandit's policy; all null where the run is not finite any more
     # with a standard error where there is no closed form
@@ -164,7 +165,7 @@ def _as_stored(row: dict) -> dict:
     """Return a row with messages in the place of plain texts, and JSON in that of `tools` and `fields`."""
     stored = dict(row)
     for name, value in row.items():
-        if name in MESSAGE_COLUMNS and isinstance(value, str):
+        if isinstance(value, str) and name in MESSAGE_COLUMNS:
             stored[name] = (conversations.as_prompt if name == "prompt" else conversations.as_response)(value)
         elif name in JSON_COLUMNS and value is not None:
             stored[name] = json.dumps(value, ensure_ascii=False, sort_keys=True)
@@ -195,7 +196,7 @@ def _as_read(name: str, value):
         return None
     if name in JSON_COLUMNS:
         return json.loads(value)
-    if name in MESSAGE_COLUMNS:
+    if name in MESSAGE_COLUMNS and isinstance(value, list):  # `chosen` of a bandit's table is a truth value
         return [conversations.without_empty(message) for message in value]
     return value
 

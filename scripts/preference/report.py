@@ -245,6 +245,8 @@ details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; }
 pre { margin: .2rem 0; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate;
   font: .84rem/1.45 ui-monospace, monospace; }
 .answers pre, .prompt pre { max-height: 16rem; overflow-y: auto; }
+.role { margin: .5rem 0 0; font-size: .78rem; font-weight: 600; color: var(--soft); overflow-wrap: anywhere; }
+.prompt details { margin: .3rem 0; } .prompt summary { font-weight: 400; font-size: .88rem; color: var(--soft); }
 .prompt { border-left: 3px solid var(--line); padding-left: .7rem; margin: 1.2rem 0 .6rem; }
 """
 
@@ -383,16 +385,25 @@ interval that fits both is undecided, and one seed has none.</small></p>{% endif
 </table></div></details>
 {% endfor %}
 
+{% macro turns(said) %}
+{% for turn in said %}
+{% if turn.label %}<p class="role">{{ turn.label }}</p>{% endif %}
+{% if turn.text.strip() %}<pre dir="auto">{{ turn.text }}</pre>
+{% else %}<p class="soft">(empty)</p>{% endif %}
+{% endfor %}
+{% endmacro %}
 {% if examples %}<h2>Answers side by side</h2>
 <p><small>The first prompts in the order of their ids, which is as good as random; the text is the models’.</small></p>
 {% for example in examples %}
 <div class="prompt"><small>{{ example.task }}, prompt {{ example.prompt_id }}</small>
-<pre dir="auto">{{ example.prompt }}</pre></div>
+{% set earlier = example.prompt[:-1] %}
+{% if earlier|length > 2 %}<details><summary>{{ earlier|length }} earlier messages</summary>
+{{ turns(earlier) }}</details>
+{{ turns(example.prompt[-1:]) }}{% else %}{{ turns(example.prompt) }}{% endif %}</div>
 <div class="answers">
 {% for answer in example.answers %}
 <div><small><b>{{ answer.run }}</b> · {{ answer.about }}</small>
-{% if answer.response.strip() %}<pre dir="auto">{{ answer.response }}</pre>
-{% else %}<p class="soft">(empty)</p>{% endif %}
+{{ turns(answer.response) }}
 </div>
 {% endfor %}
 </div>

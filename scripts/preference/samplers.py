@@ -1,8 +1,8 @@
 """Sampling responses from a policy: one function, `respond`, over two engines, vLLM and transformers.
 
-Both take prompts as token ids, end a response at the first EOS of the policy's tokenizer, and ignore the sampling
-settings that a model folder may carry: what is sampled is what the flags say. The draws of a response depend on the
-seed and on its prompt's id, never on a global generator.
+Both take prompts as token ids, end a response at the first token that ends one (see chat), never draw an id that has
+no text, and ignore the sampling settings that a model folder may carry: what is sampled is what the flags say. The
+draws of a response depend on the seed and on its prompt's id alone, never on what else is in its batch.
 """
 
 import contextlib
@@ -19,9 +19,10 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from preference import policies, tokens
+from preference import chat, conversations, model_folders, policies
+from preference.chat import Chat
 from preference.seeds import derive_seed
 from preference.shards import Shards
 from preference.stage import InputError, Progress, flag
@@ -41,8 +42,16 @@ Request = tuple[str, list[int]]  # "<prompt_id>/<sample_id>", prompt ids: one re
 Sample = Callable[[list[Request], Progress], list[list[int]]]  # an engine: the ids of each response
 
 
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What holds of every response, from the policy's chat format."""
+
+    stops: tuple[int, ...]  # ids that end a response
+    textless: tuple[int, ...]  # ids that are never drawn
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Engine:
+class Engine(chat.Flags):
     """The flags that say how sampling is done, whatever is sampled."""
 
     engine: str = flag("what samples; auto: vllm where it is installed", "auto", ENGINE_CHOICES)
@@ -66,36 +75,43 @@ class Flags(Engine):
     seed: int = flag("seed of the draws")
 
 
-def respond(policy: str, tokenizer, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:
+def respond(policy: str, chat_format: Chat, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:
     """Sample responses from a policy.
 
     Args:
-        policy: model folder or hub id; tokenizer is its tokenizer.
-        prompts: rows with prompt_id and prompt, no prompt_id twice.
+        policy: model folder or hub id; chat_format is its chat format.
+        prompts: rows with prompt_id, prompt and tools, no prompt_id twice.
         shards: where finished parts are kept.
 
     Returns:
         rows of kind "responses", in the order of the prompts, then by sample_id; a job that shares the work with others
-        has its own only.
+        has its own only. Prompts that leave no room for a response are dropped, and counted in the log.
 
     Raises:
-        InputError: a prompt leaves no room for a response, or the engine is missing or cannot start.
+        InputError: no prompt leaves room for a response, or the engine is missing or cannot start.
     """
     _check(flags, prompts)
-    encoded = [tokens.encode_prompt(tokenizer, row["prompt"]) for row in prompts]
-    _check_lengths(policy, prompts, encoded, flags)
+    encoded = chat.encode_rows(
+        flags.prompts, prompts, lambda row: chat_format.encode_prompt(row["prompt"], row.get("tools"))
+    )
+    print(f"chat format: {chat_format.summary()}\n{chat_format.describe((encoded[0], []))}")
     wanted = [
         (row, sample_id, ids)
-        for row, ids in zip(prompts, encoded, strict=True)
+        for row, ids in _that_fit(policy, prompts, encoded, flags)
         for sample_id in range(flags.samples_per_prompt)
     ]
     requests = [(f"{row['prompt_id']}/{sample_id}", ids) for row, sample_id, ids in wanted]
-    with ENGINES[resolve_engine(flags.engine)](policy, tokenizer.eos_token_id, requests, flags) as sample:
+    rules = Rules(tuple(chat_format.stop_ids), tuple(chat_format.textless()))
+    with ENGINES[resolve_engine(flags.engine)](policy, rules, requests, flags) as sample:
         responses = shards.map("responses", shards.own(requests), sample)
     return [
-        {"prompt_id": row["prompt_id"], "sample_id": sample_id, "prompt": row["prompt"], **describe(tokenizer, ids)}
+        {**_of_prompt(row), "sample_id": sample_id, **describe(chat_format, ids)}
         for (row, sample_id, _), ids in zip(shards.own(wanted), responses, strict=True)
     ]
+
+
+def _of_prompt(row: dict) -> dict:
+    return {name: row.get(name) for name in ("prompt_id", "prompt", "tools", "fields")}
 
 
 def resolve_engine(engine: str) -> str:
@@ -124,78 +140,143 @@ def _check(flags: Flags, prompts: list[dict]) -> None:
         seen.add(row["prompt_id"])
 
 
-def _check_lengths(policy: str, prompts: list[dict], encoded: list[list[int]], flags: Flags) -> None:
-    config = policies.load_config(policy).get_text_config()
-    known = (getattr(config, "max_position_embeddings", None), flags.max_model_len)
+def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags: Flags) -> list[tuple]:
+    """Return (row, prompt ids) of the prompts that leave room for --max_new_tokens in what the policy reads."""
+    known = (policies.context_length(policies.load_config(policy)), flags.max_model_len)
     context = min((length for length in known if length), default=None)
-    for row, ids in zip(prompts, encoded, strict=True):
-        if context is not None and len(ids) > context - flags.max_new_tokens:
-            raise InputError(
-                f"{flags.prompts}: prompt_id {row['prompt_id']} has {len(ids)} tokens, more than the "
-                f"{context - flags.max_new_tokens} that are left of {context} after --max_new_tokens "
-                f"{flags.max_new_tokens}"
-            )
+    pairs = list(zip(prompts, encoded, strict=True))
+    fitting = [(row, ids) for row, ids in pairs if context is None or len(ids) <= context - flags.max_new_tokens]
+    if len(fitting) < len(pairs):
+        longest = max(map(len, encoded))
+        print(
+            f"dropped {len(pairs) - len(fitting)} of {len(pairs)} prompts: longer than the "
+            f"{context - flags.max_new_tokens} tokens that --max_new_tokens {flags.max_new_tokens} leaves of "
+            f"{context}; the longest has {longest}"
+        )
+    if not fitting:
+        raise InputError(
+            f"{flags.prompts}: prompt_id {prompts[0]['prompt_id']} has {len(encoded[0])} tokens, more than the "
+            f"{context - flags.max_new_tokens} that are left of {context} after --max_new_tokens "
+            f"{flags.max_new_tokens}, and no other prompt fits either"
+        )
+    return fitting
 
 
-def describe(tokenizer, ids: list[int]) -> dict:
+def describe(chat_format: Chat, ids: list[int]) -> dict:
     """The columns of a response that follow from its ids."""
-    finished = ids[-1] == tokenizer.eos_token_id
-    tokens.check_response(tokenizer, ids, finished)
-    said = ids[:-1] if finished else ids
+    finished = chat_format.is_finished(ids)
+    chat_format.check_response(ids, finished)
     return {
-        "response": tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False),
+        "response": conversations.assistant(chat_format.text_of(ids)),
         "response_ids": ids,
         "finish_reason": "stop" if finished else "length",
-        "num_tokens": len(said),
+        "end_token": chat_format.stop_ids[ids[-1]] if finished else None,
+        "num_tokens": len(ids) - finished,
     }
 
 
 @contextlib.contextmanager
-def _transformers(policy: str, eos: int, requests: list[Request], flags: Flags) -> Iterator[Sample]:
+def _transformers(policy: str, rules: Rules, requests: list[Request], flags: Flags) -> Iterator[Sample]:
     model = policies.load_policy(policy, flags.dtype)
-    # On the model as well: what a config leaves open is filled from the folder's own generation_config.json.
-    model.generation_config = _generation_config(eos, flags)
+    # On the model as well: what a config leaves open is filled from the folder's own generation_config.json. What
+    # follows the end of a response is cut off, so any token will do as padding.
+    model.generation_config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=flags.max_new_tokens,
+        eos_token_id=list(rules.stops),
+        pad_token_id=rules.stops[0],
+        use_cache=True,
+    )
 
     def sample(requests: list[Request], progress: Progress) -> list[list[int]]:
         responses = []
         for start in range(0, len(requests), flags.batch_size):
             chunk = requests[start : start + flags.batch_size]
-            responses += _generate(model, eos, chunk, derive_seed(flags.seed, chunk[0][0]))
+            responses += _generate(model, rules, chunk, flags)
             progress.update(len(chunk))
         return responses
 
     yield sample
 
 
-def _generation_config(eos: int, flags: Flags) -> GenerationConfig:
-    draws = {"do_sample": False}
-    if flags.temperature > 0:
-        draws = {"do_sample": True, "temperature": flags.temperature, "top_p": flags.top_p, "top_k": 0}
-    # What follows an EOS is cut off, so any token will do as padding.
-    return GenerationConfig(
-        **draws, max_new_tokens=flags.max_new_tokens, eos_token_id=eos, pad_token_id=eos, use_cache=True
-    )
-
-
-def _generate(model, eos: int, chunk: list[Request], seed: int) -> list[list[int]]:
+def _generate(model, rules: Rules, chunk: list[Request], flags: Flags) -> list[list[int]]:
     width = max(len(ids) for _, ids in chunk)
-    input_ids = torch.tensor([[eos] * (width - len(ids)) + ids for _, ids in chunk], device=model.device)
+    pad = rules.stops[0]
+    input_ids = torch.tensor([[pad] * (width - len(ids)) + ids for _, ids in chunk], device=model.device)
     attention_mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for _, ids in chunk], device=model.device)
-    with torch.inference_mode(), torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with torch.inference_mode():
         output = model.generate(
-            input_ids=input_ids, attention_mask=attention_mask, generation_config=model.generation_config
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            generation_config=model.generation_config,
+            logits_processor=LogitsProcessorList([Draws(rules, chunk, width, flags)]),
         )
-    return [_until_eos(ids, eos) for ids in output[:, width:].tolist()]
+    return [_until_end(ids, rules.stops) for ids in output[:, width:].tolist()]
 
 
-def _until_eos(ids: list[int], eos: int) -> list[int]:
-    """The ids up to the first EOS and with it; all of them where there is none."""
-    return ids[: ids.index(eos) + 1] if eos in ids else ids
+class Draws(LogitsProcessor):
+    """Draws each row's next token by a number of the row's own, and leaves only that token to the greedy search.
+
+    The library's own sampling draws for a whole batch from one generator, so that a row's draws would depend on the
+    rows beside it.
+    """
+
+    def __init__(self, rules: Rules, chunk: list[Request], width: int, flags: Flags):
+        self.textless, self.width = list(rules.textless), width
+        self.temperature, self.top_p = flags.temperature, flags.top_p
+        seeds = [derive_seed(flags.seed, key) for key, _ in chunk]
+        self.uniforms = torch.stack([_uniforms(seed, flags.max_new_tokens) for seed in seeds])
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores that are -inf but for one token a row.
+
+        Args:
+            input_ids: (batch, tokens so far).
+            scores: logits of the next token, (batch, vocabulary).
+        """
+        scores = scores.float()
+        scores[:, self.textless] = -torch.inf
+        if self.temperature == 0:
+            return scores
+        uniforms = self.uniforms[:, input_ids.shape[1] - self.width].to(scores.device)
+        drawn = draw((scores / self.temperature).softmax(-1), uniforms, self.top_p)
+        return torch.full_like(scores, -torch.inf).scatter(1, drawn.unsqueeze(1), 0.0)
+
+
+def _uniforms(seed: int, count: int) -> torch.Tensor:
+    return torch.rand(count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def draw(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Return one index a row, (batch,), by the inverse of the distribution function.
+
+    Args:
+        probabilities: (batch, vocabulary); rows sum to 1.
+        uniforms: one number from [0, 1) a row, (batch,) of float64.
+        top_p: draw from the fewest likeliest entries whose probabilities sum to this.
+    """
+    order = None
+    if top_p < 1:
+        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    masses = probabilities.double().cumsum(-1)
+    total = masses[:, -1]
+    if top_p < 1:
+        last = (masses < top_p * total.unsqueeze(-1)).sum(-1, keepdim=True).clamp(max=masses.shape[1] - 1)
+        total = masses.gather(1, last).squeeze(1)
+    index = torch.searchsorted(masses, (uniforms * total).unsqueeze(1), right=True)
+    # A uniform next to 1 may be rounded up to the total: the last entry with any probability is meant then.
+    possible = (probabilities > 0).to(torch.int64).cumsum(-1).argmax(-1, keepdim=True)
+    index = torch.minimum(index, possible)
+    return (index if order is None else order.gather(1, index)).squeeze(1)
+
+
+def _until_end(ids: list[int], stops: tuple[int, ...]) -> list[int]:
+    """The ids up to the first that ends a response and with it; all of them if there is none."""
+    return ids[: next((place + 1 for place, each in enumerate(ids) if each in stops), len(ids))]
 
 
 @contextlib.contextmanager
-def _vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> Iterator[Sample]:
+def _vllm(policy: str, rules: Rules, requests: list[Request], flags: Flags) -> Iterator[Sample]:
     """In a process of its own: vLLM patches transformers' model classes and torch, and only an exit takes that back."""
     for name, value in VLLM_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -203,7 +284,7 @@ def _vllm(policy: str, eos: int, requests: list[Request], flags: Flags) -> Itera
 
     def sample(requests: list[Request], progress: Progress) -> list[list[int]]:
         try:
-            return process.submit(_run_vllm, policy, longest, eos, requests, flags, progress).result()
+            return process.submit(_run_vllm, policy, longest, rules, requests, flags, progress).result()
         except BrokenProcessPool:
             raise InputError(f"--engine vllm: its process died while it sampled from {policy} (memory?)") from None
 
@@ -226,18 +307,18 @@ def _exit_with_parent() -> None:
 _engine = None  # of the process that is vLLM's own: one start serves all parts
 
 
-def _run_vllm(policy: str, longest: int, eos: int, requests: list[Request], flags: Flags, progress: Progress):
+def _run_vllm(policy: str, longest: int, rules: Rules, requests: list[Request], flags: Flags, progress: Progress):
     global _engine
-    _engine = _engine or _start_vllm(policy, longest, requests[0][1], flags)
+    _engine = _engine or _start_vllm(policy, longest, rules, requests[0][1], flags)
     for key, ids in requests:
-        _ask(_engine, key, ids, _vllm_params(eos, derive_seed(flags.seed, key), flags))
+        _ask(_engine, key, ids, _vllm_params(rules, derive_seed(flags.seed, key), flags))
     responses = {}
     while _engine.has_unfinished_requests():
         done = [output for output in _engine.step() if output.finished]
         responses |= {output.request_id: list(output.outputs[0].token_ids) for output in done}
         progress.update(len(done))
     _engine.reset_prefix_cache()  # a part must not depend on those before it, not even by rounding
-    return [_until_eos(responses[key], eos) for key, _ in requests]
+    return [_until_end(responses[key], rules.stops) for key, _ in requests]
 
 
 def _ask(engine, key: str, ids: list[int], params) -> None:
@@ -246,11 +327,11 @@ def _ask(engine, key: str, ids: list[int], params) -> None:
     engine.add_request(key, tokens_input(ids), params)
 
 
-def _start_vllm(policy: str, longest: int, prompt: list[int], flags: Flags):
+def _start_vllm(policy: str, longest: int, rules: Rules, prompt: list[int], flags: Flags):
     """An engine that has sampled its first token: some models fail only there."""
     try:
-        engine = _make_vllm(policy, flags.max_model_len or longest, flags)
-        _ask(engine, "first", prompt, _vllm_params(0, 0, dataclasses.replace(flags, max_new_tokens=1)))
+        engine = _make_vllm(policy, flags.max_model_len or longest, rules, flags)
+        _ask(engine, "first", prompt, _vllm_params(rules, 0, dataclasses.replace(flags, max_new_tokens=1)))
         while engine.has_unfinished_requests():
             engine.step()
         engine.reset_prefix_cache()
@@ -271,7 +352,7 @@ def _stop_vllm() -> None:
     cleanup_dist_env_and_memory()
 
 
-def _make_vllm(policy: str, max_model_len: int, flags: Flags):
+def _make_vllm(policy: str, max_model_len: int, rules: Rules, flags: Flags):
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # it warns before it sets up its logging
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
     from vllm import LLM
@@ -287,8 +368,11 @@ def _make_vllm(policy: str, max_model_len: int, flags: Flags):
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(8192, max_model_len),
         }
+    name, revision = model_folders.located(policy)
     engine = LLM(
-        model=policy,
+        model=name,
+        **revision,
+        logits_processors=[_never(rules.textless)] if rules.textless else None,
         skip_tokenizer_init=True,
         generation_config="vllm",  # not the folder's
         load_format="safetensors",
@@ -302,18 +386,38 @@ def _make_vllm(policy: str, max_model_len: int, flags: Flags):
     return engine.llm_engine
 
 
-def _vllm_params(eos: int, seed: int, flags: Flags):
+def _never(ids: tuple[int, ...]):
+    """A class of vLLM's that takes ids out of every distribution."""
+    from vllm.v1.sample.logits_processor import LogitsProcessor
+
+    class Never(LogitsProcessor):
+        def __init__(self, vllm_config, device, is_pin_memory):
+            self.ids = torch.tensor(ids, device=device)
+
+        def apply(self, logits: torch.Tensor) -> torch.Tensor:
+            return logits.index_fill_(1, self.ids, -torch.inf)
+
+        def is_argmax_invariant(self) -> bool:
+            return False
+
+        def update_state(self, batch_update) -> None:
+            pass
+
+    return Never
+
+
+def _vllm_params(rules: Rules, seed: int, flags: Flags):
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    # The engine would also stop at what the model folder calls EOS; only the tokenizer's counts here.
+    # What the model folder calls EOS is among the stops already.
     return SamplingParams(
         temperature=flags.temperature,
         top_p=flags.top_p,
         max_tokens=flags.max_new_tokens,
         seed=seed,
         ignore_eos=True,
-        stop_token_ids=[eos],
+        stop_token_ids=list(rules.stops),
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

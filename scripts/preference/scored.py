@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from preference import fit, policies, provenance, records, stage, tokens
+from preference import chat, fit, policies, provenance, records, stage, tokens
+from preference.chat import Chat
 from preference.responses import Read, Responses
 from preference.stage import flag
 
@@ -33,18 +34,29 @@ class Samples:
         return found
 
 
-def read(path: str, tokenizer, max_length: int) -> Samples:
-    """The samples of a rewards.parquet, as the very tokens that were drawn."""
-    rows = records.read(path, "rewards")
+def read(flags: Flags, chat_format: Chat) -> Samples:
+    """The samples of a rewards.parquet, as the very tokens that were drawn; those that do not fit are dropped."""
+    rows, sequences = _that_fit(records.read(flags.rewards, "rewards"), flags, chat_format)
+    print(f"chat format: {chat_format.summary()}\nfirst:\n{chat_format.describe(sequences[0])}")
     names = {name: i for i, name in enumerate(dict.fromkeys(row["prompt_id"] for row in rows))}
-    prompts = {row["prompt_id"]: row["prompt"] for row in rows}
-    encoded = {name: tokens.encode_prompt(tokenizer, prompt) for name, prompt in prompts.items()}
     return Samples(
         torch.tensor([row["reward"] for row in rows], dtype=torch.float64),
         torch.tensor([names[row["prompt_id"]] for row in rows]),
         [row["prompt_id"] for row in rows],
-        [tokens.cut(encoded[row["prompt_id"]], row["response_ids"], max_length, row["prompt_id"]) for row in rows],
+        sequences,
     )
+
+
+def _that_fit(rows: list[dict], flags: Flags, chat_format: Chat) -> tuple[list[dict], list[tokens.Sequence]]:
+    limit, of_prompts = fit.limit(flags), {row["prompt_id"]: row for row in rows}
+    encoded = chat.encode_rows(
+        flags.rewards, list(of_prompts.values()), lambda row: chat_format.encode_prompt(row["prompt"], row["tools"])
+    )
+    prompts = dict(zip(of_prompts, encoded, strict=True))
+    cut = [limit.fit((prompts[row["prompt_id"]], row["response_ids"])) for row in rows]
+    limit.report("responses", flags.rewards)
+    kept = [i for i, sequence in enumerate(cut) if sequence]
+    return [rows[i] for i in kept], [cut[i] for i in kept]
 
 
 # A micro-batch, its samples' numbers and those of the whole step -> a loss per sample, (batch,), and sums of what else
@@ -66,14 +78,14 @@ def train(
         script: `__file__` of the stage.
         objective: makes the objective of the samples, once it is known what the policies say of them at the start.
         finish: see `fit.train`.
-        loaded: (model, tokenizer) of --policy, where the stage has loaded them already.
+        loaded: (model, chat format) of --policy, where the stage has loaded them already.
         hidden: the objective reads the policy's last hidden states.
     """
-    model, tokenizer = loaded or policies.load_to_train(flags.policy, flags.max_length)
-    samples = read(flags.rewards, tokenizer, flags.max_length)
+    model, chat_format = loaded or fit.start(flags)
+    samples = read(flags, chat_format)
     with fit.arithmetic(flags, model.device):  # that of the steps, or the first ratio would not be 1
         reference = reference_of(flags, model)
-        responses = Responses.of(model, samples.sequences, tokenizer.pad_token_id, flags.micro_batch_size, reference)
+        responses = Responses.of(model, samples.sequences, chat_format.pad_id, flags.micro_batch_size, reference)
         del reference  # or it would lie in memory beside the policy as long as that is trained
         losses_of = objective(samples, responses)
 
@@ -84,9 +96,10 @@ def train(
         return losses.sum() / len(step), of_micro.seen() | rewards | seen
 
     inputs = {"rewards": flags.rewards, "policy": flags.policy, "reference": getattr(flags, "reference", None)}
+    inputs |= chat.inputs(flags)
     made_by = provenance.describe(script, flags, inputs, rows_in=len(samples.prompt_ids))
     named = fit.Rows(samples.prompt_ids, responses.lengths)
-    say(fit.train(model, tokenizer, named, loss, flags, made_by, finish), len(samples.prompt_ids), "samples")
+    say(fit.train(model, chat_format, named, loss, flags, made_by, finish), len(samples.prompt_ids), "samples")
 
 
 def reference_of(flags: Flags, model):

@@ -1,143 +1,135 @@
-"""Turns of published conversations: where the last answer begins, where two part, and what a transcript holds."""
+"""A conversation as a person reads it: turns of who speaks and what they say. Standard library only.
 
-import re
+Every published spelling of a message is read and none is refused, so that a report or an inspection shows what a file
+holds.
+"""
 
-from preference import conversations
-from preference.conversations import Messages
-from preference.stage import InputError
+import json
+from typing import NamedTuple
 
-SPEAKERS = {"Human": "user", "Assistant": "assistant"}
-TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
-NO_ANSWER = "does not end with a message of the assistant that answers another one"
-NO_TURN = "does not begin with a message of the user and end with an answer to one"
-NO_TRANSCRIPT = "is no transcript of a Human turn and an Assistant turn"
+ROLES, CONTENTS = ("role", "from"), ("content", "value")  # OpenAI's keys, ShareGPT's keys
+REASONING = ("reasoning_content", "thinking")
+_READ = {*ROLES, *CONTENTS, *REASONING, "tool_calls", "name", "tool_call_id"}
 
 
-def answered(messages: Messages, column: str) -> dict:
-    """Return the prompt and the last answer of a conversation; what follows the answer is left out.
+class Turn(NamedTuple):
+    """What is said in one turn; the label is empty where the column already says who speaks."""
 
-    Turns of the assistant that come before the first of the user answer nobody and are left out, too.
+    label: str
+    text: str
 
-    Raises:
-        InputError: nobody asks; the line begins with `column`.
+
+def speaker(column: str) -> str:
+    """Return the role that a single message of a column has without saying so."""
+    return "user" if column == "prompt" else "assistant"
+
+
+def read(column: str, value) -> list[Turn] | None:
+    """Return the turns of a cell: of messages, of one message, or of plain text; None if the cell is empty.
+
+    A prompt that is one message of the user, and any other text that is one message of the assistant, has no label.
     """
-    messages = _from_the_user_on(messages)
-    last = max((index for index, message in enumerate(messages) if message["role"] == "assistant"), default=None)
-    prompt, response = (messages, None) if last is None else (messages[:last], messages[last : last + 1])
-    check(prompt, column)
-    return {"prompt": prompt, "response": response}
+    if value is None or isinstance(value, str):
+        return None if value is None else [Turn("", value)]
+    found = [turn for message in _messages(value) for turn in _turns(message)]
+    return [Turn("", found[0].text)] if len(found) == 1 and found[0].label == speaker(column) else found
 
 
-def _from_the_user_on(messages: Messages) -> Messages:
-    first = next((index for index, message in enumerate(messages) if message["role"] == "user"), 0)
-    return [message for message in messages[:first] if message["role"] == "system"] + messages[first:]
+def is_conversation(value) -> bool:
+    """Say whether a value is a list of messages, or one message."""
+    found = value if isinstance(value, list) else [value]
+    return bool(found) and all(isinstance(one, dict) and is_message(one.keys()) for one in found)
 
 
-def check(prompt: Messages, column: str) -> None:
-    """Raise an InputError where messages are no prompt: the user begins, and the assistant speaks next."""
-    roles = [message["role"] for message in prompt if message["role"] != "system"]
-    if not roles or roles[0] != "user" or roles[-1] not in ("user", "tool"):
-        raise InputError(f"{column} {NO_TURN}")
+def is_message(keys) -> bool:
+    """Say whether a mapping with these keys, or a struct with these fields, is a message."""
+    spellings = zip(ROLES, CONTENTS, strict=True)
+    return any(role in keys and (content in keys or "tool_calls" in keys) for role, content in spellings)
 
 
-def pair(chosen: Messages, rejected: Messages, columns: tuple[str, str]) -> dict:
-    """Return the prompt and the two answers of conversations, compared where they part.
-
-    What follows is left out, because the prompts of later turns differ.
-
-    Args:
-        columns: what the two are called in a message.
-
-    Raises:
-        InputError: they part at no answer.
-    """
-    for column, messages in zip(columns, (chosen, rejected), strict=True):
-        if not any(message["role"] == "assistant" for message in messages):
-            raise InputError(f"{column} {NO_ANSWER}")
-    at = _parting(chosen, rejected)
-    for column, messages in zip(columns, (chosen, rejected), strict=True):
-        if at >= len(messages):
-            raise InputError(f"{column} {NO_ANSWER}")
-    if {chosen[at]["role"], rejected[at]["role"]} != {"assistant"}:
-        equal = _stripped(chosen[at]) == _stripped(rejected[at])
-        raise InputError(f"{columns[0]} {NO_ANSWER}" if equal else f"{_both(columns)} have different prompts")
-    check(chosen[:at], columns[0])
-    return {"prompt": chosen[:at], "chosen": [chosen[at]], "rejected": [rejected[at]]}
+def length(turns: list[Turn] | None) -> int | None:
+    """Return the number of characters that are said."""
+    return None if turns is None else sum(len(turn.text) for turn in turns)
 
 
-def _parting(chosen: Messages, rejected: Messages) -> int:
-    """Return the index of the first message that differs by more than white space; of equal ones, of the last."""
-    shared = min(len(chosen), len(rejected))
-    differing = (i for i in range(shared) if _stripped(chosen[i]) != _stripped(rejected[i]))
-    return next(differing, shared - 1 if len(chosen) == len(rejected) else shared)
+def _messages(value) -> list:
+    """Return a list of messages; a mapping is one message, or a list for each of a message's keys."""
+    if not isinstance(value, dict):
+        return value
+    if not any(isinstance(value.get(key), list) for key in ROLES):
+        return [value]
+    columns = {key: each for key, each in value.items() if isinstance(each, list)}
+    return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=False)]
 
 
-def _stripped(message: dict) -> dict:
-    """Return what of a message counts as a difference: no white space around it, no names of tool calls."""
-    calls = [call["function"] for call in message.get("tool_calls", ())]
-    found = {**message, "content": message["content"].strip(), "tool_calls": calls}
-    return {key: value for key, value in found.items() if key != "tool_call_id"}
+def _turns(message: dict | None) -> list[Turn]:
+    if message is None:
+        return [Turn("no message", "")]
+    who = str(_first(message, ROLES) or "no role")
+    said, calls = _text(_first(message, CONTENTS)), _calls(message.get("tool_calls"))
+    thought = _text(_first(message, REASONING))
+    found = [Turn(f"{who} thinks", thought)] if thought else []
+    if said or not calls:
+        found.append(Turn(_joined(who, *_facts(message)), said))
+    return found + [Turn(_joined(f"{who} calls {name}", call_id), arguments) for name, arguments, call_id in calls]
 
 
-def _both(columns: tuple[str, str]) -> str:
-    return f"{columns[0].replace('column', 'columns', 1)} and {columns[1].removeprefix('column ')}"
+def _first(message: dict, keys: tuple[str, ...]):
+    return next((message[key] for key in keys if message.get(key) is not None), None)
 
 
-def of_transcript(text: str, column: str) -> Messages:
-    """Return the messages of a transcript, "\\n\\nHuman: ...\\n\\nAssistant: ...".
-
-    Turns of one speaker that follow each other are one message.
-
-    Raises:
-        InputError: it has no turn of both; the line begins with `column`.
-    """
-    before, *parts = TURN.split(text)
-    said = [(SPEAKERS[name], content.strip()) for name, content in zip(parts[::2], parts[1::2], strict=True)]
-    if before.strip() or {role for role, _ in said} != {"user", "assistant"} or said[0][0] != "user":
-        raise InputError(f"{column} {NO_TRANSCRIPT}")
-    return _joined(said)
+def _facts(message: dict) -> list[str]:
+    """Return what else a message says of itself: the tool's name, the call that it answers, numbers of other keys."""
+    given = [str(message[key]) for key in ("name", "tool_call_id") if message.get(key)]
+    others = ((key, value) for key, value in message.items() if key not in _READ)
+    return given + [f"{key} {value}" for key, value in others if isinstance(value, str | int | float) and value != ""]
 
 
-def _joined(said: list[tuple[str, str]]) -> Messages:
-    messages: Messages = []
-    for role, content in said:
-        if messages and messages[-1]["role"] == role:
-            both = (messages[-1]["content"], content)
-            messages[-1] = {"role": role, "content": "\n\n".join(text for text in both if text)}
-        else:
-            messages.append({"role": role, "content": content})
-    return messages
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
 
 
-def is_transcript(text) -> bool:
-    """Return whether a text begins as a transcript does."""
-    return isinstance(text, str) and text.lstrip().startswith("Human:")
+def _text(content) -> str:
+    """Return a content as text: the parts of a list joined, a picture or another part by its type in brackets."""
+    if isinstance(content, list):
+        return "".join(_part(part) for part in content)
+    return _json(content)
 
 
-def prompt_of_text(text: str) -> Messages:
-    """Return the messages of a prompt that is plain text, or a transcript that ends where the assistant begins."""
-    if is_transcript(text) and text.rstrip().endswith("\n\nAssistant:"):
-        return without_open_turn(of_transcript(text, "the prompt"))
-    return conversations.user(text)
+def _part(part) -> str:
+    if not isinstance(part, dict):
+        return _json(part)
+    return part["text"] if isinstance(part.get("text"), str) else f"[{part.get('type') or 'no text'}]"
 
 
-def without_open_turn(messages: Messages) -> Messages:
-    """Return messages without the empty turn of the assistant at their end, which a prompt leaves open."""
-    return messages[:-1] if messages[-1] == {"role": "assistant", "content": ""} else messages
+def _calls(calls) -> list[tuple[str, str, str]]:
+    """Return (name, arguments, id) of each call."""
+    if isinstance(calls, str):
+        try:
+            calls = json.loads(calls)
+        except (ValueError, RecursionError):
+            return [("no JSON", calls, "")]
+    found = []
+    for call in calls if isinstance(calls, list) else []:
+        call = call if isinstance(call, dict) else {"arguments": call}
+        function = call["function"] if isinstance(call.get("function"), dict) else call
+        found.append(
+            (str(function.get("name") or "no name"), _json(function.get("arguments")), str(call.get("id") or ""))
+        )
+    return found
 
 
-def of_tags(text: str, tags: dict[str, str], end: str, column: str) -> Messages:
-    """Return the messages of a text in which a tag begins each turn.
+def _json(value) -> str:
+    """Return a text as it is, nothing as an empty text, and anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return as_json(value)
 
-    Args:
-        tags: tag -> role.
-        end: what closes a turn and is no part of it.
 
-    Raises:
-        InputError: it has no tag; the line begins with `column`.
-    """
-    _, *parts = re.split(f"({'|'.join(map(re.escape, tags))})", text)
-    if not parts:
-        raise InputError(f"{column} has no {next(iter(tags))}")
-    contents = [content.split(end)[0].strip() if end else content.strip() for content in parts[1::2]]
-    return [{"role": tags[tag], "content": content} for tag, content in zip(parts[::2], contents, strict=True)]
+def as_json(value) -> str:
+    """Return any value as JSON to look at; bytes are told by their number."""
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value) -> str:
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else str(value)

@@ -1,6 +1,6 @@
 """Capybara: conversations as a list of `input` and `output`."""
 
-from preference import conversations, turns
+from preference import conversations, dialogues
 from preference.columns import MAPPINGS, Row, as_text, mappings
 from preference.stage import InputError
 
@@ -14,4 +14,4 @@ def example(row: Row) -> dict:
             raise InputError(f"{column} has a turn without input and output")
         messages += conversations.user(as_text(turn["input"], column))
         messages += conversations.assistant(as_text(turn["output"], column))
-    return turns.answered(messages, column)
+    return dialogues.answered(messages, column)

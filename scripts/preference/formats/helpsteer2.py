@@ -5,7 +5,7 @@ A prompt of several turns has a tag before each turn but the first.
 
 import re
 
-from preference import conversations, turns
+from preference import conversations, dialogues
 from preference.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"prompt": TEXT, "response": TEXT, "helpfulness": NUMBER}
@@ -22,4 +22,4 @@ def prompt(row: Row) -> conversations.Messages:
     first, *others = re.split(r"\n?<extra_id_1>", row.text("prompt"))
     parts = [each.partition("\n") for each in others]
     later = [{"role": ROLES.get(name.strip(), "user"), "content": text.strip("\n")} for name, _, text in parts]
-    return turns.without_open_turn(conversations.user(first) + later)
+    return dialogues.without_open_turn(conversations.user(first) + later)

@@ -4,17 +4,17 @@ A few rows of the published data part before their last turn; the turns after it
 differ.
 """
 
-from preference import turns
+from preference import dialogues
 from preference.columns import TEXT, Row
 
 COLUMNS = {"chosen": TEXT, "rejected": TEXT}
 
 
 def holds(rows: list[Row]) -> bool:
-    return any(turns.is_transcript(row.value("chosen")) for row in rows)
+    return any(dialogues.is_transcript(row.value("chosen")) for row in rows)
 
 
 def example(row: Row) -> dict:
     columns = (row.column("chosen"), row.column("rejected"))
-    chosen, rejected = (turns.of_transcript(row.text(name), row.column(name)) for name in ("chosen", "rejected"))
-    return turns.pair(chosen, rejected, columns)
+    chosen, rejected = (dialogues.of_transcript(row.text(name), row.column(name)) for name in ("chosen", "rejected"))
+    return dialogues.pair(chosen, rejected, columns)

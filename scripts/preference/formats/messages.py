@@ -1,6 +1,6 @@
 """Conversations as messages (UltraChat, Tulu): the last answer, and the turns before it as its prompt."""
 
-from preference import turns
+from preference import dialogues
 from preference.columns import CHAT, MESSAGES, Row
 
 COLUMNS = {"messages": MESSAGES}
@@ -8,4 +8,4 @@ ALSO = {"prompt": CHAT}  # the first message once more
 
 
 def example(row: Row) -> dict:
-    return turns.answered(row.messages("messages"), row.column("messages"))
+    return dialogues.answered(row.messages("messages"), row.column("messages"))

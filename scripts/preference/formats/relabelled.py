@@ -1,6 +1,6 @@
 """The paper's relabelled sets: y_w and y_l hold the rendered prompt, the answer and EOS in one text."""
 
-from preference import conversations, turns
+from preference import conversations, dialogues
 from preference.columns import NUMBER, TEXT, Row
 from preference.stage import InputError
 
@@ -13,9 +13,9 @@ EOS = "<|endoftext|>"
 def example(row: Row) -> dict:
     if "<|prompter|>" not in row.text("prompt"):
         raise InputError(f"{row.column('prompt')} has no <|prompter|>")
-    prompt = turns.of_tags(row.text("prompt"), TAGS, EOS, row.column("prompt"))
+    prompt = dialogues.of_tags(row.text("prompt"), TAGS, EOS, row.column("prompt"))
     return {
-        "prompt": turns.without_open_turn(prompt),
+        "prompt": dialogues.without_open_turn(prompt),
         "chosen": conversations.assistant(_answer(row, "y_w")),
         "rejected": conversations.assistant(_answer(row, "y_l")),
         "chosen_reward": row.number("y_w_score"),

@@ -1,10 +1,10 @@
 """Prompts with answers, and this workflow's own instructions."""
 
-from preference import turns
+from preference import dialogues
 from preference.columns import CHAT, Row
 
 COLUMNS = {"prompt": CHAT, "response": CHAT}
 
 
 def example(row: Row) -> dict:
-    return turns.answered(row.prompt("prompt") + row.response("response"), row.column("response"))
+    return dialogues.answered(row.prompt("prompt") + row.response("response"), row.column("response"))

@@ -5,7 +5,7 @@ Other texts beside them would rather be the prompt, so a file that has some is o
 
 import os
 
-from preference import conversations, turns
+from preference import conversations, dialogues
 from preference.columns import TEXT, Row
 from preference.stage import InputError
 
@@ -14,7 +14,7 @@ ALONE = True
 
 
 def holds(rows: list[Row]) -> bool:
-    return not any(turns.is_transcript(row.value(name)) for row in rows for name in ("chosen", "rejected"))
+    return not any(dialogues.is_transcript(row.value(name)) for row in rows for name in ("chosen", "rejected"))
 
 
 def example(row: Row) -> dict:

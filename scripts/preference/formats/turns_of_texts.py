@@ -1,6 +1,6 @@
 """Conversations as lists of texts, of the user and of the assistant in turn."""
 
-from preference import conversations, turns
+from preference import conversations, dialogues
 from preference.columns import TEXTS, Row, as_text
 from preference.stage import InputError
 
@@ -13,4 +13,4 @@ def example(row: Row) -> dict:
         raise InputError(f"{column} is not a list of texts")
     speak = (conversations.user, conversations.assistant)
     said = [message for i, text in enumerate(texts) for message in speak[i % 2](as_text(text, column))]
-    return turns.answered(said, column)
+    return dialogues.answered(said, column)

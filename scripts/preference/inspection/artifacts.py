@@ -18,6 +18,7 @@ HOLDS = {
     "sft": "prompts and the answers that supervised fine-tuning teaches, a row per prompt",
     "prompts": "prompts to sample responses to, a row per prompt",
     "eval_prompts": "held-out prompts, with the data's own answers where it has them; training never sees them",
+    "answers": "responses to prompts with the data's own scores, a row per response",
     "responses": "what a policy answered, a row per sample, with the tokens as drawn",
     "rewards": "responses with their training reward, and the gold reward where the task has one",
     "pairs": "a chosen and a rejected response to each prompt",
@@ -26,7 +27,7 @@ HOLDS = {
     "judgements": "a judge's verdicts on two answers to each prompt, asked in both orders, and who wins by them",
     "history": "a bandit's measures as it learns, a row per seed and recorded step",
     "tuning": "the final reward of each learning rate and beta that was tried on a bandit, a row per seed",
-    "foreign": "a Parquet table of no kind that the workflow knows",
+    "foreign": "a table of another program, shown as it is",
     "metrics": "the metrics of an evaluation: means with bootstrap 95 % intervals over prompts",
     "model": "weights, configuration and tokenizer of a model",
     "manifest": "what made a file or folder, and the digest of each file in it",
@@ -213,6 +214,8 @@ def heading(path: Path, kind: str) -> list[str]:
     else:
         facts = [] if kind in NOT_MADE else ["nothing says what made it"]
     lines = [f"{path}: {', '.join([kind, *facts, terminal.size(_bytes(path))])}", f"  holds {HOLDS[kind]}"]
+    if kind in TABLES and not content and footer_names(path):
+        lines.append("  not made by this workflow: it has no seal, so nothing says whether it is whole")
     lines += _row_counts(content)
     if given := flags(content):
         lines += terminal.folded("  flags:", given)

@@ -9,13 +9,20 @@ const LIMIT = 4e6; // cells of a table of two texts' words; longer texts are com
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/u;
 const WORD = /(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]|[\p{L}\p{M}\p{N}_]+|[^\s])\s*|\s+/gu;
 const NAMES = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split(" ");
-const SIDES = ["prompt_", "response_", "chosen_", "rejected_"];
 const byId = (id) => document.getElementById(id);
 const value = (name, row) => columns.get(name)[row];
+const ROLES = ["system", "user", "assistant", "tool"]; // those that look different; any other role is shown as well
+
+// A cell as [who speaks, text] pairs: a text of which the column says who speaks is one pair without a name.
+function turns(name, row) {
+  const given = value(name, row);
+  return given === null ? [] : typeof given === "string" ? [["", given]] : given;
+}
 
 // ---- state: what is shown follows from the URL's fragment alone, so a link to it shows the same
 const blank = () => ({ q: "", sort: "", order: "", by: data.numbers[0] ?? "", min: "", max: "", page: 1, is: new Map() });
 let state = blank();
+const fragmentKey = (label) => (Object.hasOwn(state, label) ? "is " + label : label); // another program's column may be called `sort`
 
 function fromFragment() {
   const given = new URLSearchParams(location.hash.slice(1));
@@ -24,7 +31,7 @@ function fromFragment() {
   if (data.numbers.includes(given.get("sort"))) found.sort = given.get("sort");
   if (data.numbers.includes(given.get("by"))) found.by = given.get("by");
   if (given.get("order") === "down") found.order = "down";
-  for (const name of data.labels) if (given.has(name)) found.is.set(name, given.get(name));
+  for (const name of data.labels) if (given.has(fragmentKey(name))) found.is.set(name, given.get(fragmentKey(name)));
   found.page = Math.max(1, Math.floor(Number(given.get("page"))) || 1);
   return found;
 }
@@ -32,7 +39,7 @@ function fromFragment() {
 function toFragment() {
   const given = new URLSearchParams();
   for (const key of ["q", "sort", "order"]) if (state[key]) given.set(key, state[key]);
-  for (const [name, wanted] of state.is) if (wanted) given.set(name, wanted);
+  for (const [name, wanted] of state.is) if (wanted) given.set(fragmentKey(name), wanted);
   if (state.min !== "" || state.max !== "") given.set("by", state.by);
   for (const key of ["min", "max"]) if (state[key] !== "") given.set(key, state[key]);
   if (state.page > 1) given.set("page", state.page);
@@ -41,11 +48,14 @@ function toFragment() {
 
 // ---- which rows, in which order
 let haystacks = null;
+const says = (label) => label.includes(" "); // more than a role, such as the tool that is called
+const searched = ([label, text]) => (says(label) ? label + "\n" + text : text);
 
 function matching(query) {
   // made at the first search: lower case costs as much as reading the page
   haystacks ??= Array.from({ length: data.rows }, (_, row) =>
-    [...data.texts, "prompt_id"].map((name) => (columns.has(name) ? (value(name, row) ?? "") : "")).join("\n").toLowerCase());
+    [...data.texts.flatMap((name) => turns(name, row).map(searched)), columns.has("prompt_id") ? value("prompt_id", row) : ""]
+      .join("\n").toLowerCase());
   const wanted = query.toLowerCase();
   return (row) => haystacks[row].includes(wanted);
 }
@@ -81,8 +91,10 @@ function words(text) {
   return (text.match(WORD) ?? []).map((word) => ({ word, key: word.trim(), differs: true }));
 }
 
+// The words of each turn of two conversations; those that both have, in one order, do not differ.
 function compare(chosen, rejected) {
-  const a = words(chosen), b = words(rejected);
+  const sides = [chosen, rejected].map((side) => side.map(([, text]) => words(text)));
+  const [a, b] = sides.map((side) => side.flat());
   let start = 0, endA = a.length, endB = b.length;
   const meet = (x, y) => { x.differs = y.differs = false; };
   while (start < endA && start < endB && a[start].key === b[start].key) meet(a[start], b[start++]);
@@ -90,7 +102,7 @@ function compare(chosen, rejected) {
   const left = a.slice(start, endA), right = b.slice(start, endB);
   if ((left.length + 1) * (right.length + 1) > LIMIT) unordered(left, right);
   else subsequence(left, right, meet);
-  return [a, b];
+  return sides;
 }
 
 function unordered(left, right) {
@@ -178,7 +190,7 @@ function facts(row) {
   }
   if (columns.has("sample_id")) fact(line, "sample", value("sample_id", row));
   fact(line, "row", row);
-  measures(line, row, (name) => !SIDES.some((side) => name.startsWith(side)), "");
+  measures(line, row, (name) => !data.texts.some((text) => name.startsWith(text + "_")), "");
   return line;
 }
 
@@ -192,7 +204,8 @@ function measures(line, row, wanted, prefix) {
 }
 
 function fact(line, name, text) {
-  const one = line.appendChild(element("span", "", name + " "));
+  const one = line.appendChild(element("span"));
+  plain(one, name + " ");
   plain(one.appendChild(element("b")), String(text));
 }
 
@@ -204,20 +217,32 @@ function card(row) {
   const made = element("article");
   const isPair = data.texts.includes("chosen") && data.texts.includes("rejected");
   const texts = element("div", isPair ? "texts pair" : "texts");
-  const [chosen, rejected] = isPair ? compare(value("chosen", row) ?? "", value("rejected", row) ?? "") : [];
+  const [chosen, rejected] = isPair ? compare(turns("chosen", row), turns("rejected", row)) : [];
   for (const name of data.texts) {
-    const part = texts.appendChild(element("section", name));
+    const isSide = isPair && (name === "chosen" || name === "rejected");
+    const part = texts.appendChild(element("section", isSide ? name : name === "prompt" ? "prompt" : "wide"));
     const line = part.appendChild(element("div", "facts"));
-    line.append(element("h2", "", name));
+    plain(line.appendChild(element("h2")), name);
     measures(line, row, (measure) => measure.startsWith(name + "_"), name + "_");
     const text = part.appendChild(element("div", "text"));
-    if (!value(name, row)) text.append(element("span", "none", value(name, row) === "" ? "empty" : "none"));
-    else if (isPair && name === "chosen") writeWords(text, chosen, "ins");
-    else if (isPair && name === "rejected") writeWords(text, rejected, "del");
-    else write(text, value(name, row), found(value(name, row)));
+    if (isSide) conversation(text, turns(name, row), name === "chosen" ? chosen : rejected, name === "chosen" ? "ins" : "del");
+    else conversation(text, turns(name, row));
+    if (!turns(name, row).length) text.append(element("span", "none", "none"));
   }
   made.append(facts(row), texts);
   return made;
+}
+
+// The turns of a cell, each below who speaks; where it is compared with another, `compared` holds the words of each turn.
+function conversation(parent, list, compared, tag) {
+  list.forEach(([label, text], i) => {
+    const role = ROLES.find((known) => label.startsWith(known));
+    const at = label ? parent.appendChild(element("div", role ? "turn " + role : "turn")) : parent;
+    if (label) write(at.appendChild(element("h3")), label, says(label) ? found(label) : []);
+    if (!text) at.append(element("span", "none", "empty"));
+    else if (compared) writeWords(at, compared[i], tag);
+    else write(at, text, found(text));
+  });
 }
 
 // A text of many lines is cut, with a button that shows the rest.
@@ -286,7 +311,7 @@ function turn(by) {
 }
 
 function option(text, given) {
-  const made = element("option", "", text);
+  const made = element("option", "", text.replace(new RegExp(CONTROL.source, "gu"), sign));
   made.value = given;
   return made;
 }
@@ -300,7 +325,8 @@ function build() {
   for (const name of data.numbers) for (const id of ["sort", "by"]) byId(id).append(option(title(name), name));
   byId("by").closest("fieldset").hidden = !data.numbers.length;
   for (const name of data.labels) {
-    const label = byId("labels").appendChild(element("label", "", title(name)));
+    const label = byId("labels").appendChild(element("label"));
+    plain(label, title(name));
     const choices = label.appendChild(element("select"));
     choices.id = "is-" + name;
     choices.append(option("any", ""));

@@ -1,4 +1,4 @@
-"""One offline page that searches, sorts and filters the rows of a table: responses, or pairs side by side.
+"""One offline page that searches, sorts and filters the rows of a table: conversations, or pairs side by side.
 
 What a model wrote is untrusted. It enters the page as JSON in which no `<` is left, so that no text can end the
 element that holds it; the page's script writes it as text, never as markup; and the page's policy allows exactly its
@@ -18,11 +18,11 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from preference import artifacts as sealed
-from preference.inspection import artifacts, samples
+from preference.inspection import artifacts, columns, samples
 from preference.stage import InputError
+from preference.turns import Turn
 
 HERE = Path(__file__).parent
-TEXTS = ("prompt", "response", "chosen", "rejected")
 MARK = '<meta name="generator" content="prefdag inspect_artifact">'  # stands before anything of the data
 
 
@@ -56,13 +56,13 @@ def render(path: Path, kind: str) -> str:
         InputError: the artifact has no rows with texts, or is damaged.
     """
     if kind not in artifacts.TABLES:
-        raise InputError(f"{path}: a page can be made of a table of responses or pairs, not of {kind}")
+        raise InputError(f"{path}: a page can be made of a table with texts, not of {kind}")
     table, damaged = samples.load(path)
     if damaged:
         raise InputError(f"{path}: {damaged[0]}{artifacts.remake(path)}")
-    texts = [name for name in TEXTS if name in table.schema.names and pa.types.is_string(table.schema.field(name).type)]
+    texts = columns.readable(table)
     if not texts:
-        raise InputError(f"{path}: has none of the columns {', '.join(TEXTS)}, so there is nothing to read")
+        raise InputError(f"{path}: has no column of conversations or texts, so there is nothing to read")
     style, script = (_source(HERE / f"browser.{suffix}") for suffix in ("css", "js"))
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_source(HERE / "browser.html")).render(
@@ -79,21 +79,26 @@ def render(path: Path, kind: str) -> str:
 def content(path: Path, kind: str, table: pa.Table, texts: list[str]) -> dict:
     """What the page's script reads: columns by name, and which of them are texts, numbers and labels."""
     measured = {name: _numbers(values) for name, values in samples.measures(table).items()}
-    strings = [field.name for field in table.schema if pa.types.is_string(field.type) and field.name not in texts]
-    columns = {name: table.column(name).to_pylist() for name in (*texts, *strings)}
-    if "sample_id" in table.schema.names:
-        columns["sample_id"] = table.column("sample_id").to_pylist()
+    labels = columns.categories(table)
+    read = {name: [_said(cell) for cell in columns.cells(table, name)] for name in texts}
+    read |= {name: columns.strings(table.column(name)).to_pylist() for name in labels}
+    read |= {name: table.column(name).to_pylist() for name in ("prompt_id", "sample_id") if name in table.schema.names}
     made_by = artifacts.made_by(path)
     return {
         "path": str(path),
         "kind": kind,
         "facts": [f"made by {made_by['stage']}" if made_by.get("stage") else "", *artifacts.flags(made_by)],
         "rows": table.num_rows,
-        "columns": columns | measured,
+        "columns": read | measured,
         "texts": texts,
         "numbers": [name for name, values in measured.items() if any(value is not None for value in values)],
-        "labels": [name for name in strings if name.endswith("finish_reason")],
+        "labels": [name for name in labels if table.column(name).null_count < table.num_rows],
     }
+
+
+def _said(cell: list[Turn] | None) -> str | list[Turn] | None:
+    """A text as it is, and of a conversation (label, text) of each turn."""
+    return cell[0].text if cell and len(cell) == 1 and not cell[0].label else cell
 
 
 def _numbers(values: np.ndarray) -> list[float | int | None]:

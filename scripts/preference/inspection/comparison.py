@@ -6,15 +6,18 @@ Rows meet by prompt_id and sample_id, never by their place in the file.
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
+import pyarrow as pa
+
 from preference import provenance
-from preference.inspection import artifacts, documents, samples, terminal, weights
+from preference.inspection import artifacts, columns, documents, samples, terminal, weights
 from preference.stage import InputError
+from preference.turns import Turn
 
 KEYS = ("prompt_id", "sample_id")
 CSV_KEYS = ("task", "run", "seed", "round", "step", "metric")
-TEXTS = ("response", "chosen", "rejected")
 CHANGES = ("reward", "gold_reward", "chosen_reward", "rejected_reward", "margin", "num_tokens", "logps", "kl")
 CHANGES += ("mean", "loss")
 EXAMPLES = 3
@@ -117,7 +120,23 @@ def _table(path: Path) -> tuple[list[dict], list[str]]:
     table, damaged = samples.load(path)
     if not damaged and (broken := artifacts.unsealed(path)):
         damaged = [f"{broken}: its seal does not match{artifacts.remake(path)}"]
-    return table.to_pylist(), [f"{path}: {line}" for line in damaged]
+    return _rows(table), [f"{path}: {line}" for line in damaged]
+
+
+def _rows(table: pa.Table) -> list[dict]:
+    """The rows, with a text or a tuple of turns in the place of a conversation, however the file spells it."""
+    texts = columns.readable(table)
+    read = {
+        name: map(_said, columns.cells(table, name)) if name in texts else table.column(name).to_pylist()
+        for name in table.schema.names
+    }
+    return [dict(zip(read, values, strict=True)) for values in zip(*read.values(), strict=True)]
+
+
+def _said(cell: list[Turn] | None) -> str | tuple[Turn, ...] | None:
+    if cell is None:
+        return None
+    return cell[0].text if len(cell) == 1 and not cell[0].label else tuple(cell)
 
 
 def _csv(path: Path) -> list[dict]:
@@ -179,16 +198,21 @@ def rows(a: list[dict], b: list[dict], keys: tuple[str, ...], most: int) -> list
         lines += ["", *terminal.aligned([["column", "rows that differ"], *([n, f"{c:,}"] for n, c in counts.items())])]
     lines += _largest_changes(pairs, keys)
     # a text that differs says more than a number that does
-    for key, left, right in sorted(pairs, key=lambda pair: not set(TEXTS) & set(differing(*pair[1:])))[:EXAMPLES]:
+    for key, left, right in sorted(pairs, key=lambda pair: not _texts_differ(*pair[1:]))[:EXAMPLES]:
         lines += ["", f"example {_key(keys, key)}", *_example(left, right, most)]
     return lines + (_every_key(found, columns, keys) if keys else [])
+
+
+def _texts_differ(a: dict, b: dict) -> bool:
+    names = [name for name in differing(a, b) if not name.endswith((*KEYS, *columns.CATEGORIES))]
+    return any(isinstance(row.get(name), str | tuple) for name in names for row in (a, b))
 
 
 def _every_key(found: Comparison, columns: list[list[str]], keys: tuple[str, ...]) -> list[str]:
     """Each row that differs or is on one side only, by name, together with those that differ in the same columns."""
     groups: dict[str, list[tuple]] = {}
     pairs = zip(found.differing, columns, strict=True)
-    for (key, _, _), names in sorted(pairs, key=lambda pair: not set(TEXTS) & set(pair[1])):
+    for (key, _, _), names in sorted(pairs, key=lambda pair: not _texts_differ(*pair[0][1:])):
         groups.setdefault(f"differing in {', '.join(names)}", []).append(key)
     groups |= {f"only in {label}": only for label, only in (("A", found.only_a), ("B", found.only_b)) if only}
     lines, nested = [], keys == KEYS
@@ -228,14 +252,37 @@ def _example(a: dict, b: dict, most: int) -> list[str]:
     lines = []
     for name in differing(a, b):
         values = a.get(name), b.get(name)
-        if not any(isinstance(value, str) for value in values):
+        if any(isinstance(value, tuple) for value in values):
+            lines += _turns(name, *(_as_turns(value) for value in values), most)
+        elif any(isinstance(value, str) for value in values):
+            texts = ["nothing" if value is None else str(value) for value in values]
+            lines += _excerpts([f"{name} in {label}" for label in "AB"], texts, most)
+        else:
             lines.append(f"  {name}: {' → '.join(map(_short, values))}")
-            continue
-        texts = ["nothing" if value is None else str(value) for value in values]
-        start = _start(*texts, most)
-        for label, text in zip("AB", texts, strict=True):
-            where = f", from character {start + 1:,} on: they are equal before" if start else ""
-            lines += [f"  {name} in {label}{where}", *terminal.quoted(text[start:], most)]
+    return lines
+
+
+def _as_turns(value) -> tuple[Turn, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (Turn("", str(value)),)
+
+
+def _turns(name: str, a: tuple[Turn, ...], b: tuple[Turn, ...], most: int) -> list[str]:
+    """The first message in which two conversations differ, and how many do."""
+    both = list(zip_longest(a, b))
+    places = [i for i, (left, right) in enumerate(both) if left != right]
+    turns = [turn or Turn("no message", "nothing") for turn in both[places[0]]]
+    heads = [f"{name} in {label}, message {places[0] + 1}" for label in "AB"]
+    heads = [head + (f", {turn.label}" if turn.label else "") for head, turn in zip(heads, turns, strict=True)]
+    lines = _excerpts(heads, [turn.text for turn in turns], most)
+    return lines + ([f"  and {terminal.counted(len(places) - 1, 'message')} more of {name}"] if places[1:] else [])
+
+
+def _excerpts(heads: list[str], texts: list[str], most: int) -> list[str]:
+    """Two texts from shortly before the first place where they differ."""
+    start, lines = _start(*texts, most), []
+    for head, text in zip(heads, texts, strict=True):
+        where = f", from character {start + 1:,} on: they are equal before" if start else ""
+        lines += [f"  {terminal.one_line(head, 200)}{where}", *terminal.quoted(text[start:], most)]
     return lines
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preference.inspection import artifacts, terminal
+from preference import turns
+from preference.inspection import artifacts, samples, terminal
 from preference.stage import InputError
 
 LAST = 20
@@ -169,9 +170,14 @@ def examples(rows: list, most: int = 3) -> list[str]:
     for number, row in enumerate(rows[:most]):
         lines += ["", f"row {number}"]
         for name, value in (row if isinstance(row, dict) else {"": row}).items():
-            given = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            lines += [f"  {terminal.one_line(name)}", *terminal.quoted(given, 300)]
+            lines += [f"  {terminal.one_line(name)}", *_said(name, value)]
     return lines
+
+
+def _said(name: str, value) -> list[str]:
+    if turns.is_conversation(value):
+        return samples.said(turns.read(name, value), 300)
+    return terminal.quoted(value if isinstance(value, str) else turns.as_json(value), 300)
 
 
 def folder(path: Path) -> list[str]:

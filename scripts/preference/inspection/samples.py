@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from preference import records
-from preference.inspection import artifacts, terminal
+from preference import records, turns
+from preference.inspection import artifacts, columns, terminal
 from preference.stage import InputError
+from preference.turns import Turn
 
 EXTREMES = {  # column: what its highest and its lowest row are called; None where that end says nothing
     "reward": ("highest reward", "lowest reward"),
@@ -19,8 +20,7 @@ EXTREMES = {  # column: what its highest and its lowest row are called; None whe
     "kl": ("farthest from the reference", None),
 }
 LENGTHS = ("num_tokens", "chosen_tokens", "chosen_characters", "response_characters", "prompt_characters")
-TEXTS = ("prompt", "response", "chosen", "rejected", "baseline_response", "reply", "swapped_reply")
-CATEGORIES = ("finish_reason", "verdict")  # how the names of columns end whose values are counted
+MOST_TURNS, FIRST_TURNS = 12, 2  # of a conversation that are shown, and how many of them are its first
 
 
 def load(path: Path) -> tuple[pa.Table, list[str]]:
@@ -33,13 +33,13 @@ def load(path: Path) -> tuple[pa.Table, list[str]]:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: {_damage(path, error)}{artifacts.remake(path)}") from None
-    columns, damaged = {}, []
+    found, damaged = {}, []
     for field in file.schema_arrow:
         try:
-            columns[field.name] = file.read(columns=[field.name]).column(0)
+            found[field.name] = file.read(columns=[field.name]).column(0)
         except (pa.ArrowException, OSError, ValueError, IndexError) as error:
             damaged.append(f"column '{field.name}' is damaged: {terminal.one_line(str(error), 90)}")
-    return pa.table(columns), damaged
+    return pa.table(found), damaged
 
 
 def _damage(path: Path, error: Exception) -> str:
@@ -60,19 +60,45 @@ def _damage(path: Path, error: Exception) -> str:
 def check(table: pa.Table, kind: str, damaged: list[str]) -> list[str]:
     """How a table departs from the schema of its kind: columns missing, of another type, with forbidden values."""
     found = list(damaged)
-    for field in records.SCHEMAS.get(kind, ()):
+    for field in _expected(table, kind):
         if field.name not in table.schema.names:
             if not any(f"'{field.name}'" in line for line in damaged):
                 found.append(f"has no column '{field.name}'")
             continue
         column = table.column(field.name)
-        if column.type != field.type:
+        if column.type not in records.types_of(field):
             found.append(f"column '{field.name}' is {column.type}, not {field.type}")
         elif not field.nullable and column.null_count:
             found.append(f"column '{field.name}' has {terminal.counted(column.null_count, 'empty value')}")
         elif pa.types.is_floating(field.type) and (odd := _not_finite(column)):
             found.append(f"column '{field.name}' is NaN or infinite in {terminal.counted(odd, 'row')}")
     return found + (["has no rows"] if table.num_rows == 0 and not damaged else [])
+
+
+def _expected(table: pa.Table, kind: str) -> list[pa.Field]:
+    """The columns that a table of a kind must have, and the parts of its rewards, which it may have."""
+    if kind not in records.SCHEMAS:
+        return []
+    schema = records.SCHEMAS[kind]
+    if is_older(table, kind):
+        schema = [_as_before(field) for field in schema if field.name in table.schema.names or not field.nullable]
+    if "gold_reward" not in records.SCHEMAS[kind].names:
+        return [*schema]
+    parts = [name for name in table.schema.names if name.startswith(records.REWARD_PART)]
+    return [*schema, *(pa.field(name, pa.float64()) for name in parts)]
+
+
+def is_older(table: pa.Table, kind: str) -> bool:
+    """Whether a table was written by a version of this workflow that kept prompts and responses as plain texts."""
+    return any(
+        field.type == records.MESSAGES and columns.is_text(table.schema.field(field.name).type)
+        for field in records.SCHEMAS.get(kind, ())
+        if field.name in table.schema.names
+    )
+
+
+def _as_before(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.string()) if field.type == records.MESSAGES else field
 
 
 def _not_finite(column: pa.ChunkedArray) -> int:
@@ -82,7 +108,10 @@ def _not_finite(column: pa.ChunkedArray) -> int:
 def schema(table: pa.Table) -> list[str]:
     """Columns, their types, and how many of their values are empty."""
     rows = [["column", "type", "empty"]]
-    rows += [[field.name, str(field.type), f"{table.column(field.name).null_count:,}"] for field in table.schema]
+    rows += [
+        [field.name, columns.shown_type(field.type), f"{table.column(field.name).null_count:,}"]
+        for field in table.schema
+    ]
     return [f"{table.num_rows:,} rows, {terminal.counted(len(table.schema), 'column')}", *terminal.aligned(rows)]
 
 
@@ -90,46 +119,52 @@ def measures(table: pa.Table) -> dict[str, np.ndarray]:
     """What can be counted of each row: numeric columns, the margin of pairs, and how long each text is.
 
     A text is counted in tokens (with EOS, as sampled) where the table has them, else in characters, as the name says.
+    Of conversations the characters are those of all messages, and the messages are counted where a row has several.
     """
     found = {}
     for field in table.schema:
-        if pa.types.is_floating(field.type) or (pa.types.is_integer(field.type) and field.name != "sample_id"):
+        if columns.is_number(field.type) and field.name != "sample_id":
             found[field.name] = _floats(table.column(field.name))
     if {"chosen_reward", "rejected_reward"} <= found.keys():
         found["margin"] = found["chosen_reward"] - found["rejected_reward"]
-    texts = texts_of(table)
-    for name in TEXTS:
+    has_tokens = "num_tokens" in found
+    for name in columns.readable(table):
         tokens = f"{name}_tokens"
         if tokens in table.schema.names and table.column(tokens).null_count < table.num_rows:
             found[tokens] = _floats(pc.list_value_length(table.column(tokens)))
-        elif name in texts and "num_tokens" not in found:
-            found[f"{name}_characters"] = _floats(pc.utf8_length(table.column(name)))
+        elif columns.is_measured(table, name):
+            found |= _lengths(table, name, not has_tokens)
     return found
 
 
-def texts_of(table: pa.Table) -> list[str]:
-    """The columns of prompts and responses; a `chosen` may also be a yes or no."""
-    return [name for name in TEXTS if name in table.schema.names and pa.types.is_string(table.schema.field(name).type)]
+def _lengths(table: pa.Table, name: str, characters: bool) -> dict[str, np.ndarray]:
+    column = table.column(name)
+    if columns.is_text(column.type):
+        return {f"{name}_characters": _floats(pc.utf8_length(columns.strings(column)))} if characters else {}
+    cells = columns.cells(table, name)
+    found = {f"{name}_characters": np.array([turns.length(cell) for cell in cells], dtype=float)} if characters else {}
+    if any(cell and cell[0].label for cell in cells):
+        found[f"{name}_messages"] = np.array([None if cell is None else len(cell) for cell in cells], dtype=float)
+    return found
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.float64()).to_numpy()
+    return column.cast(pa.float64(), safe=False).to_numpy()  # other programs count to more than a float can tell apart
 
 
-def distributions(table: pa.Table) -> list[str]:
-    """A histogram per measure, and the shares of each finish reason and verdict."""
+def distributions(table: pa.Table, known: dict[str, np.ndarray] | None = None) -> list[str]:
+    """A histogram per measure, and the shares of each finish reason, verdict, and other category."""
     lines = []
-    for name, values in measures(table).items():
+    for name, values in (known or measures(table)).items():
         if np.isfinite(values).any():
             lines += ["", *terminal.histogram(name, values)]
-    for name in table.schema.names:
-        if name.endswith(CATEGORIES):
-            lines += ["", *_shares(name, table.column(name))]
+    for name in columns.categories(table):
+        lines += ["", *_shares(name, table.column(name))]
     return lines
 
 
 def _shares(name: str, column: pa.ChunkedArray) -> list[str]:
-    counts = {str(pair["values"]): pair["counts"] for pair in column.value_counts().to_pylist()}
+    counts = {str(pair["values"]): pair["counts"] for pair in columns.strings(column).value_counts().to_pylist()}
     rows = [
         [value, f"{count:,}", f"{100 * count / len(column):.1f} %", "█" * round(40 * count / len(column))]
         for value, count in sorted(counts.items(), key=lambda item: -item[1])
@@ -142,10 +177,10 @@ def drawn(count: int, total: int, seed: int) -> list[int]:
     return sorted(random.Random(seed).sample(range(total), min(count, total)))
 
 
-def extremes(table: pa.Table) -> dict[int, list[str]]:
+def extremes(table: pa.Table, known: dict[str, np.ndarray] | None = None) -> dict[int, list[str]]:
     """Row index -> what it is the most extreme of; of several rows alike, the first."""
     found: dict[int, list[str]] = {}
-    known = {name: values for name, values in measures(table).items() if np.isfinite(values).any()}
+    known = {name: values for name, values in (known or measures(table)).items() if np.isfinite(values).any()}
     for name, (highest, lowest) in EXTREMES.items():
         if name in known and highest:
             found.setdefault(int(np.nanargmax(known[name])), []).append(highest)
@@ -157,21 +192,37 @@ def extremes(table: pa.Table) -> dict[int, list[str]]:
     return found
 
 
-def rows(table: pa.Table, titles: dict[int, str], most: int) -> list[str]:
+def rows(table: pa.Table, titles: dict[int, str], most: int, known: dict[str, np.ndarray] | None = None) -> list[str]:
     """Rows in full: their numbers on one line, then each text behind a bar, at most `most` characters of it."""
     lines = []
-    values = measures(table)
+    values, texts, counted = known or measures(table), columns.readable(table), columns.categories(table)
     for index, title in titles.items():
-        row = table.slice(index, 1).to_pylist()[0]
+        one = table.slice(index, 1)
+        row = one.select([name for name in table.schema.names if name in ("prompt_id", "sample_id", *counted)])
+        row = row.to_pylist()[0]
         facts = [title, f"row {index:,}"] + [f"{key} {row[key]}" for key in ("prompt_id", "sample_id") if key in row]
         facts += [
             f"{name} {terminal.number(values[name][index])}" for name in values if np.isfinite(values[name][index])
         ]
-        facts += [f"{name} {row[name]}" for name in row if name.endswith(CATEGORIES) and row[name] is not None]
+        facts += [f"{name} {row[name]}" for name in counted if row[name] is not None]
         lines += ["", *terminal.folded(facts[0], [f"· {fact}" for fact in facts[1:]])]
-        for name in texts_of(table):
-            if row[name] is not None:
-                lines += [f"  {name}", *terminal.quoted(row[name], most)]
+        for name in texts:
+            if (cell := columns.cells(one, name)[0]) is not None:
+                lines += [f"  {terminal.one_line(name)}", *said(cell, most)]
+    return lines
+
+
+def said(cell: list[Turn], most: int) -> list[str]:
+    """The turns of a conversation, each behind a bar below who speaks; of a long one the first and the last."""
+    left = len(cell) - MOST_TURNS
+    shown = cell if left <= 0 else [*cell[:FIRST_TURNS], None, *cell[FIRST_TURNS - MOST_TURNS :]]
+    lines = [] if cell else ["    no messages"]
+    for turn in shown:
+        if turn is None:
+            lines.append(f"    … {terminal.counted(left, 'message')} between, which --html shows")
+        else:
+            lines += [f"    {terminal.one_line(turn.label)}"] if turn.label else []
+            lines += terminal.quoted(turn.text, most)
     return lines
 
 
@@ -179,11 +230,18 @@ def portrait(path: Path, kind: str, num_rows: int, seed: int, most: int) -> tupl
     """Everything that is shown of a table, and what is wrong with it."""
     table, damaged = load(path)
     wrong = check(table, kind, damaged)
-    lines = [*[f"  {line}" for line in wrong], *schema(table)]
+    lines = [f"  {line}" for line in wrong]
+    if is_older(table, kind):
+        lines.append(
+            f"  its columns are of an older version of this workflow, so no stage reads it{artifacts.remake(path)}"
+        )
+    lines += schema(table)
     if table.num_rows == 0:
         return lines, wrong
+    known = measures(table)
     titles = {index: "at random" for index in drawn(num_rows, table.num_rows, seed)}
-    lines += distributions(table) + rows(table, titles, most)
+    lines += distributions(table, known) + rows(table, titles, most, known)
     if num_rows:
-        lines += rows(table, {index: ", ".join(names) for index, names in extremes(table).items()}, most)
+        found = {index: ", ".join(names) for index, names in extremes(table, known).items()}
+        lines += rows(table, found, most, known)
     return lines, wrong

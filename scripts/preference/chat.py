@@ -1,0 +1,535 @@
+"""A model's chat format: the one place where conversations become token ids.
+
+The ids of a conversation are those of the whole rendered conversation. The prompt is what the template renders up to
+where the assistant speaks, and the response is what it renders after that, up to and with the token that closes it.
+Text of the data never becomes a special token: it is tokenized as text, whatever it spells.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers.utils import cached_file
+
+from preference import controls, conversations, model_folders, policies
+from preference.conversations import Messages
+from preference.stage import InputError, flag
+from preference.tokens import Limit, Sequence
+
+# The published template (arXiv 2404.14367, code): plain-text tags, EOS between the turns.
+TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}<|prompter|>{{ message['content'] }}{{ eos_token }}"
+    "{% elif message['role'] == 'assistant' %}<|assistant|>{{ message['content'] }}{{ eos_token }}"
+    "{% else %}<|{{ message['role'] }}|>{{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+# Characters of a private plane of Unicode: a special token that the data spells, and one that the template writes.
+MARK, NAME = 0x100000, 0x108000
+MARKS = re.compile("[\U00100000-\U00107fff]")
+ANCHORS = ("\n", "a")  # what a text is tokenized after, where it must not begin a sequence
+PROBE, ANSWER = "Is this prompt kept?", "Yes it is"
+SHOWN = 400  # tokens of a sequence that a log shows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flags:
+    """The flags of every stage that tokenizes conversations."""
+
+    chat_template: str | None = flag("file with a Jinja chat template, used in place of the tokenizer's own", None)
+    chat_template_kwargs: str | None = flag(
+        'JSON object of variables for the template, such as {"enable_thinking": false}', None
+    )
+    end_of_turn: str | None = flag("token that closes a response; by default what the template writes after one", None)
+    special_tokens: str = flag(
+        "special tokens that texts of the data spell: read as text, or allowed, for data that is rendered already",
+        "text",
+        ("text", "allow"),
+    )
+    rewritten_prompt: str = flag(
+        "if the template renders a prompt differently once an answer follows, as those do that drop thinking: refuse "
+        "it, or append the answer to the prompt as it was sampled from",
+        "refuse",
+        ("refuse", "append"),
+    )
+
+
+def inputs(flags: Flags) -> dict[str, str]:
+    """Return the files among the flags, for the provenance of an artifact."""
+    return {"chat_template": flags.chat_template} if flags.chat_template else {}
+
+
+def load(path: str, flags: Flags | None = None, template: str | None = None, control: str | None = None) -> "Chat":
+    """Return the chat format of a model folder or hub id.
+
+    Args:
+        flags: what the user chose; None leaves everything to the model.
+        template: the template of a tokenizer that has none.
+        control: what the template writes before an answer; by default what that of the folder writes (see controls).
+
+    Raises:
+        InputError: the tokenizer has no template, or one that fails, forgets the prompt or writes no generation prompt;
+            the token that closes a response does not exist. The line names the folder.
+    """
+    flags = flags or Flags()
+    tokenizer = _without_word_as_pad(policies.load_tokenizer(path))
+    own, control_of_folder = controls.without_control(tokenizer.chat_template or "")
+    template = _read_template(flags.chat_template) if flags.chat_template else own or template
+    tokenizer.chat_template = template and controls.with_control(template, control or control_of_folder)
+    if not tokenizer.chat_template:
+        raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
+    config = policies.load_config(path).get_text_config()
+    return Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), _ends_of_model(path, config))
+
+
+def _without_word_as_pad(tokenizer):
+    """Return a tokenizer whose pad token, if it is an ordinary word, is that word again and no token to split texts at.
+
+    Masks go by length, so that nothing needs a pad token.
+    """
+    pad = tokenizer.pad_token
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if pad is None or not pad.isalnum() or backend is None:
+        return tokenizer
+    state = json.loads(backend.to_str())
+    if pad in state["model"].get("vocab", {}):
+        state["added_tokens"] = [added for added in state["added_tokens"] if added["content"] != pad]
+        tokenizer.pad_token = None
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
+    return tokenizer
+
+
+def _read_template(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"--chat_template {path}: cannot be read: {reason}") from None
+
+
+def _ends_of_model(path: str, config) -> list[int]:
+    """Return the ids that the model's config and generation config call EOS."""
+    name, revision = model_folders.located(path)
+    file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
+    generation = model_folders.read(Path(file).parent, Path(file).name) if file else {}
+    values = [generation.get("eos_token_id"), getattr(config, "eos_token_id", None)]
+    return [each for value in values if value is not None for each in (value if isinstance(value, list) else [value])]
+
+
+class Chat:
+    """A tokenizer with its template, and what follows from both.
+
+    Attributes:
+        tokenizer: of the transformers library, with the template in use.
+        end_token, end_id: the token that closes a response in training.
+        stop_ids: all ids that end a response in sampling, `end_id` first, with the text of each.
+        pad_id: an id to fill batches with; masks go by length, so that any id serves.
+        merged: how many responses were tokenized apart, because their begin merged with the prompt's end.
+    """
+
+    def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends_of_model: list[int]):
+        self.tokenizer, self.path, self.flags, self.vocab_size = tokenizer, path, flags, vocab_size
+        self.variables = _variables(flags.chat_template_kwargs)
+        self.special = _special_tokens(tokenizer, ends_of_model, flags.end_of_turn)
+        self.place = {token: index for index, token in enumerate(self.special)}
+        self.pattern = re.compile("|".join(map(re.escape, self.special)) or "(?!)")
+        self.merged = 0
+        self.adds_bos = tokenizer.bos_token_id is not None and _begins_with(tokenizer, tokenizer.bos_token_id)
+        self.lead, closing = self._probe()
+        self.end_token, self.gap = self._end(closing)
+        self.end_id = self._id_of(self.end_token)
+        ids = [self.end_id, tokenizer.eos_token_id, *ends_of_model]
+        known = [each for each in dict.fromkeys(ids) if each is not None and each < min(len(tokenizer), self._rows())]
+        self.stop_ids = {each: tokenizer.convert_ids_to_tokens(each) for each in known}
+        self.pad_id = tokenizer.pad_token_id if self._is_embedded(tokenizer.pad_token_id) else self.end_id
+
+    def _rows(self) -> int:
+        return self.vocab_size or len(self.tokenizer)
+
+    def _is_embedded(self, token_id: int | None) -> bool:
+        return token_id is not None and 0 <= token_id < self._rows()
+
+    def _id_of(self, token: str) -> int:
+        found = self.tokenizer.convert_tokens_to_ids(token)
+        if found is None or (found == self.tokenizer.unk_token_id and token != self.tokenizer.unk_token):
+            raise InputError(f"{self.path}: the tokenizer has no token {token!r}, which --end_of_turn names")
+        if not self._is_embedded(found):
+            raise InputError(f"{self.path}: {token!r} is id {found}, and the model has {self._rows()} embeddings")
+        return found
+
+    # What the template does, found out on a probe.
+
+    def _probe(self) -> tuple[str, str]:
+        """Return what the template writes between a prompt and the answer, and what it writes after the answer."""
+        asked, answered = conversations.user(PROBE), conversations.assistant(ANSWER)
+        try:
+            prompt, whole = self._render(asked, None, True), self._render(asked + answered, None, False)
+            bare = self._render(asked, None, False)
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from None
+        if PROBE not in prompt:
+            raise InputError(f"{self.path}: the tokenizer's chat_template leaves the prompt out")
+        before, found, closing = whole.rpartition(ANSWER)
+        if not found:
+            raise InputError(f"{self.path}: the tokenizer's chat_template leaves the answer out")
+        lead = before[len(prompt) :] if before.startswith(prompt) else ""
+        if prompt == bare and lead.strip():
+            raise InputError(
+                f"{self.path}: the tokenizer's chat_template has no generation prompt (add_generation_prompt): a "
+                f"policy would have to write {lead!r} itself; name a template that has one with --chat_template"
+            )
+        return lead, closing
+
+    def _end(self, closing: str) -> tuple[str, str]:
+        """Return the token that closes a response, and the white space that the template writes before it."""
+        if self.flags.end_of_turn is not None:
+            return self.flags.end_of_turn, closing.partition(self.flags.end_of_turn)[0] if closing else ""
+        if found := self.pattern.search(closing):
+            return found[0], closing[: found.start()]
+        if self.tokenizer.eos_token is None:
+            raise InputError(
+                f"{self.path}: neither the tokenizer's chat_template nor its eos_token closes a response; "
+                "name a token with --end_of_turn"
+            )
+        return self.tokenizer.eos_token, ""
+
+    # From conversations to ids.
+
+    def encode_prompt(self, messages: str | Messages, tools: list | None = None) -> list[int]:
+        """Return the ids of a rendered prompt, up to where the response begins.
+
+        Raises:
+            InputError: the template fails on it, or writes BOS twice.
+        """
+        return self._ids(self._render(self._guarded(conversations.as_prompt(messages)), self._guarded(tools), True))
+
+    def encode(
+        self, messages: str | Messages, response: str | Messages, tools: list | None = None, finished: bool = True
+    ) -> Sequence:
+        """Return (prompt ids, response ids) of a prompt and a response that was not sampled as ids.
+
+        The response has what the template writes around it, and if it is finished exactly one end token, its last.
+
+        Raises:
+            InputError: the template fails, or renders the prompt differently once the answer follows.
+        """
+        asked, tools = self._guarded(conversations.as_prompt(messages)), self._guarded(tools)
+        answered = self._guarded(self._unclosed(conversations.as_response(response)))
+        prompt, whole = self._render(asked, tools, True), self._render(asked + answered, tools, False)
+        if whole.startswith(prompt):
+            tail = self._closed(whole[len(prompt) :], finished)
+        elif self.flags.rewritten_prompt == "append":
+            tail = conversations.text(answered) + (self.end_token if finished else "")
+        else:
+            raise InputError(_rewritten(prompt, whole))
+        return self._joined(prompt, tail)
+
+    def encode_turns(self, messages: Messages, tools: list | None = None) -> tuple[list[int], list[bool]]:
+        """Return the ids of a whole conversation, and which of them are the assistant's: every turn with its end token.
+
+        Raises:
+            InputError: the template renders an earlier turn differently once later ones follow.
+        """
+        guarded, tools = self._guarded(messages), self._guarded(tools)
+        whole, spans = self._render(guarded, tools, False), []
+        for index, message in enumerate(messages):
+            if message["role"] == "assistant":
+                prompt = self._render(guarded[:index], tools, True)
+                if not whole.startswith(prompt):
+                    raise InputError(f"{_rewritten(prompt, whole)}; --train_on each trains every turn by itself")
+                spans.append((len(prompt), len(prompt) + len(self._closed(whole[len(prompt) :], True))))
+        whole = self._with_end(whole, spans)
+        ids, counted = [], []
+        for start, end in spans:
+            for stop, mine in ((start, False), (end, True)):
+                part = self._ids(whole[:stop])
+                assert part[: len(ids)] == ids, f"{whole[:stop]!r}: a token reaches over the border of a turn"
+                counted += [mine] * (len(part) - len(ids))
+                ids = part
+        return ids, counted
+
+    def _with_end(self, whole: str, spans: list[tuple[int, int]]) -> str:
+        """Return the rendered conversation with the end token after the last turn, if the template writes none."""
+        return whole[: spans[-1][1]] if whole[: spans[-1][1]].endswith(self.end_token) else whole + self.end_token
+
+    def _unclosed(self, response: Messages) -> Messages:
+        """Return a response that is rendered already without the end token that its text ends with."""
+        if self.flags.special_tokens == "text":
+            return response
+        last = response[-1]
+        return [*response[:-1], last | {"content": last["content"].removesuffix(self.end_token)}]
+
+    def _closed(self, tail: str, finished: bool) -> str:
+        """Return a rendered response up to and with its end token; without what closes it, if it is not finished."""
+        said, _, rest = tail.partition(self.end_token)
+        if self.flags.special_tokens == "allow" and self.end_token in rest:
+            raise InputError(f"the response holds its end token {self.end_token!r} before its end")
+        return said + self.end_token if finished else said.removesuffix(self.gap)
+
+    def _joined(self, prompt: str, tail: str) -> Sequence:
+        """Return ids of a prompt and of what follows it; they are those of the whole text if no token spans both."""
+        prompt_ids, ids = self._ids(prompt), self._ids(prompt + tail)
+        if ids[: len(prompt_ids)] == prompt_ids:
+            return prompt_ids, ids[len(prompt_ids) :]
+        self.merged += 1
+        return prompt_ids, self._continuation(tail)
+
+    def _continuation(self, text: str) -> list[int]:
+        """Return the ids of a text that does not begin a sequence, so that no space is put before it."""
+        for anchor in ANCHORS:
+            before, ids = self._tokenized(anchor), self._tokenized(anchor + text)
+            if ids[: len(before)] == before:
+                return ids[len(before) :]
+        return self._tokenized(text)
+
+    def _ids(self, text: str) -> list[int]:
+        """Return the ids of a rendered text, with one BOS where the tokenizer begins every text with it."""
+        ids, bos = self._tokenized(text), self.tokenizer.bos_token_id
+        if self.adds_bos and ids[:1] != [bos]:  # a template may or may not write it
+            ids = [bos, *ids]
+        if bos is not None and self.adds_bos and ids[:2] == [bos, bos]:
+            raise InputError(f"{self.path}: the chat_template writes BOS ({self.tokenizer.bos_token!r}) twice")
+        if ids and max(ids) >= self._rows():
+            token = self.tokenizer.convert_ids_to_tokens(max(ids))
+            raise InputError(f"{self.path}: {token!r} is id {max(ids)}, and the model has {self._rows()} embeddings")
+        return ids
+
+    def _tokenized(self, text: str) -> list[int]:
+        """Return the ids of a text in which special tokens that the data spells are marked (see `_guarded`)."""
+        if not MARKS.search(text):
+            return self.tokenizer(text, add_special_tokens=False).input_ids
+        named = self.pattern.sub(lambda found: chr(NAME + self.place[found[0]]), text)
+        bare = MARKS.sub(lambda found: self.special[ord(found[0]) - MARK], named)
+        return self._deaf.encode(bare, add_special_tokens=False).ids
+
+    @cached_property
+    def _deaf(self) -> Tokenizer:
+        """The tokenizer with other names for its special tokens, which no text of the data can spell."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise InputError(
+                f"{self.path}: its texts spell special tokens, which a tokenizer without tokenizer.json cannot read as "
+                "text; save the folder with a fast tokenizer"
+            )
+        state = json.loads(backend.to_str())
+        names = {token: chr(NAME + index) for index, token in enumerate(self.special)}
+        for added in state["added_tokens"]:
+            added["content"] = names.get(added["content"], added["content"])
+        state["model"] = _renamed(state["model"], names)
+        state["post_processor"] = None
+        return Tokenizer.from_str(json.dumps(state))
+
+    def _guarded(self, value):
+        """Return a message, or what is in it, with a mark in the place of each special token that its text spells."""
+        if isinstance(value, str):
+            if self.flags.special_tokens == "allow" or not self.pattern.search(value):
+                return value
+            if private := MARKS.search(value):
+                raise InputError(f"a text holds the private character U+{ord(private[0]):X} beside special tokens")
+            return self.pattern.sub(lambda found: chr(MARK + self.place[found[0]]), value)
+        if isinstance(value, list):
+            return [self._guarded(each) for each in value]
+        if isinstance(value, dict):
+            return {key: self._guarded(each) for key, each in value.items()}
+        return value
+
+    def _render(self, messages: Messages, tools: list | None, add_generation_prompt: bool) -> str:
+        try:
+            return self.tokenizer.apply_chat_template(
+                [_with_arguments(message) for message in messages],
+                tools=tools,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                **self.variables,
+            )
+        except Exception as error:  # a template is a program, and can fail in any way
+            raise InputError(
+                f"the tokenizer's chat_template cannot be rendered: {model_folders.reason(error)}"
+            ) from None
+
+    # From ids to text.
+
+    def is_finished(self, ids: list[int]) -> bool:
+        """Say whether a response ends with one of the tokens that end a response."""
+        return bool(ids) and ids[-1] in self.stop_ids
+
+    def check_response(self, ids: list[int], finished: bool) -> None:
+        """Assert that exactly one end token closes a finished response and none is in a cut one."""
+        ends = sum(each in self.stop_ids for each in ids)
+        closed = self.is_finished(ids)
+        assert ends == int(finished) and closed == finished, f"{ends} end tokens in a response, {finished=}: {ids}"
+
+    def text_of(self, ids: list[int]) -> str:
+        """Return the text of a sampled response, without its end and without what the template writes around it."""
+        said = ids[:-1] if self.is_finished(ids) else ids
+        text = self.tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text.removeprefix(self.lead).removesuffix(self.gap)
+
+    def textless(self) -> list[int]:
+        """Return the ids that the model can emit and the tokenizer has no text for."""
+        return sorted(set(range(self._rows())) - set(self.tokenizer.get_vocab().values()))
+
+    # Rows of tables.
+
+    def row(self, row: dict, column: str, ids: list[int] | None, finished: bool) -> Sequence:
+        """Return the sequence of a row's prompt and of a response in a column, which keeps the ids that were drawn."""
+        if ids is not None:
+            return self.encode_prompt(row["prompt"], row["tools"]), ids
+        return self.encode(row["prompt"], row[column], row["tools"], finished)
+
+    def side(self, row: dict, side: str) -> Sequence:
+        """Return the sequence of the `chosen` or of the `rejected` response of a row of kind "pairs"."""
+        return self.row(row, side, row[f"{side}_tokens"], row[f"{side}_finish_reason"] != "length")
+
+    def pair(self, row: dict) -> tuple[Sequence, Sequence]:
+        """Return the sequences of the chosen and of the rejected response of a row of kind "pairs"."""
+        return self.side(row, "chosen"), self.side(row, "rejected")
+
+    def pair_of_texts(self, row: dict) -> tuple[Sequence, Sequence]:
+        """Return the same from the texts, whatever ids were drawn."""
+        return self.pair({**row, "chosen_tokens": None, "rejected_tokens": None})
+
+    # For the log.
+
+    def summary(self) -> str:
+        """Return a line on what closes a response, what stops sampling, and how a sequence begins."""
+        stops = ", ".join(f"{token!r} ({each})" for each, token in self.stop_ids.items())
+        bos = f"BOS {self.tokenizer.bos_token!r} is put before every sequence" if self.adds_bos else "no BOS is added"
+        return f"responses end with {self.end_token!r} ({self.end_id}); sampling stops at {stops}; {bos}"
+
+    def describe(self, sequence: Sequence, counted: list[bool] | None = None) -> str:
+        """Return a sequence as tokens with their ids, a line for the prompt and one for the response under the mask.
+
+        Args:
+            counted: which tokens of the response are trained, if not all.
+        """
+        prompt, response = sequence
+        lines = [f"prompt, {len(prompt)} tokens, mask 0: {self._as_tokens(prompt)}"]
+        if counted is None or all(counted):
+            return "\n".join([*lines, f"response, {len(response)} tokens, mask 1: {self._as_tokens(response)}"])
+        start = 0
+        for stop in range(1, len(response) + 1):
+            if stop == len(response) or counted[stop] != counted[start]:
+                part = response[start:stop]
+                lines.append(f"then {len(part)} tokens, mask {int(counted[start])}: {self._as_tokens(part)}")
+                start = stop
+        return "\n".join(lines)
+
+    def _as_tokens(self, ids: list[int]) -> str:
+        shown = [f"{self._piece(each)}({each})" for each in ids[:SHOWN]]
+        return " ".join(shown) + (f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else "")
+
+    def _piece(self, token_id: int) -> str:
+        if token_id >= len(self.tokenizer):
+            return "?"
+        return repr(self.tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def encode_rows(path: str, rows: list[dict], encode: Callable[[dict], Any]) -> list:
+    """Return what `encode` makes of each row.
+
+    Raises:
+        InputError: a row cannot be encoded; the line names the file, the row's number from 0 and its prompt.
+    """
+    found = []
+    for number, row in enumerate(rows):
+        try:
+            found.append(encode(row))
+        except InputError as error:
+            raise InputError(f"{path}: row {number}, prompt_id {row['prompt_id']}: {error}") from None
+    return found
+
+
+def encode_pairs(
+    path: str, rows: list[dict], chat_format: "Chat", limit: Limit, drawn: bool = True
+) -> tuple[list[dict], list[tuple[Sequence, Sequence]]]:
+    """Return the rows of kind "pairs" that fit into a length, and (chosen, rejected) sequences of each.
+
+    A pair is dropped, and counted in the log, if its prompt leaves no room or if its sides are equal after the cut.
+
+    Args:
+        drawn: keep the ids that a policy drew; False reads the texts, as another model's tokenizer has to.
+
+    Raises:
+        InputError: a row cannot be encoded, or no pair is left.
+    """
+    read = chat_format.pair if drawn else chat_format.pair_of_texts
+    cut = [tuple(map(limit.fit, pair)) for pair in encode_rows(path, rows, read)]
+    limit.report("pairs", path)
+    kept = [i for i, (chosen, rejected) in enumerate(cut) if chosen and rejected and chosen != rejected]
+    if equal := sum(chosen is not None and chosen == rejected for chosen, rejected in cut):
+        print(f"dropped {equal} of {len(rows)} pairs: equal after the cut at {limit.max_length} tokens")
+    if not kept:
+        raise InputError(f"{path}: no pair differs within --max_length {limit.max_length}; raise it")
+    print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(cut[kept[0]][0])}")
+    print(f"first pair, rejected:\n{chat_format.describe(cut[kept[0]][1])}")
+    return [rows[i] for i in kept], [cut[i] for i in kept]
+
+
+def _variables(text: str | None) -> dict:
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"--chat_template_kwargs {text}: is not a JSON object")
+    return found
+
+
+def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None) -> list[str]:
+    """Return the tokens that text must not become, the longest first."""
+    found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
+    found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
+    return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
+
+
+def _begins_with(tokenizer, token_id: int) -> bool:
+    return tokenizer("a").input_ids[:1] == [token_id]
+
+
+def _with_arguments(message: dict) -> dict:
+    """Return a message whose tool calls have their arguments as a mapping, which templates expect."""
+    if "tool_calls" not in message:
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        try:
+            arguments = json.loads(call["function"]["arguments"])
+        except ValueError:
+            arguments = call["function"]["arguments"]
+        calls.append({**call, "function": {**call["function"], "arguments": arguments}})
+    return {**message, "tool_calls": calls}
+
+
+def _renamed(model: dict, names: dict[str, str]) -> dict:
+    """Return the state of a tokenizer's model with other names for some of its entries."""
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, dict):
+        renamed = {names.get(token, token): each for token, each in vocabulary.items()}
+    else:
+        renamed = [[names.get(token, token), score] for token, score in vocabulary]
+    unknown = model.get("unk_token")
+    found = {**model, "vocab": renamed, **({"unk_token": names.get(unknown, unknown)} if "unk_token" in model else {})}
+    if "merges" in model:  # pieces of text must not be merged into such a token
+        found["merges"] = [merge for merge in model["merges"] if not names.keys() & {"".join(merge), *merge}]
+    return found
+
+
+def _rewritten(prompt: str, whole: str) -> str:
+    """Return the error for a template whose prompt is no prefix of prompt and answer, with the first difference."""
+    place = next(
+        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
+    )
+    return (
+        "the chat_template renders the prompt differently once an answer follows: "
+        f"{prompt[max(0, place - 20) : place + 30]!r} against {whole[max(0, place - 20) : place + 30]!r} at character "
+        f"{place}; --rewritten_prompt append joins the answer to the prompt as it was"
+    )
