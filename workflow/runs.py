@@ -283,7 +283,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         wildcards: those of task, run, seed, round that the stage's output has. The stages that sample and label the
             preferences have no run; a task's `preferences` key speaks for them.
     """
-    task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
+    task = config["tasks"][wildcards["task"]]
     chosen = _chosen(config, stage, wildcards)
     if stage in SAMPLING:
         chosen = {"engine": config.get("engine"), **chosen}
