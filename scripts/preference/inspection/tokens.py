@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,9 @@ from preference.stage import InputError
 KINDS = ("responses", "rewards", "evaluation")  # that keep the ids which their policy drew
 ABOVE = ("responses", "rewards")  # the inputs that lead from a table to the one whose stage read the policy
 ANSWERS = {"response": "response_ids", "chosen": "chosen_tokens", "completion": None}  # and their ids as sampled
+
+
+BETWEEN = re.compile(r"(?<=\)) ")  # two tokens, each of which ends with its id in brackets
 
 
 def portrait(path: Path, kind: str, model: str | None) -> list[str]:
@@ -62,7 +66,8 @@ def _rendered(path: Path, model: str, flags: dict) -> list[str]:
     if ids is None:
         ids = read_by.encode(prompt, response, tools)[1] if response else []
     lines = [*read_by.describe((asked, ids)).split("\n"), _end(read_by, ids) if ids else "no response"]
-    return ["", f"row 0 as {model} reads it", *(line for text in lines for line in terminal.quoted(text, len(text)))]
+    shown = [line for text in lines for line in terminal.folded(" ", BETWEEN.split(text))]
+    return ["", f"row 0 as {model} reads it:", *terminal.folded(" ", read_by.summary().split(" ")), *shown]
 
 
 def _end(read_by, ids: list[int]) -> str:
@@ -112,4 +117,7 @@ def _is_answered(messages: list[dict]) -> bool:
 
 
 def _tools(value) -> list | None:
-    return json.loads(value) if isinstance(value, str) and value.strip() else value or None
+    try:
+        return json.loads(value) if isinstance(value, str) and value.strip() else value or None
+    except ValueError:
+        raise InputError("row 0, column 'tools' is not JSON") from None
