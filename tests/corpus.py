@@ -412,6 +412,50 @@ CONFIGS = {
         "tasks.min_length.data.sft: ./rows.pkl: is a pickle, which can run code as it is read; write Parquet or JSON "
         "lines instead",
     ),
+    "a misspelt key of a source": (
+        {"tasks.min_length.data": {"sft": {"source": "data.jsonl", "colums": {"prompt": "q"}}}},
+        "tasks.min_length.data.sft.colums: unknown key; did you mean columns?",
+    ),
+    "a source without a name": (
+        {"tasks.min_length.data": {"sft": ["data.jsonl", {"weight": 0.5}]}},
+        "tasks.min_length.data.sft.1.source: is missing",
+    ),
+    "a column that no format has": (
+        {"tasks.min_length.data": {"sft": {"source": "data.jsonl", "columns": {"promt": "q"}}}},
+        "tasks.min_length.data.sft: data.jsonl: columns.promt: no format has this column; did you mean prompt?",
+    ),
+    "more than a whole source": (
+        {"tasks.min_length.data": {"sft": [{"source": "data.jsonl", "weight": 2}]}},
+        "tasks.min_length.data.sft.0.weight: 2 must be at most 1",
+    ),
+    "a source named twice": (
+        {"tasks.min_length.data": {"sft": ["data.jsonl", {"source": "data.jsonl", "weight": 0.5}]}},
+        "tasks.min_length.data.sft: data.jsonl: is named twice; name it once",
+    ),
+    "a split beside a split": (
+        {"tasks.min_length.data": {"sft": {"source": "lab/says:train", "split": "train"}}},
+        "tasks.min_length.data.sft: lab/says:train: names a split already, so leave out split: train",
+    ),
+    "a split of a file": (
+        {"tasks.min_length.data": {"sft": {"source": "data.jsonl", "split": "train"}}},
+        "tasks.min_length.data.sft: data.jsonl:train: data.jsonl is a file, which has no splits; leave out :train",
+    ),
+    "a source that is a number": (
+        {"tasks.min_length.data": {"sft": 3}},
+        "tasks.min_length.data.sft: 3 is not text or a mapping of keys to values or a list",
+    ),
+    "built-in data beside other data": (
+        {"tasks.min_length.data": {"sft": ["built_in", "data.jsonl"]}},
+        "tasks.min_length.data.sft: built_in stands alone; leave out the other sources",
+    ),
+    "no data to train on": (
+        {"tasks.min_length.data": {"eval_prompts": "data.jsonl"}},
+        "tasks.min_length.data.sft: is missing: name a source of sft, of prompts or of preferences",
+    ),
+    "an unknown rule for bad rows": (
+        {"stages.prepare_task.bad_rows": "keep"},
+        "stages.prepare_task.bad_rows: 'keep' is not one of drop, refuse",
+    ),
     "data as a list": (
         {"tasks.min_length.data": ["a.parquet"]},
         "tasks.min_length.data: ['a.parquet'] is neither a source nor a mapping of roles to sources",

@@ -574,3 +574,10 @@ def test_sources_on_the_command_line_may_be_several_and_json(tmp_path):
     assert done.returncode == 0, done.stderr
     made = tables(tmp_path / "data")
     assert prompts(made["sft"] + made["eval_prompts"]) == {"p0", "p1", "p2"}
+
+
+def test_a_source_is_never_written_over(tmp_path):
+    prepare(tmp_path, sft=source(tmp_path, "sft", sft(*range(4))), num_eval_prompts=1)
+    path = str(tmp_path / "data" / "sft.parquet")
+    with pytest.raises(InputError, match=f"would replace --prompts {path}; name another place"):
+        prepare(tmp_path, prompts=ask(path), num_eval_prompts=1)
