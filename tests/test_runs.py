@@ -105,6 +105,13 @@ def test_history_is_told_to_the_later_rounds_of_runs_that_sample(config):
     assert not runs.uses_history(config, asked[2])
 
 
+@pytest.mark.parametrize("history, rounds", [("none", [1, 1, 1]), (1, [1, 2, 2]), (9, [1, 2, 3]), ("all", [1, 2, 3])])
+def test_a_round_learns_from_the_pairs_of_so_many_rounds(config, history, rounds):
+    config["stages"]["construct_pairs"]["history"] = history
+    places = [where(run="dpo_on_policy", round=str(number)) for number in (1, 2, 3)]
+    assert [runs.rounds_of_pairs(config, place) for place in places] == rounds
+
+
 def test_preferences_are_pairs_of_no_round(config):
     assert "round" not in runs.options(config, "construct_pairs", where(split="preferences"))
     assert runs.options(config, "construct_pairs", where(run="dpo_offline", round="1"))["round"] == 1

@@ -414,7 +414,14 @@ def is_on_policy(config: dict, run: str) -> bool:
 
 def uses_history(config: dict, wildcards: dict) -> bool:
     """Whether a round of a run learns from pairs of earlier rounds, too."""
-    return options(config, "construct_pairs", wildcards).get("history", "none") != "none"
+    return rounds_of_pairs(config, wildcards) > 1
+
+
+def rounds_of_pairs(config: dict, wildcards: dict) -> int:
+    """How many rounds, its own included, a round of a run learns from the pairs of."""
+    history = options(config, "construct_pairs", wildcards).get("history", "none")
+    earlier = int(wildcards.get("round", 1)) - 1
+    return 1 if history == "none" else 1 + (earlier if history == "all" else min(earlier, history))
 
 
 def is_offline(config: dict, run: str) -> bool:
