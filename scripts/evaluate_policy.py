@@ -1,6 +1,6 @@
 """Evaluate a policy: policy + held-out prompts and pairs -> evaluation.json (metrics) and evaluation.parquet (samples).
 
-The policy answers held-out prompts; each answer gets the learned and the gold reward, and is compared with the
+The policy answers held-out prompts; each answer gets the training reward and the gold reward, and is compared with the
 baseline's answer to the same prompt. KL to the reference and entropy are exact at each position of the sampled
 responses (the sum over the vocabulary), summed or averaged over positions. Every mean has a bootstrap 95 % interval
 over prompts.
@@ -18,7 +18,6 @@ from preference import (
     policies,
     provenance,
     records,
-    reward_models,
     rewards,
     samplers,
     stage,
@@ -51,12 +50,12 @@ def main(flags: Flags) -> None:
     baseline = records.read(flags.baseline, "evaluation") if flags.baseline else None
     chat_format = chat.load(flags.policy, flags)
     policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
-    for model in filter(None, (flags.reference, flags.reward_model)):
-        artifacts.check_model(model)
-    inputs = ("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on")
+    artifacts.check_model(flags.reference)
+    pairs = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
+    inputs = ("policy", "reference", "prompts", "pairs", "baseline", "trained_on")
     facts = {"rows_in": len(prompts), "engine": samplers.resolve_engine(flags.engine)}
-    read = {name: getattr(flags, name) for name in inputs} | chat.inputs(flags)
-    made_by = provenance.describe(__file__, flags, read, **facts)
+    read = {name: getattr(flags, name) for name in inputs} | chat.inputs(flags) | rewards.inputs(flags)
+    made_by = provenance.describe(__file__, flags, read, rewards.members(flags), **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
         samples, metrics = evaluate(flags, chat_format, prompts, pairs, baseline, shards)
         made_by["rows_out"] = len(samples)
@@ -65,6 +64,12 @@ def main(flags: Flags) -> None:
         artifacts.write_json(flags.output, content)
     shown = [name for name in ("gold_reward", "reward", "num_tokens", "finished", "kl", "win_rate") if name in metrics]
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
+
+
+def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tuple[list[dict], list]:
+    """The held-out pairs that fit into --max_length, and their sequences; scored answers alone make no pairs."""
+    limit = tokens.Limit(flags.max_length, flags.long_prompts)
+    return chat.encode_pairs(flags.pairs, pairs, chat_format, limit) if pairs else ([], [])
 
 
 def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
@@ -79,20 +84,16 @@ def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, sha
     return samples, {
         **sample_metrics(samples, rng),
         **perplexity(policy, chat_format, prompts, flags, rng, shards),
-        **pair_metrics(policy, reference, chat_format, pairs, flags, rng, shards),
+        **pair_metrics(policy, reference, chat_format, *pairs, flags, rng, shards),
     }
 
 
 def score(flags: Flags, samples: list[dict], shards: Shards) -> None:
-    """Add reward and gold_reward to each sample; without a reward model the gold reward is the reward."""
-    gold = rewards.gold_rewards(flags, samples) or [None] * len(samples)
-    learned = gold
-    if flags.reward_model:
-        learned = reward_models.learned_rewards(
-            flags.reward_model, samples, flags.scoring_batch_size, flags.max_length, shards
-        )
-    for sample, reward, gold_reward in zip(samples, learned, gold, strict=True):
-        sample |= {"reward": reward, "gold_reward": gold_reward}
+    """Add reward, gold_reward and the parts of a mixed one to each sample; without any reward both are None."""
+    reading = rewards.Reading(flags.scoring_batch_size, flags.max_length)
+    columns = rewards.score(flags, samples, shards, reading)
+    for sample, of_sample in zip(samples, columns, strict=True):
+        sample |= of_sample
 
 
 def compare(policy, reference, chat_format: chat.Chat, samples: list[dict], flags: Flags, shards: Shards) -> None:
@@ -142,11 +143,12 @@ def count_wins(samples: list[dict], baseline: list[dict]) -> None:
         if other is None:
             raise InputError(f"--baseline: has no sample {sample['sample_id']} of prompt {sample['prompt_id']}")
         sample["win"] = _win(sample["reward"], other["reward"])
-        has_gold = sample["gold_reward"] is not None and other["gold_reward"] is not None
-        sample["gold_win"] = _win(sample["gold_reward"], other["gold_reward"]) if has_gold else None
+        sample["gold_win"] = _win(sample["gold_reward"], other["gold_reward"])
 
 
-def _win(reward: float, other: float) -> float:
+def _win(reward: float | None, other: float | None) -> float | None:
+    if reward is None or other is None:
+        return None
     return 0.5 if reward == other else float(reward > other)
 
 
@@ -186,13 +188,11 @@ def perplexity(policy, chat_format: chat.Chat, prompts: list[dict], flags: Flags
 
 
 def pair_metrics(
-    policy, reference, chat_format: chat.Chat, pairs: list[dict], flags: Flags, rng, shards: Shards
+    policy, reference, chat_format: chat.Chat, pairs: list[dict], encoded: list, flags: Flags, rng, shards: Shards
 ) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
-    if not pairs:  # of data that has scored answers only
+    if not pairs:
         return {}
-    limit = tokens.Limit(flags.max_length, flags.long_prompts)
-    pairs, encoded = chat.encode_pairs(flags.pairs, pairs, chat_format, limit)
 
     def all_logps(name: str, model) -> numpy.ndarray:
         def part(some: list, progress: Progress) -> list[list[float]]:

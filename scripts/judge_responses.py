@@ -1,8 +1,9 @@
-"""Judge responses against a baseline's by a language model: two evaluation.parquet -> judgements.parquet and .json.
+"""Judge responses against a baseline's: two evaluation.parquet -> judgements.parquet and .json.
 
-The judge is asked about each pair twice, the answers in swapped places (arXiv 2306.05685, section 3.4), greedily. What
-both replies say is a win or a loss; everything else is a tie, and a reply that names no verdict is counted. The first
-sample of each prompt is also written as AlpacaEval reads and writes it: model_outputs.json, reference_outputs.json and
+A language model, here or behind an endpoint, is asked about each pair twice, the answers in swapped places (arXiv
+2306.05685, section 3.4), greedily. If both replies name the same answer, that one wins; everything else is a tie, and a
+reply that names no verdict is counted. With a reward model the answer with the higher score wins. The first sample of
+each prompt is also written as AlpacaEval reads and writes it: model_outputs.json, reference_outputs.json and
 annotations.json, in which the baseline is output_1 and a preference is 1 for it, 2 for the policy and 1.5 for a tie.
 """
 
@@ -11,20 +12,25 @@ import json
 
 import numpy
 
-from preference import artifacts, chat, conversations, intervals, provenance, records, samplers, stage, verdicts
+from preference import artifacts, conversations, intervals, judges, provenance, records, samplers, stage, verdicts
 from preference.shards import Shards
 from preference.stage import InputError, flag
-
-PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"  # the chat template of a judge that has none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(samplers.Engine):
     samples: str = flag("evaluation.parquet, or responses.parquet, of the policy")
     baseline: str = flag("the same of what it is compared with: a sample for each of the policy's")
-    judge: str = flag("model folder or hub id of the judge")
+    judge: str = flag("model folder or hub id of the judge, or what the endpoint calls it")
+    judged_by: str = flag("what kind of judge that is", "local_model", judges.KINDS)
     template: str | None = flag("file with {prompt}, {first} and {second}: what the judge is asked, if not ours", None)
     max_new_tokens: int = flag("longest reply of the judge in tokens", 8)
+    endpoint: str | None = flag("base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1", None)
+    key_variable: str = flag("environment variable that holds the endpoint's key, if it wants one", "OPENAI_API_KEY")
+    concurrency: int = flag("questions that an endpoint is asked at a time", 4, runtime=True)
+    attempts: int = flag("how often an endpoint that is busy or broken is asked", 6, runtime=True)
+    retry_seconds: float = flag("wait before the second attempt; each later one waits twice as long", 1.0, runtime=True)
+    timeout: float = flag("seconds that an endpoint has for a reply", 120.0, runtime=True)
     generator: str = flag("what AlpacaEval's files call the policy")
     baseline_generator: str = flag("what they call the baseline")
     dataset: str = flag("what they call the prompts")
@@ -37,16 +43,16 @@ class Flags(samplers.Engine):
 
 
 def main(flags: Flags) -> None:
+    check(flags)
     template = verdicts.read_template(flags.template) if flags.template else verdicts.TEMPLATE
     samples = records.read(flags.samples, "responses")
     pairs = with_baseline(samples, records.read(flags.baseline, "responses"))
-    chat_format = chat.load(flags.judge, flags, PLAIN)
-    inputs = {name: getattr(flags, name) for name in ("samples", "baseline", "judge", "template")}
-    inputs |= chat.inputs(flags)
-    facts = {"rows_in": len(samples), "rows_out": len(pairs), "engine": samplers.resolve_engine(flags.engine)}
-    made_by = provenance.describe(__file__, flags, inputs, **facts)
+    asked = judges.load(flags.judged_by, flags)
+    inputs = {name: getattr(flags, name) for name in ("samples", "baseline", "template")} | asked.inputs
+    facts = {"rows_in": len(samples), "rows_out": len(pairs), **asked.facts}
+    made_by = provenance.describe(__file__, flags, inputs, judges.members(flags.judged_by), **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
-        judgements = judge(pairs, ask(flags, chat_format, template, pairs, shards))
+        judgements = judged(pairs, asked.judge(pairs, template, shards))
         found = summarize(judgements, flags.seed)
         artifacts.write_json(flags.metrics_output, {"kind": "judgement", **made_by, **found})
         for path, rows in alpaca_eval(flags, judgements).items():
@@ -55,57 +61,31 @@ def main(flags: Flags) -> None:
     stage.say(in_words(found))
 
 
+def check(flags: Flags) -> None:
+    """Refuse flags that this kind of judge does not read."""
+    if flags.endpoint is not None and flags.judged_by != "endpoint":
+        raise InputError(f"--endpoint {flags.endpoint}: only --judged_by endpoint has one")
+    if flags.template is not None and flags.judged_by == "reward_model":
+        raise InputError(f"--template {flags.template}: a reward model is asked nothing")
+
+
 def with_baseline(samples: list[dict], baseline: list[dict]) -> list[dict]:
-    """Each sample with the baseline's answer to the same prompt; the first columns of a judgement."""
-    others = {(row["prompt_id"], row["sample_id"]): row["response"] for row in baseline}
+    """Each sample with the baseline's answer to the same prompt, and why either ended."""
+    others = {(row["prompt_id"], row["sample_id"]): row for row in baseline}
     pairs = []
     for row in samples:
-        key = {name: row[name] for name in ("prompt_id", "sample_id")}
-        if (other := others.get(tuple(key.values()))) is None:
+        if (other := others.get((row["prompt_id"], row["sample_id"]))) is None:
             raise InputError(f"--baseline: has no sample {row['sample_id']} of prompt {row['prompt_id']}")
-        asked = {name: row[name] for name in ("prompt", "tools", "fields", "response")}
-        pairs.append({**key, **asked, "baseline_response": other})
+        names = ("prompt_id", "sample_id", "prompt", "tools", "fields", "response", "finish_reason")
+        of_baseline = {f"baseline_{name}": other[name] for name in ("response", "finish_reason")}
+        pairs.append({**{name: row[name] for name in names}, **of_baseline})
     return pairs
 
 
-def ask(
-    flags: Flags, chat_format: chat.Chat, template: str, pairs: list[dict], shards: Shards
-) -> list[tuple[str, str]]:
-    """The judge's two replies to each pair: the response standing first, then second."""
-    engine = {field.name: getattr(flags, field.name) for field in dataclasses.fields(samplers.Engine)}
-    greedy = {"samples_per_prompt": 1, "temperature": 0.0, "top_p": 1.0}
-    asking = samplers.Flags(
-        prompts=flags.samples, max_new_tokens=flags.max_new_tokens, seed=flags.seed, **greedy, **engine
-    )
-    rows = [
-        {"prompt_id": f"{pair['prompt_id']}/{pair['sample_id']}/{place}", "prompt": text}
-        for pair in pairs
-        for place, text in zip((verdicts.FIRST, verdicts.SECOND), questions(template, pair), strict=True)
-    ]
-    found = samplers.respond(flags.judge, chat_format, rows, asking, shards)
-    if len(found) < len(rows):
-        raise InputError(
-            f"{flags.samples}: {len(rows) - len(found)} questions do not fit into what {flags.judge} reads"
-        )
-    replies = [conversations.text(row["response"]) for row in found]
-    return list(zip(replies[::2], replies[1::2], strict=True))
-
-
-def questions(template: str, pair: dict) -> tuple[str, str]:
-    """What the judge is asked of a pair: the response standing first, then second."""
-    prompt = conversations.transcript(pair["prompt"])
-    response, other = (conversations.text(pair[name]) for name in ("response", "baseline_response"))
-    return verdicts.question(template, prompt, response, other), verdicts.question(template, prompt, other, response)
-
-
-def judge(pairs: list[dict], replies: list[tuple[str, str]]) -> list[dict]:
+def judged(pairs: list[dict], found: list[dict]) -> list[dict]:
     """Rows of kind "judgements"."""
-    rows = []
-    for pair, (reply, swapped) in zip(pairs, replies, strict=True):
-        said = {"verdict": verdicts.verdict(reply), "swapped_verdict": verdicts.verdict(swapped)}
-        preference = verdicts.preference(**said)
-        rows.append({**pair, **said, "reply": reply, "swapped_reply": swapped, "preference": preference})
-    return rows
+    kept = ("prompt_id", "sample_id", "prompt", "tools", "fields", "response", "baseline_response")
+    return [{**{name: pair[name] for name in kept}, **judgement} for pair, judgement in zip(pairs, found, strict=True)]
 
 
 def summarize(judgements: list[dict], seed: int) -> dict:

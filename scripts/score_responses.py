@@ -1,16 +1,17 @@
 """Score sampled responses: responses.parquet -> rewards.parquet (the training reward, and the gold reward beside it).
 
-With a reward model, `reward` is its output; without one, `reward` is the gold reward, which only tasks that define
-it have. Rows keep their order and their prompt_id; nothing is dropped.
+`reward` is what --reward_model says: a reward model, a function, a verifier, or a weighted sum of several, whose parts
+are columns, too. Without it, `reward` is the gold reward, or with --given the data's own score. Rows keep their order
+and their prompt_id; nothing is dropped.
 With --shard, one of several jobs writes its share of the rows, and `join_shards` makes the table of theirs.
 """
 
 import dataclasses
 from statistics import fmean
 
-from preference import artifacts, provenance, records, rewards, stage
+from preference import provenance, records, rewards, stage
 from preference.shards import Shards
-from preference.stage import flag
+from preference.stage import InputError, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,18 +27,34 @@ class Flags(rewards.Flags):
 def main(flags: Flags) -> None:
     rewards.check(flags)
     rows = together([records.read(path, "responses") for path in flags.responses])
-    gold = rewards.gold_rewards(flags, rows)
-    if flags.reward_model:
-        artifacts.check_model(flags.reward_model)
-    inputs = {"responses": flags.responses, "reward_model": flags.reward_model}
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), dropped={})
+    if flags.given:
+        check_given(flags, rows)
+    inputs = {"responses": flags.responses, **rewards.inputs(flags)}
+    made_by = provenance.describe(__file__, flags, inputs, rewards.members(flags), rows_in=len(rows), dropped={})
+    reading = rewards.Reading(flags.batch_size, flags.max_length)
     with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
-        gold, own = gold and shards.own(gold), shards.own(rows)
-        training = learned(flags, rows, shards) if flags.reward_model else gold
-        scored = [{**row, "reward": training[i], "gold_reward": gold[i] if gold else None} for i, row in enumerate(own)]
+        columns = rewards.score(flags, rows, shards, reading)
+        scored = [row | of_row for row, of_row in zip(shards.own(rows), columns, strict=True)]
         records.write(flags.output, "rewards", scored, shards.made_by | {"rows_out": len(scored)})
-    parts = [f"reward {fmean(training):.3f}"] + ([f"gold reward {fmean(gold):.3f}"] if gold else []) if scored else []
-    stage.say(", ".join([f"{len(scored)} responses", *parts]))
+    stage.say(", ".join([f"{len(scored)} responses", *(means(scored) if scored else [])]))
+
+
+def means(scored: list[dict]) -> list[str]:
+    """The means of both rewards, in words."""
+    names = {"reward": "reward", "gold_reward": "gold reward"}
+    shown = {name: words for name, words in names.items() if scored[0][name] is not None}
+    return [f"{words} {fmean(row[name] for row in scored):.3f}" for name, words in shown.items()]
+
+
+def check_given(flags: Flags, rows: list[dict]) -> None:
+    """Refuse responses without a score of the data's own, which --given trains on."""
+    without = [row for row in rows if row["given_reward"] is None]
+    if without:
+        row = f"prompt_id {without[0]['prompt_id']}, sample_id {without[0]['sample_id']}"
+        raise InputError(
+            f"{', '.join(flags.responses)}: {len(without)} of {len(rows)} responses have no score of the data, such as "
+            f"{row}; --given needs one for each"
+        )
 
 
 def together(tables: list[list[dict]]) -> list[dict]:
@@ -50,12 +67,6 @@ def together(tables: list[list[dict]]) -> list[dict]:
             counts[row["prompt_id"]] = max(counts.get(row["prompt_id"], 0), sample_id + 1)
             rows.append({**row, "sample_id": sample_id})
     return rows
-
-
-def learned(flags: Flags, rows: list[dict], shards: Shards) -> list[float]:
-    from preference import reward_models  # torch: not needed for a gold reward
-
-    return reward_models.learned_rewards(flags.reward_model, rows, flags.batch_size, flags.max_length, shards)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ CONFIGS = {
     ),
     "wrong algorithm": (
         {"runs.dpo_on_policy.algorithm": "dpoo"},
-        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
+        "runs.dpo_on_policy.algorithm: 'dpoo' is not one of pref_ft, csft, best_of_n, rwr, dpo, ipo, slic, simpo, kto, "
         "reinforce, ppo, grpo; did you mean dpo?",
     ),
     "mix without a fraction": (
@@ -369,7 +369,8 @@ CONFIGS = {
     ),
     "base model with a command": (
         {"tasks.min_length.base_model": "a b/c; touch x"},
-        "tasks.min_length.base_model: a b/c; touch x: neither a model folder nor a hub id owner/name",
+        "tasks.min_length.base_model: a b/c; touch x: neither a model folder nor a hub id owner/name, "
+        "owner/name@revision",
     ),
     "base model named as a flag": (
         {"tasks.min_length.base_model": "-x/--y"},
@@ -918,21 +919,16 @@ MODELS = {
     ),
     "no EOS": (
         'set tokenizer_config.json {"eos_token": null}',
-        "the tokenizer has no EOS token (key eos_token), so no response could end",
-    ),
-    "no pad token": (
-        'set tokenizer_config.json {"pad_token": null}',
-        "the tokenizer has no pad token (key pad_token); name one with --pad_token",
-    ),
-    "pad token that is EOS": (
-        'set tokenizer_config.json {"pad_token": "<|endoftext|>"}',
-        "the tokenizer's pad token is its EOS token; name another one with --pad_token",
+        "neither the tokenizer's chat_template nor its eos_token closes a response; name a token with --end_of_turn",
     ),
     "token without an embedding": (
         'set tokenizer_config.json {"eos_token": "<|new|>"}',
-        "the tokenizer has ids up to {size}, and the model's vocabulary has {size} entries",
+        "'<|new|>' is id {size}, and the model has {size} embeddings",
     ),
-    "no template": ("remove chat_template.jinja", "the tokenizer has no chat_template"),
+    "no template": (
+        "remove chat_template.jinja",
+        "the tokenizer has no chat_template; name a file with --chat_template",
+    ),
     "malformed template": (
         "write chat_template.jinja {% for m in messages %}{{ m.content }",
         "the tokenizer's chat_template cannot be rendered: unexpected '}'",
@@ -1013,13 +1009,14 @@ FLAGS = {
         "generate_responses",
         {"max_new_tokens": "128"},
         "{here}/prompts.parquet: prompt_id {prompt_id} has {num_tokens} tokens, more than the 0 that are left of 128 "
-        "after --max_new_tokens 128",
+        "after --max_new_tokens 128, and no other prompt fits either",
         1,
     ),
     "sequences shorter than a prompt": (
         "train_sft",
         {"max_length": "3"},
-        "--max_length 3: prompt {prompt_id} has {num_tokens} tokens, so no response would fit",
+        "{here}/sft.parquet: all 4 prompts have --max_length 3 tokens or more; raise it, or shorten them with "
+        "--long_prompts cut",
         1,
     ),
     "sequences longer than the model reads": (
@@ -1037,7 +1034,8 @@ FLAGS = {
     "an evaluation of shorter sequences than a prompt": (
         "evaluate_policy",
         {"max_length": "3"},
-        "--max_length 3: prompt {prompt_id} has {num_tokens} tokens, so no response would fit",
+        "{here}/eval_pairs.parquet: all 2 prompts have --max_length 3 tokens or more; raise it, or shorten them with "
+        "--long_prompts cut",
         1,
     ),
     "heads that do not divide the width": (
@@ -1223,7 +1221,7 @@ FLAGS = {
     "a model named as a command": (
         "train_sft",
         {"base_model": "a b/c; touch x"},
-        "a b/c; touch x: neither a model folder nor a hub id owner/name",
+        "a b/c; touch x: neither a model folder nor a hub id owner/name, owner/name@revision",
         1,
     ),
     "a name that moves the cursor": (

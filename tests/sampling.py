@@ -7,7 +7,7 @@ from tokenizers import processors
 from transformers import GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import initialize_model
-from preference import policies, records, samplers
+from preference import chat, policies, records, samplers
 from preference.shards import Shards
 
 WORDS = ["one", "two", "three", "red", "blue", "count", "say", "name", "hi", "there"]
@@ -27,7 +27,7 @@ def flags(**changed) -> samplers.Flags:
 def respond(policy: str, rows: list[dict], flags: samplers.Flags) -> list[dict]:
     """The samples of one uninterrupted call."""
     with tempfile.TemporaryDirectory() as folder, Shards(f"{folder}/x", {}, flags.shard_size) as shards:
-        return samplers.respond(policy, policies.load_tokenizer(policy), rows, flags, shards)
+        return samplers.respond(policy, chat.load(policy), rows, flags, shards)
 
 
 def gpt_neox(folder) -> str:

@@ -20,9 +20,8 @@ from calls import Calls
 from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MODELS, PAIRS, SFT, lines
 from miniature import MINIATURE, ROOT
 from snakemake import parser
-from transformers import AutoTokenizer
 
-from preference import records, stage, tokens
+from preference import chat, records, stage
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -353,10 +352,9 @@ def test_every_stage_refuses_a_bad_model_in_one_line_and_runs_none_of_its_code(
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_bad_flag_is_one_line_and_nothing_is_written(here, stage_says, name):
     script, changes, line, code = FLAGS[name]
-    tokenizer = AutoTokenizer.from_pretrained(here / "policy")
     longest = {
         "prompt_id": records.prompt_id(PROMPTS[0]),
-        "num_tokens": len(tokens.encode_prompt(tokenizer, PROMPTS[0])),
+        "num_tokens": len(chat.load(str(here / "policy")).encode_prompt(PROMPTS[0])),
     }
     for key, value in longest.items():
         line = line.replace(f"{{{key}}}", str(value))

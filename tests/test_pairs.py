@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from preference import pairs
+from preference import conversations, pairs
 from preference.stage import InputError
 
 
@@ -13,8 +13,8 @@ def sample(sample_id, reward, response=None, prompt_id="p", finish_reason="stop"
     return {
         "prompt_id": prompt_id,
         "sample_id": sample_id,
-        "prompt": prompt_id,
-        "response": response,
+        "prompt": conversations.user(prompt_id),
+        "response": conversations.assistant(response),
         "response_ids": [sample_id],
         "finish_reason": finish_reason,
         "num_tokens": 1,
@@ -102,3 +102,25 @@ def test_windows_of_offline_rounds_follow_each_other_and_start_over():
     assert pairs.window(rows, 2, None) == rows
     with pytest.raises(InputError, match="--num_pairs 6: there are only 5"):
         pairs.window(rows, 1, 6)
+
+
+def test_history_names_the_rounds_before():
+    assert [list(pairs.earlier_rounds("none", number)) for number in (1, 4)] == [[], []]
+    assert [list(pairs.earlier_rounds("all", number)) for number in (1, 2, 4)] == [[], [1], [1, 2, 3]]
+    assert [list(pairs.earlier_rounds("2", number)) for number in (1, 2, 3, 5)] == [[], [1], [1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("history", ["0", "-1", "1.5", "two", ""])
+def test_another_history_is_refused(history):
+    with pytest.raises(InputError, match=f"--history {history}: must be none, all, or how many"):
+        pairs.earlier_rounds(history, 3)
+
+
+def test_a_pair_is_repeated_where_prompt_and_both_responses_are_equal():
+    def pair(prompt_id, chosen, rejected):
+        sides = {"chosen": conversations.assistant(chosen), "rejected": conversations.assistant(rejected)}
+        return {"prompt_id": prompt_id, **sides}
+
+    earlier = [pair("p", "a", "b"), pair("p", "b", "a"), pair("q", "a", "b"), pair("p", "a", "c")]
+    assert pairs.not_repeated(earlier, [pair("p", "a", "b")]) == earlier[1:]
+    assert pairs.not_repeated(earlier, []) == earlier

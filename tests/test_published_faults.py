@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 import train_dpo
 import train_pref_ft
-import train_reward_model
 import train_rwr
-from preference import artifacts, fit, policies, records, reward_models, scored, tokens
+from preference import artifacts, chat, fit, policies, records, reward_models, scored, tokens
 from preference.losses.contrastive import dpo_loss
 from preference.stage import InputError
+from preference.tokens import Limit
 
 TASK = "results/miniature/min_length"
 PROMPTS = ["count to three", "say hi", "name a colour", "count to ten"]
@@ -25,26 +25,27 @@ PROMPTS = ["count to three", "say hi", "name a colour", "count to ten"]
 
 @pytest.fixture
 def policy(tiny_policy):
-    return policies.load_to_train(tiny_policy, 64)
+    return policies.load_policy(tiny_policy), chat.load(tiny_policy)
 
 
-def scored_rows(tokenizer) -> list[dict]:
+def scored_rows(chat_format) -> list[dict]:
     """Two finished samples to each prompt, the shorter one better."""
     rows = []
     for prompt, (sample_id, text) in itertools.product(PROMPTS, enumerate(("red", "one two three"))):
-        ids = tokens.encode_response(tokenizer, text)
-        about = {"prompt_id": records.prompt_id(prompt), "sample_id": sample_id, "prompt": prompt}
+        ids = chat_format.encode(prompt, text)[1]
+        about = {"prompt_id": records.prompt_id(prompt), "sample_id": sample_id, "prompt": prompt, "tools": None}
         drawn = {"response": text, "response_ids": ids, "finish_reason": "stop", "num_tokens": len(ids) - 1}
         rows.append({**about, **drawn, "reward": 1.0 - sample_id, "gold_reward": 1.0 - len(ids)})
     return rows
 
 
-def pair_rows(tokenizer) -> list[dict]:
-    rows = scored_rows(tokenizer)
+def pair_rows(chat_format) -> list[dict]:
+    rows = scored_rows(chat_format)
     return [
         {
             "prompt_id": good["prompt_id"],
             "prompt": good["prompt"],
+            "tools": None,
             **{side: row["response"] for side, row in (("chosen", good), ("rejected", bad))},
             **{f"{side}_tokens": row["response_ids"] for side, row in (("chosen", good), ("rejected", bad))},
             **{f"{side}_finish_reason": row["finish_reason"] for side, row in (("chosen", good), ("rejected", bad))},
@@ -59,9 +60,9 @@ def training(tmp_path, tiny_policy, **changed) -> dict:
     return flags | {"output": str(output), "log_output": f"{output}.csv", "policy": tiny_policy} | changed
 
 
-def pref_ft(tmp_path, tiny_policy, tokenizer, **changed) -> tuple[pandas.DataFrame, dict]:
+def pref_ft(tmp_path, tiny_policy, chat_format, **changed) -> tuple[pandas.DataFrame, dict]:
     """(log, weights) of a few steps on the chosen responses."""
-    records.write(tmp_path / "pairs.parquet", "pairs", pair_rows(tokenizer), {})
+    records.write(tmp_path / "pairs.parquet", "pairs", pair_rows(chat_format), {})
     flags = training(tmp_path, tiny_policy, pairs=f"{tmp_path}/pairs.parquet", **changed)
     train_pref_ft.main(train_pref_ft.Flags(**flags))
     return pandas.read_csv(flags["log_output"]), load_file(tmp_path / "policy" / "model.safetensors")
@@ -69,11 +70,11 @@ def pref_ft(tmp_path, tiny_policy, tokenizer, **changed) -> tuple[pandas.DataFra
 
 def test_1_dpo_is_of_whole_responses(policy):
     """[-log sigmoid of each position's difference, tokens of unrelated responses set against each other]"""
-    model, tokenizer = policy
-    short, long = ([tokens.encode_prompt(tokenizer, PROMPTS[0]), [5] * n] for n in (2, 7))
+    model, chat_format = policy
+    short, long = ([chat_format.encode_prompt(PROMPTS[0]), [5] * n] for n in (2, 7))
     with torch.no_grad():
-        chosen, rejected = policies.pair_logps(model, [(short, long)], tokenizer.pad_token_id)
-        each, mask = policies.response_logprobs(model, tokens.batch([short, long], tokenizer.pad_token_id))
+        chosen, rejected = policies.pair_logps(model, [(short, long)], chat_format.pad_id)
+        each, mask = policies.response_logprobs(model, tokens.batch([short, long], chat_format.pad_id))
     assert mask.sum(-1).tolist() == [2, 7]
     assert torch.allclose(torch.stack([chosen[0], rejected[0]]), each.sum(-1), atol=1e-5)
     loss = dpo_loss(chosen, rejected, torch.zeros(1), torch.zeros(1), 0.1)
@@ -83,9 +84,9 @@ def test_1_dpo_is_of_whole_responses(policy):
 
 def test_2_the_mask_covers_the_response_from_its_first_token_and_no_padding_is_attended_to(policy):
     """[off by one, so that the first token never counts and padding does; an attention mask of ones]"""
-    model, tokenizer = policy
-    prompt = tokens.encode_prompt(tokenizer, PROMPTS[0])
-    tensors = tokens.batch([(prompt, [7, 8, 9]), (prompt * 3, [7] * 20)], tokenizer.pad_token_id)
+    model, chat_format = policy
+    prompt = chat_format.encode_prompt(PROMPTS[0])
+    tensors = tokens.batch([(prompt, [7, 8, 9]), (prompt * 3, [7] * 20)], chat_format.pad_id)
     logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"]).logits
     logits.retain_grad()
     logprobs, mask = policies.gather_logprobs(logits, tensors["input_ids"], tensors["response_mask"])
@@ -93,28 +94,30 @@ def test_2_the_mask_covers_the_response_from_its_first_token_and_no_padding_is_a
     moved = logits.grad[0].abs().sum(-1).nonzero().flatten().tolist()
     assert moved == [len(prompt) - 1, len(prompt), len(prompt) + 1], "the predictions of the three tokens, no others"
     with torch.no_grad():
-        alone = policies.response_logps(model, tokens.batch([(prompt, [7, 8, 9])], tokenizer.pad_token_id))
+        alone = policies.response_logps(model, tokens.batch([(prompt, [7, 8, 9])], chat_format.pad_id))
     assert logprobs[0].sum().item() == pytest.approx(alone.item(), abs=1e-4)
 
 
 def test_3_the_end_of_a_response_is_kept_from_sampling_to_training(finished, policy, tmp_path):
     """[decoded without special tokens and tokenised again, so that stopping is never learnt]"""
     folder = finished.folder / TASK / "dpo_on_policy" / "seed1" / "round1"
-    tokenizer = policies.load_tokenizer(str(folder / "policy"))
-    samples = scored.read(str(folder / "rewards.parquet"), tokenizer, 200)
+    chat_format = chat.load(str(folder / "policy"))
+    files = {"output": "", "log_output": "", "policy": "", "rewards": str(folder / "rewards.parquet")}
+    numbers = {"learning_rate": 1.0, "epochs": 1, "batch_size": 1, "micro_batch_size": 1, "max_length": 200, "seed": 1}
+    samples = scored.read(scored.Flags(**files, **numbers), chat_format)
     rows = records.read(folder / "rewards.parquet", "rewards")
-    ends = [response[-1] == tokenizer.eos_token_id for _, response in samples.sequences]
+    ends = [response[-1] == chat_format.end_id for _, response in samples.sequences]
     assert ends == [row["finish_reason"] == "stop" for row in rows] and any(ends)
-    pair = tokens.encode_pair(tokenizer, records.read(folder / "pairs.parquet", "pairs")[0], 200)
-    assert all(response[-1] == tokenizer.eos_token_id for _, response in pair)
+    pair = chat_format.pair(records.read(folder / "pairs.parquet", "pairs")[0])
+    assert all(response[-1] == chat_format.end_id for _, response in pair)
 
 
 def test_4_the_reward_model_reads_one_format_in_training_and_in_scoring(policy):
     """[trained on text with end tokens, asked for scores of text without]"""
-    _, tokenizer = policy
-    sample = scored_rows(tokenizer)[0]
-    (trained, *_), _ = train_reward_model.encode(tokenizer, pair_rows(tokenizer), 64)
-    assert trained == reward_models.reward_sequence(tokenizer, sample, 64)
+    _, chat_format = policy
+    sample = scored_rows(chat_format)[0]
+    _, ((trained, _), *_) = chat.encode_pairs("x", pair_rows(chat_format), chat_format, Limit(64), drawn=False)
+    assert trained == reward_models.reward_sequence(chat_format, sample)
     assert trained[1] == sample["response_ids"], "the very tokens that were drawn"
 
 
@@ -158,11 +161,11 @@ def test_8_what_was_trained_on_is_never_evaluated_on(finished):
 
 def test_9_a_prompt_stands_once_before_its_response(policy):
     """[the prompt is there twice, and its second copy is trained on]"""
-    _, tokenizer = policy
-    for row in pair_rows(tokenizer):
-        for prompt, response in tokens.encode_pair(tokenizer, row, 64):
-            text = tokenizer.decode([*prompt, *response])
-            assert text.count(row["prompt"]) == 1 and row["prompt"] not in tokenizer.decode(response)
+    _, chat_format = policy
+    for row in pair_rows(chat_format):
+        for prompt, response in chat_format.pair(row):
+            decode = chat_format.tokenizer.decode
+            assert decode([*prompt, *response]).count(row["prompt"]) == 1 and row["prompt"] not in decode(response)
 
 
 def test_10_what_rwr_weighs_by_is_in_its_log(tmp_path, tiny_policy, policy):
@@ -197,13 +200,13 @@ def test_11_gold_and_learned_reward_are_measured_side_by_side_on_the_same_prompt
 
 def test_a_pair_is_learnt_by_the_loss_that_is_checked_above(tmp_path, tiny_policy, policy):
     """The stage calls that very loss: at the reference it is log 2, whatever the responses."""
-    model, tokenizer = policy
+    model, chat_format = policy
     with torch.no_grad():
-        pairs = [tokens.encode_pair(tokenizer, row, 64) for row in pair_rows(tokenizer)]
-        chosen, rejected = policies.pair_logps(model, pairs, tokenizer.pad_token_id)
+        pairs = [chat_format.pair(row) for row in pair_rows(chat_format)]
+        chosen, rejected = policies.pair_logps(model, pairs, chat_format.pad_id)
     rows = [
         {**row, "ref_chosen_logps": w.item(), "ref_rejected_logps": r.item()}
-        for row, w, r in zip(pair_rows(tokenizer), chosen, rejected, strict=True)
+        for row, w, r in zip(pair_rows(chat_format), chosen, rejected, strict=True)
     ]
     records.write(tmp_path / "pairs.parquet", "reference_logps", rows, {"inputs": {"reference": {"sha256": "another"}}})
     flags = training(tmp_path, tiny_policy, pairs=f"{tmp_path}/pairs.parquet", beta=0.1)

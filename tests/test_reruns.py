@@ -156,6 +156,7 @@ SCORED = ("generate_responses", "score_responses")
 PAIRED = (*SCORED, "construct_pairs")
 ADDED = {  # algorithm: source, its own flags, the stages of its round before the training
     "ipo": ("on_policy", {"beta": 0.1}, (*PAIRED, "compute_reference_logps")),
+    "csft": ("on_policy", {}, PAIRED),
     "slic": ("offline", {"delta": 1.0, "sft_coef": 0.1}, ("construct_pairs",)),
     "simpo": ("mix", {"beta": 2.0, "gamma_beta_ratio": 0.3}, PAIRED),
     "best_of_n": ("on_policy", {}, SCORED),
@@ -179,6 +180,8 @@ def added_jobs(algorithm):
 
 
 OFFLINE_DPO = ("construct_pairs", "compute_reference_logps", "train_dpo", "evaluate_policy")
+MORE = {"algorithm": "dpo", "source": "offline"}
+MORE_JOBS = of_rounds("dpo_offline", OFFLINE_DPO, rounds=[1]) | metrics("dpo_offline") | TABLES | CONFIG
 CONTRASTIVE, EVALUATE = "scripts/preference/losses/contrastive.py", "scripts/evaluate_policy.py"
 POLICY = f"{TASK}/{DPO}/seed1/round1/policy"
 FILES_OF_THE_LOSS = [f"{TASK}/{DPO}/seed{seed}/round2/policy.manifest.json" for seed in SEEDS]
@@ -275,6 +278,10 @@ ROWS = {
         onwards(DPO, "score_responses") | CONFIG,
     ),
     "the pairing rule": (option("stages.construct_pairs.pairing", "random"), stale("construct_pairs") | CONFIG),
+    "pairs of earlier rounds, which the first has none of": (
+        option("stages.construct_pairs.history", "all"),
+        of_rounds(DPO, ROUND[DPO][2:], rounds=[2]) | metrics(DPO) | TABLES | CONFIG,
+    ),
     "the pairing rule of a run": (
         option(f"runs.{DPO}.construct_pairs.min_margin", 0.5),
         onwards(DPO, "construct_pairs") | CONFIG,
@@ -351,10 +358,7 @@ ROWS = {
         {job.replace("seed 1", "seed 3") for job in stale("initialize_model") if "seed 1" in job} | TABLES | CONFIG,
     ),
     "a seed fewer": (option("seeds", [1]), TABLES | CONFIG),
-    "a run more": (
-        option("runs.dpo_offline", {"algorithm": "dpo", "source": "offline"}),
-        of_rounds("dpo_offline", OFFLINE_DPO, rounds=[1]) | metrics("dpo_offline") | TABLES | CONFIG,
-    ),
+    "a run more": (option("runs.dpo_offline", MORE), MORE_JOBS),
     "a run fewer": (option(f"runs.{PREF_FT}", None), TABLES | CONFIG),
     "an experiment more, which compares runs that there are": (
         option("experiments", {"methods": EXPERIMENT}),
@@ -477,7 +481,32 @@ ROWS = {
     "a policy's weights, gone": (deleted(POLICY), NOTHING),
     "a policy's weights, gone, where a stage that reads them is stale": (
         both(deleted(POLICY), statement(EVALUATE)),
-        stale("evaluate_policy") | onwards(DPO, "train_dpo", seeds=[1]),
+        stale("evaluate_policy") | of_rounds(DPO, ["train_dpo"], [1], [1]),
+    ),
+    "the SFT policy's weights, gone, and a run more": (
+        both(deleted(f"{TASK}/seed1/sft/policy"), option("runs.dpo_offline", MORE)),
+        of_seeds("train_sft", [1]) | MORE_JOBS,
+    ),
+    "all weights of a seed, gone, and a run more": (
+        both(
+            deleted(*(f"{TASK}/seed1/{model}" for model in ("base/model", "sft/policy", "reward_model/model"))),
+            deleted(*(f"{TASK}/{run}/seed1/round{number}/policy" for run in (DPO, PREF_FT) for number in ROUNDS)),
+            option("runs.dpo_offline", MORE),
+        ),
+        of_seeds("initialize_model", [1])
+        | of_seeds("train_sft", [1])
+        | of_seeds("train_reward_model", [1])
+        | MORE_JOBS,
+    ),
+    "a run's weights, gone, and a round more": (
+        both(
+            deleted(*(f"{TASK}/{DPO}/seed1/round{number}/policy" for number in ROUNDS)), option(f"runs.{DPO}.rounds", 3)
+        ),
+        of_rounds(DPO, ["train_dpo"], [1]) | of_rounds(DPO, ROUND[DPO], rounds=[3]) | metrics(DPO) | TABLES | CONFIG,
+    ),
+    "an intermediate, gone, where what reads it is stale": (
+        both(deleted(f"{TASK}/{DPO}/seed1/round1/responses.parquet"), statement("scripts/score_responses.py")),
+        stale("score_responses") | of_rounds(DPO, ["generate_responses"], [1], [1]),
     ),
     "all weights, gone, and the tables stale": (
         both(deleted(POLICY, f"{TASK}/seed1/sft/policy", f"{TASK}/seed2/reward_model/model"), option("seeds", [1])),
@@ -562,7 +591,7 @@ def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
     assert read["losses/contrastive"] == {"dpo", "ipo", "slic", "simpo"}
     assert read["losses/policy_gradient"] == {"reinforce", "ppo", "grpo"}
     assert (read["losses/unpaired"], read["losses/best_of_n"]) == ({"kto"}, {"best_of_n"})
-    assert read["pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft"}
+    assert read["pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft", "csft"}
 
 
 def test_every_script_and_every_module_has_a_row():

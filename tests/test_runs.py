@@ -42,7 +42,7 @@ NO_WINDOW = ("num_pairs", "construct_pairs", "runs.dpo_on_policy")  # it pairs i
 def flags(config):
     """(stage, run) -> what counts of the flags, for every pair of them; no run: before the first round."""
     whole = runs.complete(config, validation.DEFAULTS, "transformers")
-    places = [where(), *(where(run=run, round="1") for run in config["runs"])]
+    places = [where(), *(where(run=run, round="2") for run in config["runs"])]
     return {
         (stage, place.get("run")): runs.canonical(runs.options(whole, stage, place))
         for stage in validation.DEFAULTS
@@ -93,6 +93,21 @@ def test_what_a_stage_does_not_look_at_is_not_told_to_it(config):
     config["runs"]["dpo_on_policy"]["reward"] = "gold"
     for place in (where(run="dpo_on_policy", round="1"), where(split="preferences")):
         assert runs.options(config, "score_responses", place) == {"gold_reward": "min_length", "length_unit": "tokens"}
+
+
+def test_history_is_told_to_the_later_rounds_of_runs_that_sample(config):
+    config["stages"]["construct_pairs"]["history"] = 2
+    asked = {number: where(run="dpo_on_policy", round=str(number)) for number in (1, 2)}
+    assert runs.options(config, "construct_pairs", asked[2])["history"] == 2 and runs.uses_history(config, asked[2])
+    for place in (asked[1], where(run="dpo_offline", round="2"), where(split="preferences")):
+        assert "history" not in runs.options(config, "construct_pairs", place) and not runs.uses_history(config, place)
+    config["stages"]["construct_pairs"]["history"] = "none"
+    assert not runs.uses_history(config, asked[2])
+
+
+def test_preferences_are_pairs_of_no_round(config):
+    assert "round" not in runs.options(config, "construct_pairs", where(split="preferences"))
+    assert runs.options(config, "construct_pairs", where(run="dpo_offline", round="1"))["round"] == 1
 
 
 JUDGES = [("score_responses", {}), ("score_responses", {"run": "dpo_on_policy"}), ("evaluate_policy", {})]

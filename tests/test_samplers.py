@@ -12,7 +12,8 @@ import pytest
 import torch
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference import policies, samplers, tokens
+from preference import chat, policies, samplers
+from preference.conversations import text
 from preference.stage import InputError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -43,34 +44,35 @@ def test_a_row_per_sample_in_the_order_of_the_prompts(tiny_policy):
 
 
 def test_a_response_is_finished_exactly_where_its_last_token_is_eos(tiny_policy):
-    tokenizer = policies.load_tokenizer(tiny_policy)
+    chat_format = chat.load(tiny_policy)
     rows = sample(tiny_policy, 64, samples_per_prompt=4, max_new_tokens=60)
     assert {row["finish_reason"] for row in rows} == {"stop", "length"}
     for row in rows:
         finished = row["finish_reason"] == "stop"
-        tokens.check_response(tokenizer, row["response_ids"], finished)
+        chat_format.check_response(row["response_ids"], finished)
         assert finished or row["num_tokens"] == 60
         said = row["response_ids"][: row["num_tokens"]]
         assert len(row["response_ids"]) == row["num_tokens"] + finished
-        assert row["response"] == tokenizer.decode(said, skip_special_tokens=False)
+        assert text(row["response"]) == chat_format.tokenizer.decode(said, skip_special_tokens=False)
+        assert row["end_token"] == ("<|endoftext|>" if finished else None)
 
 
 def test_greedy_takes_the_largest_logit_whatever_the_padding(policy):
-    model, tokenizer = policies.load_policy(policy), policies.load_tokenizer(policy)
+    model, chat_format = policies.load_policy(policy), chat.load(policy)
     for row, found in zip(prompts(7), ids(sample(policy, 7, temperature=0.0, max_new_tokens=10)), strict=True):
-        prompt = tokens.encode_prompt(tokenizer, row["prompt"])
+        prompt = chat_format.encode_prompt(row["prompt"])
         for position, token in enumerate(found):
             assert token == int(next_logits(model, prompt + found[:position]).argmax())
 
 
 def test_samples_follow_the_tempered_distribution_of_the_policy(tiny_policy):
-    model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
+    model, chat_format = policies.load_policy(tiny_policy), chat.load(tiny_policy)
     rows = respond(
         tiny_policy,
         prompts(1),
         flags(samples_per_prompt=2000, temperature=0.5, max_new_tokens=1, batch_size=500),
     )
-    logits = next_logits(model, tokens.encode_prompt(tokenizer, prompts(1)[0]["prompt"]))
+    logits = next_logits(model, chat_format.encode_prompt(prompts(1)[0]["prompt"]))
     logp = (logits / 0.5).log_softmax(-1)
     drawn = logp[torch.tensor(ids(rows)).squeeze(-1)]
     expected, spread = (logp.exp() * logp).sum(), drawn.std() / len(rows) ** 0.5
@@ -79,9 +81,9 @@ def test_samples_follow_the_tempered_distribution_of_the_policy(tiny_policy):
 
 
 def test_top_p_keeps_the_nucleus(tiny_policy):
-    model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
+    model, chat_format = policies.load_policy(tiny_policy), chat.load(tiny_policy)
     rows = sample(tiny_policy, 1, samples_per_prompt=300, top_p=0.1, max_new_tokens=1)
-    logits = next_logits(model, tokens.encode_prompt(tokenizer, prompts(1)[0]["prompt"]))
+    logits = next_logits(model, chat_format.encode_prompt(prompts(1)[0]["prompt"]))
     probabilities, order = logits.softmax(-1).sort(descending=True)
     nucleus = order[: int((probabilities.cumsum(-1) < 0.1).sum()) + 1].tolist()
     assert {found[0] for found in ids(rows)} <= set(nucleus)
@@ -104,15 +106,51 @@ def test_samples_of_a_prompt_differ(tiny_policy):
 
 def test_the_sampling_settings_of_the_model_folder_do_not_leak_in(tiny_policy, tmp_path):
     shutil.copytree(tiny_policy, tmp_path / "model")
-    leaking = {"temperature": 0.01, "top_k": 1, "repetition_penalty": 9.0, "eos_token_id": [7, 8, 9], "min_p": 0.9}
+    leaking = {"temperature": 0.01, "top_k": 1, "repetition_penalty": 9.0, "min_p": 0.9}
     (tmp_path / "model" / "generation_config.json").write_text(json.dumps({"do_sample": True, **leaking}))
     assert ids(sample(str(tmp_path / "model"))) == ids(sample(tiny_policy))
 
 
+def test_every_eos_of_the_model_folder_ends_a_response(tiny_policy, tmp_path):
+    shutil.copytree(tiny_policy, tmp_path / "model")
+    ends = list(range(5, 150))
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    rows = sample(str(tmp_path / "model"), 12, max_new_tokens=40)
+    stopped = [row for row in rows if row["finish_reason"] == "stop"]
+    assert len(stopped) > 6 and all(row["response_ids"][-1] in [0, *ends] for row in stopped)
+    assert not any(each in [0, *ends] for row in rows for each in row["response_ids"][: row["num_tokens"]])
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 24])
+def test_draws_depend_on_seed_and_prompt_and_not_on_the_batch(policy, batch_size):
+    settings = {"samples_per_prompt": 2, "top_p": 0.9, "max_new_tokens": 16}
+    wanted = sample(policy, 12, batch_size=12, **settings)
+    assert sample(policy, 12, batch_size=batch_size, **settings) == wanted
+    others = respond(policy, prompts(12)[::-1], flags(batch_size=7, **settings))
+    assert sorted(ids(others)) == sorted(ids(wanted))
+
+
+def test_an_id_without_text_is_never_drawn(tiny_policy, tmp_path):
+    """Many models have more embeddings than their tokenizer has tokens."""
+    model, tokenizer = policies.load_policy(tiny_policy), policies.load_tokenizer(tiny_policy)
+    model.resize_token_embeddings(len(tokenizer) + 200)
+    policies.save(model, tokenizer, str(tmp_path / "wide"), {})
+    drawn = {each for row in sample(str(tmp_path / "wide"), 12, max_new_tokens=30) for each in row["response_ids"]}
+    assert max(drawn) < len(tokenizer) == chat.load(str(tmp_path / "wide")).textless()[0]
+
+
+def test_draws_follow_the_distribution_by_hand():
+    probabilities = torch.tensor([[0.5, 0.0, 0.3, 0.2]] * 5)
+    uniforms = torch.tensor([0.0, 0.49, 0.5, 0.79, 1 - 1e-12], dtype=torch.float64)
+    assert samplers.draw(probabilities, uniforms, 1.0).tolist() == [0, 0, 2, 2, 3]
+    assert samplers.draw(probabilities, uniforms, 0.8).tolist() == [0, 0, 0, 2, 2], "0.5 and 0.3 are the nucleus"
+    assert samplers.draw(probabilities, uniforms, 0.4).tolist() == [0] * 5
+
+
 def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
-    tokenizer = policies.load_tokenizer(llama(tmp_path / "llama"))
-    found = tokens.encode_prompt(tokenizer, "one two")
-    assert found[0] == tokenizer.bos_token_id and found.count(tokenizer.bos_token_id) == 1
+    chat_format = chat.load(llama(tmp_path / "llama"))
+    found, bos = chat_format.encode_prompt("one two"), chat_format.tokenizer.bos_token_id
+    assert found[0] == bos and found.count(bos) == 1
 
 
 @pytest.mark.parametrize(
@@ -131,15 +169,24 @@ def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
 )
 def test_what_cannot_be_sampled_is_refused(tiny_policy, changed, line):
     row = prompts(7)[6]
-    length = len(tokens.encode_prompt(policies.load_tokenizer(tiny_policy), row["prompt"]))
+    length = len(chat.load(tiny_policy).encode_prompt(row["prompt"]))
     with pytest.raises(InputError) as refused:
         respond(tiny_policy, [row], flags(**changed))
     assert line.format(id=row["prompt_id"], n=length) in str(refused.value)
 
 
 def test_a_prompt_that_just_fits_is_sampled(tiny_policy):
-    length = len(tokens.encode_prompt(policies.load_tokenizer(tiny_policy), prompts(1)[0]["prompt"]))
+    length = len(chat.load(tiny_policy).encode_prompt(prompts(1)[0]["prompt"]))
     assert sample(tiny_policy, 1, max_new_tokens=128 - length)
+
+
+def test_a_prompt_that_leaves_no_room_is_dropped_and_counted(tiny_policy, capsys):
+    long = {"prompt_id": "long", "prompt": "one " * 200}
+    rows = respond(tiny_policy, [*prompts(3), long], flags(max_new_tokens=8))
+    assert [row["prompt_id"] for row in rows] == [row["prompt_id"] for row in prompts(3)]
+    assert (
+        "dropped 1 of 4 prompts: longer than the 120 tokens that --max_new_tokens 8 leaves" in capsys.readouterr().out
+    )
 
 
 def test_a_prompt_that_comes_twice_is_refused(tiny_policy):

@@ -26,7 +26,7 @@ SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 # Flags that the workflow fills in: files, what the path says, what the task says.
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
 FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
-FILES |= {"samples", "judge", "template"}
+FILES |= {"samples", "judge", "template", "earlier"}
 DERIVED = {"seed", "round", "shard", "gold_reward", "target_length", "length_unit"}
 DERIVED |= {"generator", "baseline_generator", "dataset"}
 DERIVED |= set(runs.CHAT)  # keys of a task
@@ -104,7 +104,7 @@ def test_a_script_and_the_config_set_the_same_limits_to_a_number(stage):
     whole, properties = SCHEMAS[stage]
     for field in dataclasses.fields(importlib.import_module(stage).Flags):
         part = properties.get(field.name)
-        if part is None or "enum" in part or part.get("type") in ("string", "boolean"):
+        if part is None or {"enum", "anyOf"} & set(part) or part.get("type") in ("string", "boolean"):
             continue
         schema, many = validation.Validator({"$defs": whole["$defs"], **part}), "tuple" in str(field.type)
         holds, _ = HELD_BY_CELLS.get(field.name) or limits.LIMITS[field.name]

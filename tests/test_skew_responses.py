@@ -7,7 +7,8 @@ from sampling import flags as sampling_flags
 from sampling import prompts, respond
 
 import skew_responses
-from preference import policies, records
+from preference import chat, records
+from preference.conversations import assistant, text
 
 
 def flags(folder, policy="", **changed):
@@ -17,29 +18,35 @@ def flags(folder, policy="", **changed):
 
 @pytest.fixture
 def tokenizer(tiny_policy):
-    return policies.load_tokenizer(tiny_policy)
+    return chat.load(tiny_policy).tokenizer
+
+
+@pytest.fixture
+def chat_format(tiny_policy):
+    return chat.load(tiny_policy)
 
 
 def response(tokenizer, ids, finished=True):
-    said = {"response": tokenizer.decode(ids), "num_tokens": len(ids)}
+    said = {"response": assistant(tokenizer.decode(ids)), "num_tokens": len(ids)}
     ending = {"response_ids": [*ids, tokenizer.eos_token_id] if finished else ids}
+    ending["end_token"] = tokenizer.eos_token if finished else None
     place = {"prompt_id": "p", "sample_id": 0, "prompt": "count"}
     return {**place, **said, **ending, "finish_reason": "stop" if finished else "length"}
 
 
-def test_a_cut_by_hand(tokenizer):
+def test_a_cut_by_hand(chat_format, tokenizer):
     one, two, three = ids = tokenizer("abc").input_ids
     for finished in (True, False):
-        found = skew_responses.cut(tokenizer, response(tokenizer, ids, finished), 2)
+        found = skew_responses.cut(chat_format, response(tokenizer, ids, finished), 2)
         assert found == response(tokenizer, [one, two]), "closed by EOS, whether the longer one was or not"
-        assert found["response"] == "ab" and found["response_ids"] == [one, two, tokenizer.eos_token_id]
+        assert text(found["response"]) == "ab" and found["response_ids"] == [one, two, tokenizer.eos_token_id]
 
 
 @pytest.mark.parametrize("ids", ["", "a", "abc"])
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_response_that_is_no_longer_stays_as_it_is(tokenizer, ids, finished):
+def test_a_response_that_is_no_longer_stays_as_it_is(chat_format, tokenizer, ids, finished):
     row = response(tokenizer, tokenizer(ids).input_ids, finished)
-    assert skew_responses.cut(tokenizer, row, 3) == row
+    assert skew_responses.cut(chat_format, row, 3) == row
 
 
 @pytest.mark.parametrize("mean", [1.5, 4.0, 20.0])
@@ -53,9 +60,9 @@ def test_lengths_are_geometric_from_1_with_the_mean_that_was_asked_for(mean):
 
 @pytest.fixture
 def sampled(tiny_policy, tmp_path):
-    rows = respond(tiny_policy, prompts(12), sampling_flags(samples_per_prompt=2))
+    rows = respond(tiny_policy, prompts(12), sampling_flags(samples_per_prompt=2, max_new_tokens=4))
     records.write(tmp_path / "responses.parquet", "responses", rows, {})
-    return rows
+    return records.read(tmp_path / "responses.parquet", "responses")
 
 
 def test_the_stage_cuts_only_what_is_longer_and_counts_it(tiny_policy, tokenizer, sampled, tmp_path, capsys):
@@ -67,7 +74,7 @@ def test_the_stage_cuts_only_what_is_longer_and_counts_it(tiny_policy, tokenizer
     for before, after in cut:
         assert after["num_tokens"] < before["num_tokens"] and after["finish_reason"] == "stop"
         assert after["response_ids"][:-1] == before["response_ids"][: after["num_tokens"]]
-        assert after["response"] == tokenizer.decode(after["response_ids"][:-1])
+        assert text(after["response"]) == tokenizer.decode(after["response_ids"][:-1])
     made_by = records.metadata(tmp_path / "skewed_responses.parquet")
     assert 0 < made_by["cut"] == len(cut) < 24 == made_by["rows_in"] == made_by["rows_out"]
     assert f"{len(cut)} of 24 responses cut" in capsys.readouterr().err

@@ -29,6 +29,7 @@ SCORED = {
 }
 PAIRED = {
     "pref_ft": {},
+    "csft": {"good": "good: ", "bad": "bad: "},
     "slic": {"delta": 100.0, "sft_coef": 0.1},
     "simpo": {"beta": 2.0, "gamma_beta_ratio": 0.3},
     "dpo": {"beta": 0.3},
@@ -119,11 +120,23 @@ def by_hand(algorithm: str, model, chat_format) -> float:
         "reinforce": lambda: -(centred * own).mean(),  # the KL is zero at the reference
         "grpo": lambda: -(centred / (centred.square().sum(1, keepdim=True) / 2).sqrt()).mean(),  # every ratio is one
         "pref_ft": lambda: -chosen.mean(),
+        "csft": lambda: csft_by_hand(model, rows),
         "slic": lambda: contrastive.slic_loss(chosen, rejected, 100.0, 0.1).mean(),
         "simpo": lambda: contrastive.simpo_loss(chosen, rejected, of_chosen, of_rejected, 2.0, 0.3).mean(),
         "dpo": lambda: contrastive.dpo_loss(chosen, rejected, chosen, rejected, 0.3).mean(),
         "ipo": lambda: contrastive.ipo_loss(chosen, rejected, chosen, rejected, 0.3).mean(),
     }[algorithm]().item()
+
+
+def csft_by_hand(model, rows: list[dict]) -> torch.Tensor:
+    """Nats per token of the best samples after `good: ` and of the worst after `bad: `, one at a time."""
+    total, tokens_read = 0.0, 0
+    for group in (rows[i : i + SAMPLES] for i in range(0, len(rows), SAMPLES)):
+        worst, *_, best = sorted(group, key=lambda row: row["reward"])
+        for control, row in (("good: ", best), ("bad: ", worst)):
+            total -= logps(model, chat.load(model.name_or_path, control=control), [row]).item()
+            tokens_read += len(row["response_ids"])
+    return torch.tensor(total / tokens_read)
 
 
 @pytest.mark.parametrize("algorithm", [*(SCORED.keys() - {"ppo"}), *PAIRED])
@@ -149,7 +162,7 @@ def test_ppos_first_loss_is_the_surrogate_at_ratio_one_and_the_error_of_values_t
     assert log.value_loss[0] == pytest.approx(value.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", [*SCORED, *PAIRED])
+@pytest.mark.parametrize("algorithm", [*SCORED, *(PAIRED.keys() - {"csft"})])
 def test_training_raises_the_best_response_above_the_worst(train, algorithm):
     _, output = train(algorithm, epochs=4, batch_size=12 if algorithm in SCORED else 4)
     rows, after = samples(train.chat), policies.load_policy(str(output))
@@ -200,6 +213,26 @@ def test_best_of_n_keeps_as_many_as_it_is_told(train):
     assert log.loss[0] == pytest.approx(-own.gather(1, kept).mean().item(), rel=1e-4)
     with pytest.raises(InputError, match=r"--keep 4: prompt \w+ has 3 samples"):
         train("best_of_n", keep=4)
+
+
+def test_csft_tells_the_best_response_from_the_worst_by_the_control_text(train):
+    _, output = train("csft", epochs=120, learning_rate=1e-2)
+    rows, after, rewards = samples(train.chat), policies.load_policy(str(output)), torch.tensor(REWARDS)
+
+    def margin(control):
+        found = logps(after, chat.load(str(output), control=control), rows).view(PROMPTS, SAMPLES)
+        return (found.gather(1, rewards.argmax(1, True)) - found.gather(1, rewards.argmin(1, True))).mean()
+
+    assert margin(None) == margin("good: ") > 1 > -1 > margin("bad: ")
+
+
+def test_csft_keeps_its_good_text_whatever_control_text_the_round_before_had(train):
+    log, first = train("csft")
+    _, second = train("csft", "second", policy=str(first), good="great: ")
+    assert log.chosen.tolist() == [0.5]
+    for folder, text in ((first, "good: "), (second, "great: ")):
+        format = chat.load(str(folder))
+        assert format.tokenizer.decode(format.encode_prompt("say hi")).endswith(f"<|assistant|>{text}")
 
 
 @pytest.mark.parametrize("weighting", likelihood.WEIGHTINGS)
@@ -276,7 +309,15 @@ def test_a_killed_training_with_more_than_a_policy_ends_byte_for_byte_the_same(t
 
 def test_ktos_mismatched_responses_answer_another_prompt(train, tmp_path):
     flags = train_kto.Flags(
-        **{"rewards": f"{tmp_path}/rewards.parquet", "policy": "", "reference": "", "beta": 1.0, "output": "", "log_output": "", "seed": 1},
+        **{
+            "rewards": f"{tmp_path}/rewards.parquet",
+            "policy": "",
+            "reference": "",
+            "beta": 1.0,
+            "output": "",
+            "log_output": "",
+            "seed": 1,
+        },
         **{"learning_rate": 1.0, "epochs": 1, "batch_size": 1, "micro_batch_size": 1, "max_length": 64},
     )
     read = scored.read(flags, train.chat)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference import policies, records, samplers
+from preference import chat, records, samplers
 from preference.shards import Shards
 
 pytestmark = pytest.mark.vllm
@@ -98,11 +98,11 @@ def test_finished_parts_are_kept_and_the_whole_is_the_same_as_if_nothing_had_bee
     """A part depends on its own requests alone: sampled after others, or by an engine that starts with it."""
     rows, asked = prompts(24), flags(engine="vllm", shard_size=10)
     with Shards(str(tmp_path / "whole"), {}, 10) as shards:
-        tokenizer = policies.load_tokenizer(policy)
-        whole = samplers.respond(policy, tokenizer, rows, asked, shards)
+        chat_format = chat.load(policy)
+        whole = samplers.respond(policy, chat_format, rows, asked, shards)
     kept = {part.name: part.read_bytes() for part in shards.folder.glob("*.json")}
     assert sorted(kept) == ["responses.0.json", "responses.10.json", "responses.20.json"]
     with Shards(str(tmp_path / "killed"), {}, 10) as shards:
-        samplers.respond(policy, tokenizer, rows, asked, shards)
+        samplers.respond(policy, chat_format, rows, asked, shards)
         (shards.folder / "responses.10.json").unlink()
-        assert samplers.respond(policy, tokenizer, rows, asked, shards) == whole
+        assert samplers.respond(policy, chat_format, rows, asked, shards) == whole

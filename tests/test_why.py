@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import edits
 import pytest
@@ -81,8 +82,33 @@ summarize_run 4, train_dpo 4, summarize_experiment, plot_frontier, plot_margins,
   evaluate_policy, 8 jobs: code: evaluate_policy.py changed
   train_dpo min_length, dpo_on_policy, seed 1, round 1: its output is missing: results/miniature/{ROUND_1}/policy
   plot_rewards: its output is missing: results/miniature/figures/rewards.svg
-13 more because of them: summarize_run 4, generate_responses, score_responses, construct_pairs, \
-compute_reference_logps, train_dpo, summarize_experiment, plot_frontier, plot_margins, render_report
+8 more because of them: summarize_run 4, summarize_experiment, plot_frontier, plot_margins, render_report
+""",
+    ),
+    "what is gone and not needed": (
+        deleted(f"{ROUND_1}/policy", f"{ROUND_1}/rewards.parquet"),
+        f"""\
+Nothing would rerun.
+2 outputs no longer exist. No job that would run reads them; to make one again, name it: snakemake FILE
+  results/miniature/{ROUND_1}/policy
+  results/miniature/{ROUND_1}/rewards.parquet
+""",
+    ),
+    "the SFT policy's weights, gone, and a run more": (
+        both(
+            deleted("min_length/seed1/sft/policy"), option("runs.more", {"algorithm": "pref_ft", "source": "offline"})
+        ),
+        """\
+12 jobs are stale in their own right:
+  write_config: runs.more added
+  train_sft min_length, seed 1: its output is missing: results/miniature/min_length/seed1/sft/policy
+  construct_pairs, 2 jobs: new
+  train_pref_ft, 2 jobs: new
+  evaluate_policy, 2 jobs: new
+  summarize_run, 2 jobs: new
+  summarize_experiment: input added: results/miniature/min_length/more/seed1/metrics.csv and 3 more
+  render_report: input added: results/miniature/min_length/more/seed1/round1/evaluation.parquet and 2 more
+3 more because of them: plot_frontier, plot_margins, plot_rewards
 """,
     ),
     "the order of runs, an import and a rule's command": (
@@ -198,6 +224,14 @@ def test_a_wrong_config_is_the_same_line_as_everywhere(tmp_path):
     assert (answer.returncode, answer.stdout) == (1, "") and "Traceback" not in answer.stderr
     assert answer.stderr.splitlines()[-1] == workflow.fail().splitlines()[-1]
     assert "stages.train_dpo.betta: unknown key; did you mean beta?" in answer.stderr
+
+
+def test_of_many_outputs_that_are_gone_it_names_a_few(tmp_path):
+    job = SimpleNamespace(output=[f"{tmp_path}/{number}.parquet" for number in range(10)])
+    first, *lines = why.deleted([job]).splitlines()
+    assert first.startswith("10 outputs no longer exist. No job") and len(lines) == 9 and lines[-1] == "  and 2 more"
+    (tmp_path / "0.parquet").touch()
+    assert why.deleted([SimpleNamespace(output=[f"{tmp_path}/0.parquet"])]) == ""
 
 
 def test_a_value_of_the_config_cannot_move_the_cursor():

@@ -4,13 +4,14 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 """
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
-    **dict.fromkeys(("pref_ft", "slic", "simpo"), "pairs"),
+    **dict.fromkeys(("pref_ft", "csft", "slic", "simpo"), "pairs"),
     **dict.fromkeys(("dpo", "ipo"), "reference_logps"),
     **dict.fromkeys(("best_of_n", "rwr", "kto", "reinforce", "ppo", "grpo"), "rewards"),
 }
@@ -29,6 +30,7 @@ SEEDED = {
     "diagnose_geometry",
     *(f"train_{algorithm}" for algorithm in ALGORITHMS),
 }
+SAMPLED = ("on_policy", "mix")  # the sources of runs that sample from their own policy
 WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences
 NUMBERED = {"generate_responses", *WINDOWED}
 SAMPLING = {"generate_responses", "evaluate_policy", "judge_responses"}
@@ -54,6 +56,9 @@ TOKENIZING = {
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
 RUNTIME = {"checkpoint_steps", "report_to", "shards"}
+
+DATA_FILE = r"\.(parquet|json|jsonl|csv|tsv)(\.gz|\.zst)?$"  # how the names of files of data end
+SAID_OF_SOURCE = {"columns": {}, "fields": [], "weight": 1}  # what a source is if its mapping does not say
 
 # Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
 GEOMETRY_SAMPLES = 8
@@ -93,14 +98,49 @@ def tasks_with_preferences(config: dict) -> list[str]:
     return [name for name, task in config["tasks"].items() if "preferences" in data_of(task)]
 
 
+def has_sft(task: dict) -> bool:
+    """Say whether a task has SFT data; without them its base model is the policy that everything starts from."""
+    return "sft" in data_of(task)
+
+
+def tasks_with(config: dict, sft: bool, preferences: bool) -> list[str]:
+    """Return the tasks that have, or have not, sources of SFT data and of preferences."""
+    wanted = {"sft": sft, "preferences": preferences}
+    return [
+        name for name, task in config["tasks"].items() if {role: role in data_of(task) for role in wanted} == wanted
+    ]
+
+
 def is_skewed(task: dict) -> bool:
     """Whether the responses of a task's sampled preferences are cut to random lengths before they are labelled."""
     return "skew_responses" in task.get("preferences", {})
 
 
-def data_of(task: dict) -> dict[str, str]:
-    """A task's sources by role; a single source is the SFT data."""
-    return {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+def data_of(task: dict) -> dict[str, list]:
+    """Return a task's sources by role, each a text or a mapping (see sources); a single source is the SFT data."""
+    data = {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+    several = {role: given if isinstance(given, list) else [given] for role, given in data.items()}
+    return {role: [_plain(each) for each in given] for role, given in several.items()}
+
+
+def _plain(source: str | dict) -> str | dict:
+    """Return a source without what it would be anyway; as a text if nothing but its name is left."""
+    if isinstance(source, str):
+        return source
+    told = {key: value for key, value in source.items() if value != SAID_OF_SOURCE.get(key)}
+    return told["source"] if told.keys() == {"source"} else told
+
+
+def name_of_source(source: str | dict) -> str:
+    """Return the path or the hub id of a source, with its split."""
+    if isinstance(source, str):
+        return source
+    return f"{source['source']}:{source['split']}" if "split" in source else source["source"]
+
+
+def names_of_data(task: dict) -> list[str]:
+    """Return the names of all sources of a task."""
+    return [name_of_source(source) for given in data_of(task).values() for source in given]
 
 
 def gold_reward_of(task: dict) -> dict[str, object]:
@@ -126,13 +166,13 @@ def hub_models(config: dict) -> list[str]:
 
 def hub_data(config: dict) -> list[str]:
     """The data sets that come from the hub."""
-    sources = {source for task in config["tasks"].values() for source in data_of(task).values()}
+    sources = {name for task in config["tasks"].values() for name in names_of_data(task)}
     return sorted(source for source in sources if source != "built_in" and not is_file(source))
 
 
 def is_file(source: str) -> bool:
-    """A source that is a path rather than a hub id or the built-in data."""
-    return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in (".parquet", ".json", ".jsonl")
+    """Return whether a source is a path rather than a hub id or the built-in data."""
+    return source.startswith((".", "/")) or bool(re.search(DATA_FILE, source.split(":")[0]))
 
 
 def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
@@ -175,8 +215,8 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         chosen = {"engine": config.get("engine"), **chosen}
     if stage in SEEDED:
         chosen["seed"] = int(wildcards["seed"])
-    if stage in NUMBERED:
-        chosen["round"] = int(wildcards.get("round", 0 if stage == "generate_responses" else 1))
+    if stage in NUMBERED and ("round" in wildcards or stage == "generate_responses"):
+        chosen["round"] = int(wildcards.get("round", 0))
     if stage in ("score_responses", "evaluate_policy"):
         gold = gold_reward_of(task)
         chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
@@ -187,7 +227,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage == "judge_responses":
         chosen |= _names(wildcards)
     chosen |= _shares(config, stage, wildcards, chosen)
-    left_out = _unread(stage, run)
+    left_out = _unread(stage, run, wildcards)
     return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
 
 
@@ -220,10 +260,14 @@ def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:
     return {"num_prompts": total - offline} if stage == "generate_responses" else {"num_pairs": offline}
 
 
-def _unread(stage: str, run: dict) -> set[str]:
+def _unread(stage: str, run: dict, wildcards: dict) -> set[str]:
     """Options that a stage does not look at in this place, where they must not make anything stale."""
-    if stage == "construct_pairs" and run.get("source") != "mix":  # offline pairs are a window of pairs that are there
-        return {"pairing", "min_margin", "truncated"} if run.get("source") == "offline" else {"num_pairs"}
+    if stage == "construct_pairs":
+        first = int(wildcards.get("round", 1)) == 1  # there is no earlier round
+        history = {"history"} if first or run.get("source") not in SAMPLED else set()
+        # Offline pairs are a window of pairs that exist already.
+        unpaired = {"offline": {"pairing", "min_margin", "truncated"}, "mix": set()}
+        return history | unpaired.get(run.get("source"), {"num_pairs"})
     if stage == "score_responses" and (not run or run.get("reward") == "gold"):  # no reward model reads anything
         return {"batch_size", "max_length", "shard_size"}
     return set()
@@ -246,10 +290,16 @@ def as_flags(chosen: dict[str, object]) -> str:
     words = []
     for key, value in chosen.items():
         values = value if isinstance(value, list) else [value]
-        typed = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+        typed = [_typed(value) for value in values]
         # A value that looks like a flag would be taken for one.
         words += [f"--{key}={typed[0]}"] if "".join(typed[:1]).startswith("-") else [f"--{key}", *typed]
     return shlex.join(words)
+
+
+def _typed(value) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def trained_on(config: dict, run: str) -> str:
@@ -264,7 +314,12 @@ def compared_by(config: dict, run: str) -> str:
 
 def is_on_policy(config: dict, run: str) -> bool:
     """Whether a run samples from its own policy, for all of a round or for a part."""
-    return source_of(config, run) in ("on_policy", "mix")
+    return source_of(config, run) in SAMPLED
+
+
+def uses_history(config: dict, wildcards: dict) -> bool:
+    """Whether a round of a run learns from pairs of earlier rounds, too."""
+    return options(config, "construct_pairs", wildcards).get("history", "none") != "none"
 
 
 def is_offline(config: dict, run: str) -> bool:

@@ -69,7 +69,8 @@ def _lines(error: jsonschema.ValidationError) -> list[str]:
         known = list(error.schema.get("properties", {}))
         return [_join(path, key, _unknown(key, known)) for key in error.instance if key not in known]
     if error.validator == "oneOf" and isinstance(error.instance, dict):  # what is wrong with it as a mapping
-        return [line for part in error.context if part.validator != "type" for line in _lines(part)]
+        below = (part for part in error.context if part.validator != "type" or part.relative_path)
+        return [line for part in below for line in _lines(part)]
     if error.validator == "oneOf":
         return [f"{path}: {_shown(error.instance)} is neither a source nor a mapping of roles to sources"]
     if error.validator == "required":
@@ -92,6 +93,8 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator == "enum":
         near = difflib.get_close_matches(str(value), list(map(str, want)), 1, 0.5)
         return f"{shown} is not one of {', '.join(map(str, want))}" + (f"; did you mean {near[0]}?" if near else "")
+    if "allowed" in error.schema:
+        return f"{shown} is not allowed; use {error.schema['allowed']}"
     if "pattern" in error.schema:
         return f"{shown} is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
     if error.validator == "type":
@@ -151,9 +154,8 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     for flag, reason in sources.problems(runs.options(config, "prepare_task", {"task": name})):
         where = f"tasks.{name}.data" if flag in sources.ROLES else "stages.prepare_task"
         found.append(f"{where}.{flag}: {reason}")
-    for role, source in data.items():
-        if source != sources.BUILT_IN:
-            found += _refused(f"tasks.{name}.data.{role}", formats.check, source)
+    for role, given in data.items():
+        found += _source_problems(f"tasks.{name}.data.{role}", given)
     if task["base_model"] != "from_scratch":
         files = (model_folders.CONFIG, model_folders.TOKENIZER)
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
@@ -163,6 +165,20 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     if "preferences" in data and runs.is_skewed(task):
         found.append(f"tasks.{name}.preferences.skew_responses: data.preferences is given, so nothing is sampled")
     return found + _gold_reward_problems(f"tasks.{name}.gold_reward", runs.gold_reward_of(task))
+
+
+def _source_problems(key: str, given: list) -> list[str]:
+    """What is wrong with the sources of a role; one of several is named by its number from 0."""
+    try:
+        parsed = sources.parse_all(given)
+    except InputError as error:
+        return [f"{key}: {error}"]
+    found = []
+    for number, source in enumerate(parsed):
+        if source.name != sources.BUILT_IN:
+            place = key if len(parsed) == 1 else f"{key}.{number}"
+            found += _refused(place, lambda name, source=source: formats.check(source), source.name)
+    return found
 
 
 def _judge_problems(key: str, task: dict) -> list[str]:
@@ -242,7 +258,7 @@ def _run_problems(config: dict, name: str, run: dict) -> list[str]:
             found.append(f"runs.{name}.tasks: there is no task {task}; there are {', '.join(config['tasks'])}")
         elif run.get("reward") == "gold" and "gold_reward" not in config["tasks"][task]:
             found.append(f"runs.{name}.reward: task {task} has no gold_reward")
-    found += _mix_problems(config, name, run)
+    found += _mix_problems(config, name, run) + _history_problems(name, run)
     for stage in run:
         if stage.startswith("train_") and stage != f"train_{run['algorithm']}":
             found.append(f"runs.{name}.{stage}: its algorithm is {run['algorithm']}, so {stage} never runs")
@@ -270,6 +286,18 @@ def _mix_problems(config: dict, name: str, run: dict) -> list[str]:
     return found
 
 
+def _history_problems(name: str, run: dict) -> list[str]:
+    """What is wrong with a run that asks for pairs of its earlier rounds."""
+    key = f"runs.{name}.construct_pairs.history"
+    if run.get("construct_pairs", {}).get("history", "none") == "none":
+        return []
+    if run["source"] not in runs.SAMPLED:
+        return [f"{key}: its source is offline, so no round has pairs of its own; use on_policy or mix"]
+    if runs.ALGORITHMS[run["algorithm"]] == "rewards":
+        return [f"{key}: {run['algorithm']} learns from scored samples, so construct_pairs never runs"]
+    return []
+
+
 def _stage_problems(config: dict) -> list[str]:
     """What is wrong with the flags of the stages that will run, each problem under the key that says it."""
     found = []
@@ -292,7 +320,8 @@ def _stages(config: dict):
         where = {"task": name, "seed": config["seeds"][0]}
         made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
         placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
-        for stage in ("prepare_task", *made, "train_sft", "train_reward_model", "evaluate_policy", *placed):
+        tuned = ["train_sft"] if runs.has_sft(task) else []
+        for stage in ("prepare_task", *made, *tuned, "train_reward_model", "evaluate_policy", *placed):
             yield stage, where
         if "preferences" not in runs.data_of(task):
             for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):

@@ -8,6 +8,7 @@ ends, it reads the planner's attributes, which is sturdier than reading its pros
 
 import ast
 import logging
+import os
 import sys
 from collections import Counter
 
@@ -28,8 +29,9 @@ def main(argv: list[str] | None = None) -> int:
             api.print_exception(error)
             return 1
         stale = stale_jobs(dag)
-        said = report({job.message: causes(job, dag) for job in stale}) + unrecorded(set(dag.jobs) - set(stale), dag)
-        print(harmless(said))
+        others = set(dag.jobs) - set(stale)
+        parts = (report({job.message: causes(job, dag) for job in stale}), deleted(others), unrecorded(others, dag))
+        print(harmless("\n".join(filter(None, parts))))
         return 0
 
 
@@ -133,7 +135,18 @@ def unrecorded(jobs: set, dag) -> str:
     """A warning where results are there and .snakemake/, which remembers how they were made, is not."""
     number = sum(dag.reason(job).no_metadata for job in jobs)
     lost = "have no record of how they were made, so that no change of flags or code is noticed; is .snakemake/ gone?"
-    return f"\nThe results of {number} jobs {lost}" if number else ""
+    return f"The results of {number} jobs {lost}" if number else ""
+
+
+def deleted(jobs) -> str:
+    """Return a note on outputs that do not exist any more and that no stale job reads; empty where there are none."""
+    paths = sorted({str(path) for job in jobs for path in job.output if not os.path.exists(path)})
+    if not paths:
+        return ""
+    outputs, them = ("output no longer exists", "it") if len(paths) == 1 else ("outputs no longer exist", "them")
+    more = [f"  and {len(paths) - FEW} more"] if paths[FEW:] else []
+    note = f"{len(paths)} {outputs}. No job that would run reads {them}; to make one again, name it: snakemake FILE"
+    return "\n".join([note, *(f"  {path}" for path in paths[:FEW]), *more])
 
 
 UNSET = object()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import GenerationConfig
+from transformers.utils import cached_file
 
-from preference import conversations, model_folders, policies
+from preference import controls, conversations, model_folders, policies
 from preference.conversations import Messages
 from preference.stage import InputError, flag
 from preference.tokens import Limit, Sequence
@@ -64,26 +64,44 @@ def inputs(flags: Flags) -> dict[str, str]:
     return {"chat_template": flags.chat_template} if flags.chat_template else {}
 
 
-def load(path: str, flags: Flags | None = None, template: str | None = None) -> "Chat":
+def load(path: str, flags: Flags | None = None, template: str | None = None, control: str | None = None) -> "Chat":
     """Return the chat format of a model folder or hub id.
 
     Args:
         flags: what the user chose; None leaves everything to the model.
         template: the template of a tokenizer that has none.
+        control: what the template writes before an answer; by default what that of the folder writes (see controls).
 
     Raises:
         InputError: the tokenizer has no template, or one that fails, forgets the prompt or writes no generation prompt;
             the token that closes a response does not exist. The line names the folder.
     """
     flags = flags or Flags()
-    tokenizer = policies.load_tokenizer(path)
-    if flags.chat_template:
-        tokenizer.chat_template = _read_template(flags.chat_template)
-    tokenizer.chat_template = tokenizer.chat_template or template
+    tokenizer = _without_word_as_pad(policies.load_tokenizer(path))
+    own, control_of_folder = controls.without_control(tokenizer.chat_template or "")
+    template = _read_template(flags.chat_template) if flags.chat_template else own or template
+    tokenizer.chat_template = template and controls.with_control(template, control or control_of_folder)
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
     config = policies.load_config(path).get_text_config()
     return Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), _ends_of_model(path, config))
+
+
+def _without_word_as_pad(tokenizer):
+    """Return a tokenizer whose pad token, if it is an ordinary word, is that word again and no token to split texts at.
+
+    Masks go by length, so that nothing needs a pad token.
+    """
+    pad = tokenizer.pad_token
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if pad is None or not pad.isalnum() or backend is None:
+        return tokenizer
+    state = json.loads(backend.to_str())
+    if pad in state["model"].get("vocab", {}):
+        state["added_tokens"] = [added for added in state["added_tokens"] if added["content"] != pad]
+        tokenizer.pad_token = None
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
+    return tokenizer
 
 
 def _read_template(path: str) -> str:
@@ -96,12 +114,10 @@ def _read_template(path: str) -> str:
 
 def _ends_of_model(path: str, config) -> list[int]:
     """Return the ids that the model's config and generation config call EOS."""
-    try:
-        name, revision = model_folders.located(path)
-        generation = GenerationConfig.from_pretrained(name, **revision)
-        values = [generation.eos_token_id, getattr(config, "eos_token_id", None)]
-    except (OSError, ValueError):  # a folder without generation_config.json
-        values = [getattr(config, "eos_token_id", None)]
+    name, revision = model_folders.located(path)
+    file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
+    generation = model_folders.read(Path(file).parent, Path(file).name) if file else {}
+    values = [generation.get("eos_token_id"), getattr(config, "eos_token_id", None)]
     return [each for value in values if value is not None for each in (value if isinstance(value, list) else [value])]
 
 
@@ -332,7 +348,9 @@ class Chat:
                 **self.variables,
             )
         except Exception as error:  # a template is a program, and can fail in any way
-            raise InputError(f"the chat_template cannot be rendered: {model_folders.reason(error)}") from None
+            raise InputError(
+                f"the tokenizer's chat_template cannot be rendered: {model_folders.reason(error)}"
+            ) from None
 
     # From ids to text.
 
@@ -364,13 +382,13 @@ class Chat:
             return self.encode_prompt(row["prompt"], row["tools"]), ids
         return self.encode(row["prompt"], row[column], row["tools"], finished)
 
+    def side(self, row: dict, side: str) -> Sequence:
+        """Return the sequence of the `chosen` or of the `rejected` response of a row of kind "pairs"."""
+        return self.row(row, side, row[f"{side}_tokens"], row[f"{side}_finish_reason"] != "length")
+
     def pair(self, row: dict) -> tuple[Sequence, Sequence]:
         """Return the sequences of the chosen and of the rejected response of a row of kind "pairs"."""
-        chosen, rejected = (
-            self.row(row, side, row[f"{side}_tokens"], row[f"{side}_finish_reason"] != "length")
-            for side in ("chosen", "rejected")
-        )
-        return chosen, rejected
+        return self.side(row, "chosen"), self.side(row, "rejected")
 
     def pair_of_texts(self, row: dict) -> tuple[Sequence, Sequence]:
         """Return the same from the texts, whatever ids were drawn."""

@@ -53,9 +53,10 @@ class Training(chat.Flags):
 
 def start(flags: Training) -> tuple:
     """Return the model of --policy, which must read --max_length tokens, and its chat format."""
+    chat_format = chat.load(flags.policy, flags)
     model = policies.load_policy(flags.policy)
     policies.check_context(model.config, flags.policy, flags.max_length)
-    return model, chat.load(flags.policy, flags)
+    return model, chat_format
 
 
 def limit(flags: Training) -> tokens.Limit:

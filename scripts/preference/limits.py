@@ -16,12 +16,13 @@ COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_si
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
 COUNTS += ("num_pairs", "num_examples", "shard_size", "target_length")
 COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record_every")
-COUNTS += ("keep", "kl_horizon")
+COUNTS += ("keep", "kl_horizon", "concurrency", "attempts")
 NOT_NEGATIVE = ("round", "temperature", "weight_decay", "min_margin")
 NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
 POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
 POSITIVE += ("answer_words", "desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
-SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise")
+POSITIVE += ("retry_seconds", "timeout")
+SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise", "max_bad_share")
 # flag: (its word -> the packages that it needs beside those of every stage)
 PACKAGES = {"report_to": {"tensorboard": ("accelerate", "tensorboard"), "wandb": ("accelerate", "wandb")}}
 LIMITS = {  # name: (what holds, in words)
@@ -59,6 +60,8 @@ def together(chosen: dict):
     weighting = chosen.get("weighting")
     if weighting is not None and (beta is None) != (weighting == "filter"):
         yield "beta", f"{'is missing' if beta is None else 'is not read'}: weighting is {weighting}"
+    if chosen.get("good") is not None and chosen["good"] == chosen.get("bad"):
+        yield "bad", f"is the same text as good, {chosen['good']!r}, so that nothing tells good from bad answers"
     for one, other in (("kl_target", "kl_horizon"), ("kl_horizon", "kl_target")):
         if chosen.get(one) is not None and chosen.get(other) is None:
             yield other, f"is missing: an adaptive kl_coef needs both {one} and {other}"

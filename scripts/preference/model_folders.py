@@ -48,6 +48,25 @@ def check(path: str, *needed: str) -> None:
         _check_index(folder)
 
 
+def check_reward_model(path: str) -> None:
+    """Refuse a folder that is no reward model, as far as its config says so; a hub id is checked once it is loaded.
+
+    Raises:
+        InputError: the folder is no model, needs code of its own, or has another number of labels than one.
+    """
+    check(path, CONFIG, TOKENIZER)
+    if Path(path).is_dir():
+        config = read(Path(path), CONFIG)
+        labels = config.get("id2label") or {}
+        check_labels(path, config.get("num_labels") or len(labels) or None)
+
+
+def check_labels(path: str, count: int | None) -> None:
+    """Raise an InputError if a sequence classifier has more labels than a reward model's one; None is unknown."""
+    if count is not None and count != 1:
+        raise InputError(f"{path}: has {count} labels, so it is a classifier; a reward model has 1")
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

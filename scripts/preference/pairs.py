@@ -6,6 +6,7 @@ from collections import Counter
 from preference import conversations
 from preference.stage import InputError
 
+NO_HISTORY, ALL_ROUNDS = "none", "all"
 PAIRINGS = ("best_vs_worst", "best_vs_random", "random", "closest_above_margin")
 TRUNCATED = ("keep", "drop")
 
@@ -69,7 +70,7 @@ def construct(
 
 def _row(chosen: dict, rejected: dict) -> dict:
     return {
-        **{name: chosen[name] for name in ("prompt_id", "prompt", "tools", "fields")},
+        **{name: chosen.get(name) for name in ("prompt_id", "prompt", "tools", "fields")},
         "chosen": chosen["response"],
         "rejected": rejected["response"],
         "chosen_reward": chosen["reward"],
@@ -88,3 +89,31 @@ def window(pairs: list[dict], round: int, num_pairs: int | None) -> list[dict]:
     if num_pairs > len(pairs):
         raise InputError(f"--num_pairs {num_pairs}: there are only {len(pairs)} preferences")
     return [pairs[i % len(pairs)] for i in range((round - 1) * num_pairs, round * num_pairs)]
+
+
+def earlier_rounds(history: str, round: int) -> range:
+    """Return the rounds before a round whose pairs it learns from once more.
+
+    Args:
+        history: `none`, `all`, or how many of the last rounds.
+
+    Raises:
+        InputError: history is none of these.
+    """
+    if history == NO_HISTORY:
+        return range(round, round)
+    if history == ALL_ROUNDS:
+        return range(1, round)
+    if not history.isdecimal() or int(history) < 1:
+        raise InputError(f"--history {history}: must be none, all, or how many of the last rounds, from 1")
+    return range(max(1, round - int(history)), round)
+
+
+def not_repeated(earlier: list[dict], own: list[dict]) -> list[dict]:
+    """Return the earlier pairs of which the own ones repeat none: same prompt, same two responses."""
+    repeated = set(map(_identity, own))
+    return [row for row in earlier if _identity(row) not in repeated]
+
+
+def _identity(row: dict) -> tuple[str, ...]:
+    return row["prompt_id"], conversations.key(row["chosen"]), conversations.key(row["rejected"])

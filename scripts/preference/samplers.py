@@ -155,9 +155,9 @@ def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags:
         )
     if not fitting:
         raise InputError(
-            f"{flags.prompts}: no prompt fits: prompt_id {prompts[0]['prompt_id']} has {len(encoded[0])} tokens, more "
-            f"than the {context - flags.max_new_tokens} that are left of {context} after --max_new_tokens "
-            f"{flags.max_new_tokens}"
+            f"{flags.prompts}: prompt_id {prompts[0]['prompt_id']} has {len(encoded[0])} tokens, more than the "
+            f"{context - flags.max_new_tokens} that are left of {context} after --max_new_tokens "
+            f"{flags.max_new_tokens}, and no other prompt fits either"
         )
     return fitting
 

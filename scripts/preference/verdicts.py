@@ -6,9 +6,11 @@ for a part of the template, for the end of a turn, or for a verdict, which only 
 """
 
 import re
+import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
+from preference import conversations
 from preference.stage import InputError
 
 FIRST, SECOND, TIE = "first", "second", "tie"  # the places that an answer can stand in, and neither
@@ -34,6 +36,7 @@ _PARTS = ("prompt", "first", "second")
 # `A tie` begin with an article: before another word in small letters than these, A is none of the answers.
 _VERBS = "is|was|wins|has|does|because|over"
 _VERDICT = re.compile(rf"(?<![^\W_])(A(?!\s+(?!(?:{_VERBS})\b)[a-z])|B|(?i:tie))(?![^\W_])")
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)  # of models that write what they think
 _SAID = {"a": FIRST, "b": SECOND, "tie": TIE}
 
 
@@ -60,6 +63,13 @@ def question(template: str, prompt: str, first: str, second: str) -> str:
     return re.sub(rf"\{{({'|'.join(_PARTS)})\}}", lambda place: texts[place[1]], template)
 
 
+def questions(template: str, pair: dict) -> tuple[str, str]:
+    """Return what a judge is asked of a row of kind "judgements": the response standing first, then second."""
+    prompt = conversations.transcript(pair["prompt"])
+    response, other = (conversations.text(pair[name]) for name in ("response", "baseline_response"))
+    return question(template, prompt, response, other), question(template, prompt, other, response)
+
+
 def disarmed(text: str, special: Iterable[str]) -> str:
     """The text with a blank inside each special token of a judge's tokenizer, which could end the turn or begin one."""
     special = list(special)
@@ -70,7 +80,7 @@ def disarmed(text: str, special: Iterable[str]) -> str:
 
 def verdict(reply: str) -> str | None:
     """The place that a judge's reply names first (`A`, `B`, `tie`); None where it names none."""
-    found = _VERDICT.search(reply)
+    found = _VERDICT.search(_THOUGHT.sub("", reply))
     return _SAID[found[1].lower()] if found else None
 
 
@@ -82,6 +92,26 @@ def preference(verdict: str | None, swapped_verdict: str | None) -> float:
         swapped_verdict: where it stands second.
     """
     return {(FIRST, SECOND): 1.0, (SECOND, FIRST): 0.0}.get((verdict, swapped_verdict), 0.5)
+
+
+def judgement(reply: str, swapped_reply: str) -> dict:
+    """Return the columns of a row of kind "judgements" that follow from a judge's two replies."""
+    found = {"verdict": verdict(reply), "swapped_verdict": verdict(swapped_reply)}
+    return {**found, "reply": reply, "swapped_reply": swapped_reply, "preference": preference(**found)}
+
+
+def check_endpoint(url: str) -> None:
+    """Refuse a base URL that is none, or that holds a password: keys come from the environment alone."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and parts.hostname and not re.search(r"\s", url)
+        is_url = is_url and parts.port != 0  # reading a port that is no number fails
+    except ValueError:
+        is_url = False
+    if "@" in url or "?" in url or "#" in url:
+        raise InputError("the base URL holds a user, a password or a query; put the key into the environment")
+    if not is_url:
+        raise InputError(f"{url!r} is not a base URL such as http://127.0.0.1:8000/v1")
 
 
 def counts(judgements: list[dict]) -> dict[str, int | float | None]:

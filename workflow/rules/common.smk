@@ -65,8 +65,10 @@ def stage(name, flags=None):
 
     def spec(wildcards):
         typed = chosen(wildcards)
+        task = config["tasks"].get(wildcards.get("task"), {})
+        released = {"policy": task["base_model"]} if task and name in runs.TOKENIZING and not runs.has_sft(task) else {}
         template = {"template": provenance.digest(typed["chat_template"])} if typed.get("chat_template") else {}
-        return {"flags": runs.canonical(typed), "code": fingerprint(f"{name}.py"), **template}
+        return {"flags": runs.canonical(typed), "code": fingerprint(f"{name}.py"), **template, **released}
 
     return spec
 
@@ -225,8 +227,9 @@ def shard_words(stage):
 
 
 def local_sources(wildcards):
-    sources = runs.data_of(config["tasks"][wildcards.task]).values()
-    return [source for source in sources if runs.is_file(source)]
+    """The files that a task's sources stand for; those of a hub are no inputs."""
+    names = [name for name in runs.names_of_data(config["tasks"][wildcards.task]) if runs.is_file(name)]
+    return [str(file) for name in names for file in data_files.files(name)]
 
 
 def base_model(wildcards):
@@ -245,6 +248,12 @@ def files_of(model):
 def base_model_path(wildcards, resources):
     model = config["tasks"][wildcards.task]["base_model"]
     return f"{SEED}/base/model".format(**wildcards) if model == "from_scratch" else model
+
+
+def base_model_weights(wildcards):
+    """The folder of a from-scratch model, which is made again if somebody has deleted it; of another model none."""
+    from_scratch = config["tasks"][wildcards.task]["base_model"] == "from_scratch"
+    return f"{SEED}/base/model".format(**wildcards) if from_scratch else []
 
 
 def base_model_spec(wildcards):
@@ -286,15 +295,53 @@ def preference_responses(wildcards):
     return path.format(**wildcards)
 
 
+def sft_policy(wildcards):
+    """Return the policy that all runs of a task start from: the SFT policy, or the base model if the task has no SFT
+    data. Then nothing is copied."""
+    task = config["tasks"][wildcards.task]
+    return f"{SEED}/sft/policy".format(**wildcards) if runs.has_sft(task) else task["base_model"]
+
+
 def policy_before(wildcards):
-    """The folder of the policy that a round starts from: the SFT policy, then the previous round's."""
+    """Return the policy that a round starts from: that of all runs, then the previous round's."""
     number = int(wildcards.round)
-    path = f"{SEED}/sft/policy" if number == 1 else f"{RUN}/round{number - 1}/policy"
-    return path.format(**wildcards)
+    return sft_policy(wildcards) if number == 1 else f"{RUN}/round{number - 1}/policy".format(**wildcards)
 
 
-def policy_before_manifest(wildcards):
-    return policy_before(wildcards) + ".manifest.json"
+# A policy that the workflow makes is an input by its manifest, and its folder by its time stamp alone is none. A model
+# folder of the user's is an input by its files, and a hub id is none: its name counts, see `stage`.
+def is_made(policy):
+    return policy.startswith(f"{RESULTS}/")
+
+
+def policy_folder(policy):
+    """Return a function of the wildcards: the folder of a policy, as an input, if the workflow makes it."""
+    return lambda wildcards: policy(wildcards) if is_made(policy(wildcards)) else []
+
+
+def policy_manifest(policy):
+    """Return a function of the wildcards: what of a policy is an input whose change counts."""
+
+    def found(wildcards):
+        path = policy(wildcards)
+        return f"{path}.manifest.json" if is_made(path) else files_of(path)
+
+    return found
+
+
+def policy_path(policy):
+    """Return a function of the wildcards: a policy as it is typed, a folder or a hub id. It does not count (see
+    `command`)."""
+    return lambda wildcards, resources: policy(wildcards)
+
+
+def policy_flag(is_read, policy):
+    """Return the same for the flag --reference of the stages that have one, and for the others nothing."""
+
+    def typed(wildcards, resources):
+        return runs.as_flags({"reference": policy(wildcards)}) if is_read else ""
+
+    return typed
 
 
 def reward_model(wildcards):
@@ -324,6 +371,12 @@ def round_preferences(wildcards):
     return preferences("preferences", wildcards) if runs.is_offline(config, wildcards.run) else []
 
 
+def earlier_pairs(wildcards):
+    """The pairs of the round before, which has those of the rounds before it, where a run's `history` asks for them."""
+    before = f"{RUN}/round{int(wildcards.round) - 1}/pairs.parquet".format(**wildcards)
+    return before if runs.uses_history(config, dict(wildcards)) else []
+
+
 def training_table(wildcards):
     """What a round's training reads."""
     return f"{ROUND}/{runs.trained_on(config, wildcards.run)}.parquet".format(**wildcards)
@@ -340,13 +393,14 @@ def compared_table(wildcards):
 
 
 def reference(wildcards):
-    """The folder of the policy that a round is compared with: the SFT policy, or the one that the round starts from."""
+    """Return the policy that a round is compared with: that of all runs, or the one that the round starts from."""
     fixed = config["runs"][wildcards.run]["reference"] == "fixed"
-    return f"{SEED}/sft/policy".format(**wildcards) if fixed else policy_before(wildcards)
+    return sft_policy(wildcards) if fixed else policy_before(wildcards)
 
 
-def reference_manifest(wildcards):
-    return reference(wildcards) + ".manifest.json"
+def this_policy(wildcards):
+    """Return the policy that a round makes."""
+    return f"{ROUND}/policy".format(**wildcards)
 
 
 def cell(pattern, task, run, seed, number=None):

@@ -3,8 +3,8 @@ rule evaluate_policy:
     input:
         manifest=f"{ROUND}/policy.manifest.json",
         policy=ancient(f"{ROUND}/policy"),
-        reference_manifest=f"{SEED}/sft/policy.manifest.json",
-        reference=ancient(f"{SEED}/sft/policy"),
+        reference_manifest=policy_manifest(sft_policy),
+        reference=ancient(policy_folder(sft_policy)),
         prompts=f"{TASK}/data/eval_prompts.parquet",
         pairs=lambda wildcards: preferences("eval_preferences", wildcards),
         reward_model_manifest=f"{SEED}/reward_model/model.manifest.json",
@@ -27,12 +27,14 @@ rule evaluate_policy:
     params:
         stage=stage("evaluate_policy"),
         command=command("evaluate_policy"),
+        policy=policy_path(this_policy),
+        reference=policy_path(sft_policy),
         baseline=given("baseline"),
         trained_on=given("trained_on"),
     message:
         "evaluate_policy {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "{params.command} --policy {input.policy:q} --reference {input.reference:q}"
+        "{params.command} --policy {params.policy:q} --reference {params.reference:q}"
         " --prompts {input.prompts:q} --pairs {input.pairs:q} --reward_model {input.reward_model:q}"
         " {params.baseline} {params.trained_on}"
         " --output {output.metrics:q} --samples_output {output.samples:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
@@ -40,9 +42,9 @@ rule evaluate_policy:
 
 use rule evaluate_policy as evaluate_sft_policy with:
     input:
-        manifest=f"{SEED}/sft/policy.manifest.json",
-        policy=ancient(f"{SEED}/sft/policy"),
-        reference=ancient(f"{SEED}/sft/policy"),
+        manifest=policy_manifest(sft_policy),
+        policy=ancient(policy_folder(sft_policy)),
+        reference=ancient(policy_folder(sft_policy)),
         prompts=f"{TASK}/data/eval_prompts.parquet",
         pairs=lambda wildcards: preferences("eval_preferences", wildcards),
         reward_model_manifest=f"{SEED}/reward_model/model.manifest.json",
@@ -56,6 +58,13 @@ use rule evaluate_policy as evaluate_sft_policy with:
         f"{SEED}/sft/evaluation.log",
     benchmark:
         f"{SEED}/sft/evaluation.benchmark.tsv"
+    params:
+        stage=stage("evaluate_policy"),
+        command=command("evaluate_policy"),
+        policy=policy_path(sft_policy),
+        reference=policy_path(sft_policy),
+        baseline="",
+        trained_on="",
     message:
         "evaluate_sft_policy {wildcards.task}, seed {wildcards.seed}"
 
@@ -103,14 +112,18 @@ rule judge_responses:
 use rule compute_reference_logps as compute_eval_reference_logps with:
     input:
         pairs=lambda wildcards: preferences("eval_preferences", wildcards),
-        manifest=f"{SEED}/sft/policy.manifest.json",
-        reference=ancient(f"{SEED}/sft/policy"),
+        manifest=policy_manifest(sft_policy),
+        reference=ancient(policy_folder(sft_policy)),
     output:
         f"{SEED}/eval_preferences/reference_logps.parquet",
     log:
         f"{SEED}/eval_preferences/reference_logps.log",
     benchmark:
         f"{SEED}/eval_preferences/reference_logps.benchmark.tsv"
+    params:
+        stage=stage("compute_reference_logps"),
+        command=command("compute_reference_logps"),
+        reference=policy_path(sft_policy),
     message:
         "compute_eval_reference_logps {wildcards.task}, seed {wildcards.seed}"
 

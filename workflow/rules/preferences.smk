@@ -4,8 +4,8 @@
 
 use rule generate_responses as generate_preference_responses with:
     input:
-        manifest=f"{SEED}/sft/policy.manifest.json",
-        policy=ancient(f"{SEED}/sft/policy"),
+        manifest=policy_manifest(sft_policy),
+        policy=ancient(policy_folder(sft_policy)),
         prompts=prompts_of_split,
     output:
         part("generate_responses", f"{SEED}/{{split}}/responses", ".parquet"),
@@ -13,6 +13,11 @@ use rule generate_responses as generate_preference_responses with:
         part("generate_responses", f"{SEED}/{{split}}/responses", ".log"),
     benchmark:
         part("generate_responses", f"{SEED}/{{split}}/responses", ".benchmark.tsv")
+    params:
+        stage=stage("generate_responses"),
+        command=command("generate_responses"),
+        policy=policy_path(sft_policy),
+        shard=shard_flag,
     message:
         f"generate_preference_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('generate_responses')}"
 
@@ -20,8 +25,8 @@ use rule generate_responses as generate_preference_responses with:
 rule skew_responses:
     input:
         responses=f"{SEED}/{{split}}/responses.parquet",
-        manifest=f"{SEED}/sft/policy.manifest.json",
-        policy=ancient(f"{SEED}/sft/policy"),
+        manifest=policy_manifest(sft_policy),
+        policy=ancient(policy_folder(sft_policy)),
     output:
         f"{SEED}/{{split}}/skewed_responses.parquet",
     log:
@@ -35,10 +40,11 @@ rule skew_responses:
     params:
         stage=stage("skew_responses"),
         command=command("skew_responses"),
+        policy=policy_path(sft_policy),
     message:
         "skew_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
     shell:
-        "{params.command} --responses {input.responses:q} --policy {input.policy:q}"
+        "{params.command} --responses {input.responses:q} --policy {params.policy:q}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
@@ -61,6 +67,7 @@ use rule construct_pairs as construct_preference_pairs with:
     input:
         rewards=f"{SEED}/{{split}}/rewards.parquet",
         preferences=[],
+        earlier=[],
     output:
         f"{SEED}/{{split}}/pairs.parquet",
     log:

@@ -3,8 +3,8 @@
 
 rule generate_responses:
     input:
-        manifest=policy_before_manifest,
-        policy=ancient(policy_before),
+        manifest=policy_manifest(policy_before),
+        policy=ancient(policy_folder(policy_before)),
         prompts=f"{TASK}/data/prompts.parquet",
     output:
         part("generate_responses", f"{ROUND}/responses", ".parquet"),
@@ -20,19 +20,20 @@ rule generate_responses:
     params:
         stage=stage("generate_responses"),
         command=command("generate_responses"),
+        policy=policy_path(policy_before),
         shard=shard_flag,
     message:
         f"generate_responses {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}{shard_words('generate_responses')}"
     shell:
-        "{params.command} --policy {input.policy:q} --prompts {input.prompts:q}"
+        "{params.command} --policy {params.policy:q} --prompts {input.prompts:q}"
         " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule collect_responses:
     input:
         preferences=lambda wildcards: preferences("preferences", wildcards),
-        manifest=f"{SEED}/sft/policy.manifest.json",
-        policy=ancient(f"{SEED}/sft/policy"),
+        manifest=policy_manifest(sft_policy),
+        policy=ancient(policy_folder(sft_policy)),
     output:
         f"{ROUND}/preference_responses.parquet",
     log:
@@ -46,10 +47,11 @@ rule collect_responses:
     params:
         stage=stage("collect_responses"),
         command=command("collect_responses"),
+        policy=policy_path(sft_policy),
     message:
         "collect_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "{params.command} --preferences {input.preferences:q} --policy {input.policy:q}"
+        "{params.command} --preferences {input.preferences:q} --policy {params.policy:q}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
@@ -85,6 +87,7 @@ rule construct_pairs:
     input:
         rewards=round_rewards,
         preferences=round_preferences,
+        earlier=earlier_pairs,
     output:
         f"{ROUND}/pairs.parquet",
     log:
@@ -100,18 +103,19 @@ rule construct_pairs:
         command=command("construct_pairs"),
         rewards=given("rewards"),
         preferences=given("preferences"),
+        earlier=given("earlier"),
     message:
         "construct_pairs {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "{params.command} {params.rewards} {params.preferences}"
+        "{params.command} {params.rewards} {params.preferences} {params.earlier}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule compute_reference_logps:
     input:
         pairs=f"{ROUND}/pairs.parquet",
-        manifest=reference_manifest,
-        reference=ancient(reference),
+        manifest=policy_manifest(reference),
+        reference=ancient(policy_folder(reference)),
     output:
         f"{ROUND}/reference_logps.parquet",
     log:
@@ -126,8 +130,9 @@ rule compute_reference_logps:
     params:
         stage=stage("compute_reference_logps"),
         command=command("compute_reference_logps"),
+        reference=policy_path(reference),
     message:
         "compute_reference_logps {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "{params.command} --pairs {input.pairs:q} --reference {input.reference:q}"
+        "{params.command} --pairs {input.pairs:q} --reference {params.reference:q}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

@@ -28,6 +28,7 @@ rule train_sft:
     input:
         data=f"{TASK}/data/sft.parquet",
         base_model=base_model,
+        weights=ancient(base_model_weights),
     output:
         policy=directory(f"{SEED}/sft/policy"),
         manifest=f"{SEED}/sft/policy.manifest.json",
@@ -56,8 +57,8 @@ rule train_reward_model:
     input:
         pairs=lambda wildcards: preferences("preferences", wildcards),
         eval_pairs=lambda wildcards: preferences("eval_preferences", wildcards),
-        manifest=f"{SEED}/sft/policy.manifest.json",
-        policy=ancient(f"{SEED}/sft/policy"),
+        manifest=policy_manifest(sft_policy),
+        policy=ancient(policy_folder(sft_policy)),
     output:
         model=directory(f"{SEED}/reward_model/model"),
         manifest=f"{SEED}/reward_model/model.manifest.json",
@@ -75,9 +76,10 @@ rule train_reward_model:
     params:
         stage=stage("train_reward_model"),
         command=command("train_reward_model"),
+        policy=policy_path(sft_policy),
     message:
         "train_reward_model {wildcards.task}, seed {wildcards.seed}"
     shell:
         "{params.command} --pairs {input.pairs:q} --eval_pairs {input.eval_pairs:q}"
-        " --policy {input.policy:q} --output {output.model:q} --log_output {output.training:q}"
+        " --policy {params.policy:q} --output {output.model:q} --log_output {output.training:q}"
         " --evaluation_output {output.evaluation:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

@@ -6,10 +6,10 @@ for algorithm, table in runs.ALGORITHMS.items():
             f"train_{algorithm}"
         input:
             data=training_table,
-            manifest=policy_before_manifest,
-            policy=ancient(policy_before),
-            reference_manifest=reference_manifest if algorithm in runs.REFERENCED else [],
-            reference=ancient(reference) if algorithm in runs.REFERENCED else [],
+            manifest=policy_manifest(policy_before),
+            policy=ancient(policy_folder(policy_before)),
+            reference_manifest=policy_manifest(reference) if algorithm in runs.REFERENCED else [],
+            reference=ancient(policy_folder(reference)) if algorithm in runs.REFERENCED else [],
         output:
             policy=directory(f"{ROUND}/policy"),
             manifest=f"{ROUND}/policy.manifest.json",
@@ -29,9 +29,10 @@ for algorithm, table in runs.ALGORITHMS.items():
             stage=stage(f"train_{algorithm}"),
             command=command(f"train_{algorithm}"),
             data="--rewards" if table == "rewards" else "--pairs",
-            reference=given("reference"),
+            policy=policy_path(policy_before),
+            reference=policy_flag(algorithm in runs.REFERENCED, reference),
         message:
             f"train_{algorithm} {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}"
         shell:
-            "{params.command} {params.data} {input.data:q} --policy {input.policy:q} {params.reference}"
+            "{params.command} {params.data} {input.data:q} --policy {params.policy:q} {params.reference}"
             " --output {output.policy:q} --log_output {output.training:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

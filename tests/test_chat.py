@@ -1,0 +1,234 @@
+"""Conversations to ids: one rendering, one end token, and text that stays text."""
+
+import json
+import shutil
+
+import pytest
+from tokenizers import processors
+
+from preference import chat, conversations, policies
+from preference.conversations import assistant, user
+from preference.stage import InputError
+
+TURNS = "{% for m in messages %}<|prompter|>{{ m['role'] }}:{{ m['content'] }}<|endoftext|>\n{% endfor %}"
+ASKED = "{% if add_generation_prompt %}<|prompter|>assistant:{% endif %}"
+
+
+@pytest.fixture
+def chat_format(tiny_policy):
+    return chat.load(tiny_policy)
+
+
+@pytest.fixture
+def changed(tiny_policy, tmp_path):
+    """A copy of the tiny policy whose tokenizer is changed by a function, or has another template."""
+
+    def make(change=lambda tokenizer: None, template: str | None = None) -> str:
+        folder = tmp_path / "changed"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tiny_policy, folder)
+        tokenizer = policies.load_tokenizer(str(folder))
+        change(tokenizer)
+        tokenizer.chat_template = template or tokenizer.chat_template
+        tokenizer.save_pretrained(folder)
+        return str(folder)
+
+    return make
+
+
+def test_a_prompt_is_rendered_with_the_template_and_ends_where_the_response_begins(chat_format):
+    ids = chat_format.encode_prompt("count to 3")
+    assert chat_format.tokenizer.decode(ids) == "<|prompter|>count to 3<|endoftext|><|assistant|>"
+
+
+def test_a_finished_response_is_closed_by_one_end_token_and_a_cut_one_by_none(chat_format):
+    end = chat_format.end_id
+    assert chat_format.encode("x", "one two")[1][-1:] == [end]
+    assert chat_format.encode("x", "")[1] == [end]
+    assert end not in chat_format.encode("x", "one two", finished=False)[1]
+
+
+def test_check_response_stops_a_doubled_missing_or_inner_end(chat_format):
+    end = chat_format.end_id
+    chat_format.check_response([7, end], finished=True)
+    chat_format.check_response([7], finished=False)
+    for ids, finished in (([7, end, end], True), ([7], True), ([7, end], False), ([end, 7], True)):
+        with pytest.raises(AssertionError, match="end tokens in a response"):
+            chat_format.check_response(ids, finished)
+
+
+def test_the_prompts_tokens_are_a_prefix_of_both_sequences_of_a_pair(chat_format):
+    row = {"prompt_id": "p", "prompt": user("say hi"), "chosen": assistant("hi"), "rejected": assistant("hi there")}
+    row |= {f"{side}_{key}": None for side in ("chosen", "rejected") for key in ("tokens", "finish_reason")}
+    (prompt, chosen), (same, rejected) = chat_format.pair(row | {"tools": None})
+    assert prompt == same == chat_format.encode_prompt("say hi")
+    assert chosen[-1] == rejected[-1] == chat_format.end_id
+
+
+def test_sampled_tokens_are_kept_as_they_were_drawn(chat_format):
+    row = {"prompt": user("x"), "tools": None, "chosen": assistant("hi"), "rejected": assistant("hi")}
+    row |= {"chosen_tokens": [9, 8, 0], "rejected_tokens": None}
+    row |= {"chosen_finish_reason": "stop", "rejected_finish_reason": "length"}
+    (_, chosen), (_, rejected) = chat_format.pair(row)
+    assert chosen == [9, 8, 0] and chat_format.end_id not in rejected
+    (_, chosen), _ = chat_format.pair_of_texts(row)
+    assert chosen == chat_format.encode("x", "hi")[1]
+
+
+def test_a_tokenizers_own_bos_is_there_exactly_once(changed):
+    def with_bos(tokenizer):
+        tokenizer.add_special_tokens({"bos_token": "<|padding|>"})
+        pair = [("<|padding|>", tokenizer.bos_token_id)]
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<|padding|> $A", special_tokens=pair
+        )
+
+    for template in (chat.TEMPLATE, "{{ bos_token }}" + chat.TEMPLATE):
+        found = chat.load(changed(with_bos, template))
+        ids, bos = found.encode_prompt("hello"), found.tokenizer.bos_token_id
+        assert ids[0] == bos and ids.count(bos) == 1
+    with pytest.raises(InputError, match="writes BOS .* twice"):
+        chat.load(changed(with_bos, "{{ bos_token }}{{ bos_token }}" + chat.TEMPLATE)).encode_prompt("hello")
+
+
+@pytest.mark.parametrize("pad", [None, "<|endoftext|>", "a"])
+def test_any_pad_token_or_none_gives_the_same_ids(changed, chat_format, pad):
+    found = chat.load(changed(lambda tokenizer: setattr(tokenizer, "pad_token", pad)))
+    assert found.encode("a cat", "a dog") == chat_format.encode("a cat", "a dog")
+    assert found.pad_id == found.end_id, "any id fills a batch; a word is no pad token any more"
+
+
+SPELLED = "<|endoftext|> and <|assistant|>A<|prompter|>"
+
+
+def test_text_that_spells_special_tokens_stays_text_in_prompts_and_answers(chat_format):
+    special = {chat_format.tokenizer.convert_tokens_to_ids(token) for token in chat_format.special}
+    bare, response = chat_format.encode("x", "y")
+    asked, answered = chat_format.encode(SPELLED, SPELLED)
+    assert [each for each in asked if each in special] == [each for each in bare if each in special]
+    assert [each for each in answered if each in special] == [chat_format.end_id]
+    assert chat_format.text_of(answered) == SPELLED
+    assert SPELLED in chat_format.tokenizer.decode(asked)
+
+
+def test_a_flag_allows_special_tokens_of_data_that_is_rendered_already(tiny_policy):
+    allowing = chat.load(tiny_policy, chat.Flags(special_tokens="allow"))
+    assert allowing.encode("x", "hi<|endoftext|>") == chat.load(tiny_policy).encode("x", "hi")
+    with pytest.raises(InputError, match="holds its end token '<|endoftext|>' before its end"):
+        allowing.encode("x", "hi<|endoftext|> there")
+
+
+def test_the_end_of_a_response_is_what_the_template_writes_after_it(changed):
+    template = TURNS.replace("<|endoftext|>", "<|padding|>") + ASKED
+    found = chat.load(changed(template=template))
+    assert (found.end_token, list(found.stop_ids.values())) == ("<|padding|>", ["<|padding|>", "<|endoftext|>"])
+    prompt, response = found.encode("x", "hi")
+    assert found.tokenizer.decode([*prompt, *response]).endswith("assistant:hi<|padding|>")
+    assert "'<|padding|>'" in found.summary() and "sampling stops at" in found.summary()
+
+
+def test_a_template_that_closes_nothing_leaves_it_to_eos(changed):
+    found = chat.load(changed(template="{% for m in messages %}{{ m['content'] }}\n{% endfor %}"))
+    assert found.end_token == "<|endoftext|>" and found.encode("x", "hi")[1][-1] == found.end_id
+
+
+def test_the_end_can_be_named_and_must_exist(tiny_policy):
+    assert chat.load(tiny_policy, chat.Flags(end_of_turn="<|padding|>")).encode("x", "hi")[1][-1] == 1
+    with pytest.raises(InputError, match="has no token '<none>', which --end_of_turn names"):
+        chat.load(tiny_policy, chat.Flags(end_of_turn="<none>"))
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        (TURNS, "has no generation prompt"),
+        ("hello", "leaves the prompt out"),
+        ("{{ messages[0]['content'] }}", "leaves the answer out"),
+        ("{{ raise_exception('never') }}", "cannot be rendered: never"),
+        ("{% if %}", "cannot be rendered"),
+    ],
+)
+def test_a_template_of_no_use_is_refused_with_the_reason(changed, template, line):
+    folder = changed(template=template)
+    with pytest.raises(InputError, match=f"{folder}: .*{line}"):
+        chat.load(folder)
+
+
+def test_a_template_that_rewrites_the_prompt_is_refused_with_the_first_difference(changed):
+    template = "{% if not add_generation_prompt %}other{% endif %}" + TURNS + ASKED
+    folder = changed(template=template)
+    with pytest.raises(InputError, match="renders the prompt differently once an answer follows: .*at character 0"):
+        chat.load(folder).encode("x", "hi")
+    found = chat.load(folder, chat.Flags(rewritten_prompt="append"))
+    prompt, response = found.encode("x", "hi")
+    assert prompt == found.encode_prompt("x") and found.text_of(response) == "hi" and response[-1] == found.end_id
+
+
+def test_a_template_and_its_variables_can_be_given(tiny_policy, tmp_path):
+    (tmp_path / "t.jinja").write_text("{{ greeting }}" + TURNS + ASKED)
+    flags = chat.Flags(chat_template=str(tmp_path / "t.jinja"), chat_template_kwargs='{"greeting": "Hello!"}')
+    found = chat.load(tiny_policy, flags)
+    assert found.tokenizer.decode(found.encode_prompt("x")).startswith("Hello!<|prompter|>user:x")
+    assert chat.inputs(flags) == {"chat_template": str(tmp_path / "t.jinja")}
+    with pytest.raises(InputError, match="--chat_template_kwargs \\[1\\]: is not a JSON object"):
+        chat.load(tiny_policy, chat.Flags(chat_template_kwargs="[1]"))
+
+
+def test_a_row_that_the_template_refuses_is_named(changed):
+    template = "{% if 'bad' in messages[0]['content'] %}{{ raise_exception('no') }}{% endif %}" + TURNS + ASKED
+    found = chat.load(changed(template=template))
+    rows = [{"prompt_id": name, "prompt": user(name)} for name in ("good", "bad")]
+    with pytest.raises(InputError, match="x.parquet: row 1, prompt_id bad: .*chat_template cannot be rendered: no"):
+        chat.encode_rows("x.parquet", rows, lambda row: found.encode_prompt(row["prompt"]))
+
+
+CONVERSATION = [
+    {"role": "system", "content": "be short"},
+    {"role": "user", "content": "one"},
+    {"role": "assistant", "content": "two"},
+    {"role": "user", "content": "three"},
+    {"role": "assistant", "content": "four"},
+]
+
+
+def test_every_turn_of_the_assistant_is_found_with_its_end(chat_format):
+    ids, counted = chat_format.encode_turns(CONVERSATION)
+    decode = chat_format.tokenizer.decode
+    assert decode(ids) == (
+        "<|system|>be short<|endoftext|><|prompter|>one<|endoftext|><|assistant|>two<|endoftext|>"
+        "<|prompter|>three<|endoftext|><|assistant|>four<|endoftext|>"
+    )
+    trained = [each for each, mine in zip(ids, counted, strict=True) if mine]
+    assert decode(trained) == "two<|endoftext|>four<|endoftext|>"
+    prompt, response = chat_format.encode(CONVERSATION[:-1], CONVERSATION[-1:])
+    assert [*prompt, *response] == ids
+
+
+def test_tool_calls_reach_the_template_as_mappings(changed):
+    template = (
+        "{{ tools | tojson if tools else '' }}{% for m in messages %}<|prompter|>{{ m['content'] }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name }}={{ c.function.arguments['zone'] }}{% endfor %}"
+        "<|endoftext|>{% endfor %}{% if add_generation_prompt %}<|prompter|>{% endif %}"
+    )
+    found = chat.load(changed(template=template))
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "clock", "arguments": {"zone": "UTC"}}]}
+    prompt, response = found.encode(user("time?"), conversations.canonical([call]), [{"name": "clock"}])
+    assert found.tokenizer.decode(prompt).startswith('[{"name": "clock"}]<|prompter|>time?')
+    assert found.text_of(response) == "clock=UTC"
+
+
+def test_a_sequence_is_shown_with_ids_and_mask(chat_format):
+    prompt, response = chat_format.encode("hi", "red")
+    shown = chat_format.describe((prompt, response))
+    assert shown.startswith(f"prompt, {len(prompt)} tokens, mask 0: '<|prompter|>'(2) ")
+    assert shown.splitlines()[1].startswith(f"response, {len(response)} tokens, mask 1: ")
+    assert shown.endswith("'<|endoftext|>'(0)")
+
+
+def test_a_token_without_an_embedding_is_named_when_a_text_needs_it(changed, tmp_path):
+    folder = changed(lambda tokenizer: tokenizer.add_tokens(["zebra"]))
+    found = chat.load(folder)
+    assert found.encode("a horse", "yes")
+    config = json.loads((tmp_path / "changed" / "config.json").read_text())
+    with pytest.raises(InputError, match=f"'zebra' is id {config['vocab_size']}, and the model has"):
+        found.encode("a zebra", "yes")
