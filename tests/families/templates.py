@@ -54,8 +54,8 @@ SMOLLM2 = (
 
 # A line break right after a block is dropped, hence those in expressions.
 _TOOLS = (
-    "{% if tools %}{{ '\n\n' }}# Tools\n\n<tools>{% for tool in tools %}{{ '\n' ~ tool | tojson }}{% endfor %}{{ '\n' }}"
-    "</tools>{% endif %}"
+    "{% if tools %}{{ '\n\n' }}# Tools\n\n<tools>{% for tool in tools %}{{ '\n' ~ tool | tojson }}{% endfor %}"
+    "{{ '\n' }}</tools>{% endif %}"
 )
 _CALL = '<tool_call>\n{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}\n</tool_call>'
 # Results of tools that follow each other share one turn of the user.
@@ -71,7 +71,8 @@ QWEN2_5 = (
     + "<|im_end|>\n{% for m in messages %}"
     + "{% if m.role == 'tool' %}"
     + _RESULT
-    + "{% elif m.tool_calls %}<|im_start|>assistant{{ '\n' ~ m.content if m.content }}{% for c in m.tool_calls %}{{ '\n' }}"
+    + "{% elif m.tool_calls %}<|im_start|>assistant{{ '\n' ~ m.content if m.content }}"
+    + "{% for c in m.tool_calls %}{{ '\n' }}"
     + _CALL
     + "{% endfor %}<|im_end|>\n{% elif m.role != 'system' or not loop.first %}"
     + _CHATML_TURN
