@@ -182,6 +182,16 @@ def test_any_table_can_be_read_with_a_model_that_is_named(tiny_policy, tmp_path,
         assert ("end: <|endoftext|>(0)" in shown) == (name != "prompts")
 
 
+def test_ids_of_another_tokenizer_are_not_read_as_this_ones(tiny_policy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_samples(tiny_policy)
+    assert "not the ids in the table" not in look(capsys, path, "--tokens", tiny_policy)
+    row = records.read(path, "rewards")[0]
+    records.write(path, "rewards", [row | {"response_ids": [5, 6, 0]}], {})
+    shown = look(capsys, path, "--tokens", tiny_policy)
+    assert "these are not the ids in the table" in shown and "mask 1: 'hi'" in shown
+
+
 @pytest.mark.parametrize(
     "path, flags, said",
     [
