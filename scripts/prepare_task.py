@@ -122,6 +122,10 @@ def check(flags: Flags) -> None:
         if value is not None and value < 1:
             raise InputError(f"--{name} {value}: must be at least 1")
     given = {role: [source.name for source in sources_of(role, flags)] for role in KINDS}
+    made = {(Path(flags.output) / f"{table}.parquet").resolve() for table in (*KINDS, ANSWERS)}
+    for role, name in ((role, name) for role, names in given.items() for name in names):
+        if sources.is_local(name) and Path(name).resolve() in made:
+            raise InputError(f"--output {flags.output}: would replace --{role} {name}; name another place")
     for name, reason in sources.problems({**dataclasses.asdict(flags), **given}):
         raise InputError(f"--{name}: {reason}")
 

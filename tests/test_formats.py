@@ -188,7 +188,8 @@ def test_a_column_that_is_not_there_is_named(tmp_path, source, line):
 def test_unknown_columns_are_named_with_the_source_the_known_formats_and_how_to_map_them():
     with pytest.raises(InputError) as error:
         converted({"query": "Q", "score": 3})
-    assert str(error.value).startswith("here: unknown format with the columns query (text), score (int); map them in")
+    assert str(error.value).startswith("here: unknown format with the columns query (text), score (int); known are")
+    assert str(error.value).endswith("as in columns: {prompt: question, response: reply}")
     assert all(name in str(error.value) for name in formats.FORMATS)
 
 

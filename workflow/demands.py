@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import runs
+import scoring
 
 SAMPLING, TRAINING = "sampling", "training"
 READING = "reading"  # one pass over text that is there
@@ -29,6 +30,10 @@ BYTES = {SAMPLING: 14, READING: 6, TRAINING: 24}
 BASE_MB = {SAMPLING: 3000, READING: 3000, TRAINING: 3000, None: 2000}  # the libraries, and what a table takes
 ROW_MB = 0.02  # a response with its tokens, as Python holds it
 TABLES = {"collect_responses", "skew_responses", "score_responses", "join_shards", "construct_pairs"}  # hold them all
+
+# These read pairs of earlier rounds, too, if a run asks for them.
+OF_PAIRS = {"construct_pairs", "compute_reference_logps"}
+OF_PAIRS |= {f"train_{algorithm}" for algorithm, table in runs.ALGORITHMS.items() if table != "rewards"}
 
 # Operations for each parameter and token, and how many a second are reached: by a GPU, and by one CPU thread. Careful
 # figures: a stage that is done early costs nothing, one that is killed is queued again.
@@ -93,7 +98,14 @@ def cpus(config: dict, stage: str, wildcards: dict, on_gpu: bool) -> int:
 def parameters(config: dict, stage: str, wildcards: dict) -> float:
     """The size of the model that a stage works with, as far as can be told without loading it."""
     task = config["tasks"][wildcards["task"]]
-    model = task["judge"]["model"] if stage == "judge_responses" else task["base_model"]
+    if stage == "judge_responses":
+        return _parameters(config, runs.judge_of(task), wildcards)
+    others = scoring.models(runs.all_rewards_of(config, stage, wildcards))
+    own = [] if stage == "score_responses" and others else [task["base_model"]]
+    return max(_parameters(config, model, wildcards) for model in (*own, *others))
+
+
+def _parameters(config: dict, model: str, wildcards: dict) -> float:
     if model == "from_scratch":
         return _from_scratch(runs.options(config, "initialize_model", wildcards))
     if weights := list(Path(model).glob("*.safetensors")):
@@ -113,9 +125,10 @@ def _said_by_name(model: str) -> float | None:
 
 
 def _reads_model(config: dict, stage: str, wildcards: dict) -> bool:
-    if stage == "score_responses":  # by the gold reward alone no model is read
-        run = wildcards.get("run")
-        return bool(run) and not runs.uses_gold_reward(config, run)
+    if stage == "score_responses":  # verifiers and functions read no model
+        return any(part.kind == "model" for part in runs.all_rewards_of(config, stage, wildcards))
+    if stage == "judge_responses":  # an endpoint's model is elsewhere
+        return runs.judged_by(config["tasks"][wildcards["task"]]) != "endpoint"
     return stage in WORK
 
 
@@ -129,7 +142,8 @@ def _rows(config: dict, stage: str, wildcards: dict) -> float:
         return data.get("num_eval_prompts", UNKNOWN_ROWS) * samples
     drawn = runs.options(config, "generate_responses", wildcards)
     prompts = drawn.get("num_prompts") or data.get("num_prompts", UNKNOWN_ROWS)
-    return prompts * drawn.get("samples_per_prompt", 2)
+    rounds = runs.rounds_of_pairs(config, wildcards) if stage in OF_PAIRS and "run" in wildcards else 1
+    return prompts * drawn.get("samples_per_prompt", 2) * rounds
 
 
 def _tokens(chosen: dict) -> int:

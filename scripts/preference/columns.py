@@ -6,7 +6,7 @@ import json
 import math
 import re
 
-from preference import conversations, turns
+from preference import conversations, dialogues
 from preference.conversations import Messages
 from preference.stage import InputError
 
@@ -141,7 +141,7 @@ class Row:
         """Return a prompt: messages, or a text, which may be a transcript that ends as the assistant begins."""
         if isinstance(self.value(name), list):
             return self.messages(name)
-        return turns.prompt_of_text(self.text(name))
+        return dialogues.prompt_of_text(self.text(name))
 
     def response(self, name: str) -> Messages:
         """Return an answer that is a text, a message or messages."""

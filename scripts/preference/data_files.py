@@ -31,7 +31,7 @@ def files(name: str) -> list[Path]:
     """
     path, split = _located(name)
     if path.is_dir():
-        return _of_folder(path, split)
+        return _of_folder(name.removesuffix(f":{split}"), split)
     if split is not None:
         raise InputError(f"{name}: {path} is a file, which has no splits; leave out :{split}")
     if path.suffix in PICKLES:
@@ -92,18 +92,19 @@ def _exists(name: str, path: Path) -> bool:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
 
 
-def _of_folder(folder: Path, split: str | None) -> list[Path]:
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _of_folder(folder: str, split: str | None) -> list[Path]:
+    """Return the files of a folder, which messages call as the user does."""
+    inside = sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
     arrow = [path for path in inside if path.suffix == ".arrow"]
-    if arrow and (folder / "state.json").is_file():  # of `datasets.save_to_disk`
-        return arrow
+    if arrow and (Path(folder) / "state.json").is_file():  # of `datasets.save_to_disk`
+        return arrow if split is None else _of_no_split(folder, split, "no splits")
     data = [path for path in inside if ENDING.search(path.name) and path.name not in OF_LIBRARY and path.is_file()]
     if data:
         return _of_one_kind(folder, _of_split(folder, data, split))
-    return _of_inner_folder(folder, [path for path in inside if path.is_dir() and _holds_data(path)], split)
+    return _of_inner_folder(folder, [path.name for path in inside if path.is_dir() and _holds_data(path)], split)
 
 
-def _of_split(folder: Path, data: list[Path], split: str | None) -> list[Path]:
+def _of_split(folder: str, data: list[Path], split: str | None) -> list[Path]:
     """Return the files of the split that was asked for; of the only one if none was."""
     groups: dict[str, list[Path]] = {}
     for path in data:
@@ -113,28 +114,30 @@ def _of_split(folder: Path, data: list[Path], split: str | None) -> list[Path]:
     return groups[_chosen(folder, list(groups), split)]
 
 
-def _of_inner_folder(folder: Path, inner: list[Path], split: str | None) -> list[Path]:
+def _of_inner_folder(folder: str, inner: list[str], split: str | None) -> list[Path]:
     """Return the files of a folder that holds folders: splits, configurations of a data set, or its `data`."""
     if not inner:
         raise InputError(f"{folder}: {NONE}")
-    data = [path for path in inner if path.name == "data"]
-    if len(inner) == 1 and split != inner[0].name:
-        return _of_folder(inner[0], split)
-    if all(SPLIT.search(path.name) for path in inner) or split in [path.name for path in inner]:
-        return _of_folder(folder / _chosen(folder, [path.name for path in inner], split), None)
-    if data:
-        return _of_folder(data[0], split)
-    names = ", ".join(path.name for path in inner)
-    raise InputError(f"{folder}: holds data in the folders {names}; name one, as {inner[0]}")
+    if len(inner) == 1 and split not in inner:
+        return _of_folder(f"{folder}/{inner[0]}", split)
+    if split in inner or all(SPLIT.search(name) for name in inner):
+        return _of_folder(f"{folder}/{_chosen(folder, inner, split)}", None)
+    if "data" in inner:
+        return _of_folder(f"{folder}/data", split)
+    raise InputError(f"{folder}: holds data in the folders {', '.join(inner)}; name one, as {folder}/{inner[0]}")
 
 
-def _chosen(folder: Path, names: list[str], split: str | None) -> str:
+def _chosen(folder: str, names: list[str], split: str | None) -> str:
     if split is None and len(names) > 1:
         first = next((name for name in names if "train" in name), names[0])
         raise InputError(f"{folder}: holds the splits {', '.join(names)}; name one, as {folder}:{first}")
     if split is not None and split not in names:
-        raise InputError(f"{folder}: has no split {split}; it has {', '.join(names)}")
+        _of_no_split(folder, split, ", ".join(names))
     return split or names[0]
+
+
+def _of_no_split(folder: str, split: str, names: str):
+    raise InputError(f"{folder}: has no split {split}; it has {names}")
 
 
 def _holds_data(folder: Path) -> bool:
@@ -142,7 +145,7 @@ def _holds_data(folder: Path) -> bool:
     return any((ENDING.search(name) or name.endswith(".arrow")) and name not in OF_LIBRARY for name in names)
 
 
-def _of_one_kind(folder: Path, data: list[Path]) -> list[Path]:
+def _of_one_kind(folder: str, data: list[Path]) -> list[Path]:
     kinds = sorted({ENDING.search(path.name)[0] for path in data})
     if len(kinds) > 1:
         raise InputError(f"{folder}: holds both {' and '.join(kinds)}")

@@ -210,8 +210,8 @@ def _no_format(kinds: dict[str, str], matches: list[Match]) -> str:
             return f"column '{name}' holds {kinds[name]}, and format {match.name} has {wanted} there"
     found = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     known = "; ".join(f"{name} ({', '.join(module.COLUMNS)})" for name, module in FORMATS.items())
-    hint = "map them in the config, as in columns: {prompt: question, response: reply}"
-    return f"unknown format with the columns {found}; {hint}; known are {known}"
+    hint = "map other columns in the config, as in columns: {prompt: question, response: reply}"
+    return f"unknown format with the columns {found}; known are {known}; {hint}"
 
 
 def convert(match: Match) -> tuple[list[dict], list[tuple[int, str]]]:
