@@ -54,12 +54,12 @@ TOKENIZING = {
 }
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
-RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "attempts", "retry_seconds", "timeout"}
+RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "max_attempts", "retry_seconds", "timeout"}
 
 # What a task says of its judge -> the kind of judge.
 JUDGES = {"model": "local_model", "reward_model": "reward_model", "endpoint": "endpoint"}
 # Flags of judge_responses that a kind of judge does not read.
-OF_ENDPOINTS = {"key_variable", "concurrency", "attempts", "retry_seconds", "timeout"}
+OF_ENDPOINTS = {"key_variable", "concurrency", "max_attempts", "retry_seconds", "timeout"}
 OF_ENGINES = {"engine", "dtype", "tensor_parallel_size", "gpu_memory_utilization"}
 UNREAD_BY_JUDGES = {
     "local_model": OF_ENDPOINTS,
@@ -249,7 +249,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         wildcards: those of task, run, seed, round that the stage's output has. The stages that sample and label the
             preferences have no run; a task's `preferences` key speaks for them.
     """
-    task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
+    task = config["tasks"][wildcards["task"]]
     chosen = _chosen(config, stage, wildcards)
     if stage in SAMPLING:
         chosen = {"engine": config.get("engine"), **chosen}
