@@ -67,7 +67,7 @@ def main(flags: Flags) -> None:
 
 
 def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tuple[list[dict], list]:
-    """The held-out pairs that fit into --max_length, and their sequences; data may have scored answers only, no pairs."""
+    """The held-out pairs that fit into --max_length, and their sequences; scored answers alone make no pairs."""
     limit = tokens.Limit(flags.max_length, flags.long_prompts)
     return chat.encode_pairs(flags.pairs, pairs, chat_format, limit) if pairs else ([], [])
 
@@ -99,40 +99,62 @@ def score(flags: Flags, samples: list[dict], shards: Shards) -> None:
 def compare(policy, reference, chat_format: chat.Chat, samples: list[dict], flags: Flags, shards: Shards) -> None:
     """Add logps, ref_logps, kl and entropy to each sample, from both models' full distributions."""
     sequences = [chat_format.row(sample, "response", sample["response_ids"], True) for sample in samples]
+    asked = reference_prompts(flags, chat_format, samples, sequences)
+    items = [(prompt, response, other) for (prompt, response), other in zip(sequences, asked, strict=True)]
 
-    def distances(some: list[tokens.Sequence]) -> list[dict]:
-        return _distances(policy, reference, tokens.batch(some, chat_format.pad_id, policy.device))
+    def distances(some: list[tuple]) -> list[dict]:
+        own = [(prompt, response) for prompt, response, _ in some]
+        others = [(prompt, response) for _, response, prompt in some]
+        batches = (tokens.batch(each, chat_format.pad_id, policy.device) for each in (own, others))
+        return _distances(policy, reference, *batches)
 
-    for sample, found in zip(samples, in_batches("distances", sequences, distances, flags, shards), strict=True):
+    for sample, found in zip(samples, in_batches("distances", items, distances, flags, shards), strict=True):
         sample |= found
 
 
-def in_batches(name: str, sequences: list[tokens.Sequence], work, flags: Flags, shards: Shards) -> list:
-    """`work` on --scoring_batch_size sequences at a time; a result for each."""
+def reference_prompts(
+    flags: Flags, chat_format: chat.Chat, rows: list[dict], sequences: list[tokens.Sequence]
+) -> list[list[int]]:
+    """Return the prompts as the reference reads them: without the control text of a policy that has one."""
+    of_reference = chat.load(flags.reference, flags)
+    if of_reference.tokenizer.chat_template == chat_format.tokenizer.chat_template:
+        return [prompt for prompt, _ in sequences]
+    return [of_reference.encode_prompt(row["prompt"], row["tools"]) for row in rows]
 
-    def part(some: list[tokens.Sequence], progress: Progress) -> list:
-        lengths = [len(prompt) + len(response) for prompt, response in some]
+
+def in_batches(name: str, sequences: list[tuple], work, flags: Flags, shards: Shards) -> list:
+    """`work` on --scoring_batch_size sequences at a time, which may have more beside them; a result for each."""
+
+    def part(some: list[tuple], progress: Progress) -> list:
+        lengths = [len(prompt) + len(response) for prompt, response, *_ in some]
         return tokens.map_batches(some, lengths, flags.scoring_batch_size, work, progress)
 
     return shards.map(name, sequences, part)
 
 
-def _distances(policy, reference, tensors) -> list[dict]:
-    logp, mask, chosen = _log_softmax(policy, tensors)
-    ref_logp, _, ref_chosen = (logp, mask, chosen) if reference is policy else _log_softmax(reference, tensors)
-    kl = ((logp.exp() * (logp - ref_logp)).sum(-1) * mask).sum(-1)
-    entropy = (-(logp.exp() * logp).sum(-1) * mask).sum(-1) / mask.sum(-1)
-    columns = {"logps": chosen, "ref_logps": ref_chosen, "kl": kl, "entropy": entropy}
+def _distances(policy, reference, tensors, ref_tensors) -> list[dict]:
+    """Return what is known of each response from both models' distributions at its tokens."""
+    logp, logps, lengths = _log_softmax(policy, tensors)
+    same = logp, logps, lengths
+    ref_logp, ref_logps, _ = same if reference is policy else _log_softmax(reference, ref_tensors)
+    kl = (logp.exp() * (logp - ref_logp)).sum(-1).split(lengths)
+    entropy = (-(logp.exp() * logp).sum(-1)).split(lengths)
     return [
-        dict(zip(columns, values, strict=True))
-        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
+        {"logps": own.item(), "ref_logps": other.item(), "kl": kl_.sum().item(), "entropy": entropy_.mean().item()}
+        for own, other, kl_, entropy_ in zip(logps, ref_logps, kl, entropy, strict=True)
     ]
 
 
 def _log_softmax(model, tensors):
+    """Return what a model says of responses.
+
+    Returns:
+        log-probabilities of the whole vocabulary at the responses' tokens, one response after the other, (tokens,
+        vocabulary); the log-probability of each response, (batch,); and how many tokens each has.
+    """
     logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"]).logits
     logprobs, mask = policies.gather_logprobs(logits, tensors["input_ids"], tensors["response_mask"])
-    return logits[:, :-1].float().log_softmax(-1), mask, logprobs.sum(-1)
+    return logits[:, :-1][mask].float().log_softmax(-1), logprobs.sum(-1), mask.sum(-1).tolist()
 
 
 def count_wins(samples: list[dict], baseline: list[dict]) -> None:
@@ -188,20 +210,22 @@ def perplexity(policy, chat_format: chat.Chat, prompts: list[dict], flags: Flags
 
 
 def pair_metrics(
-    policy, reference, chat_format: chat.Chat, pairs: list[dict], flags: Flags, rng, shards: Shards
+    policy, reference, chat_format: chat.Chat, pairs: list[dict], encoded: list, flags: Flags, rng, shards: Shards
 ) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
     if not pairs:
         return {}
+    asked = reference_prompts(flags, chat_format, pairs, [chosen for chosen, _ in encoded])
+    of_reference = [tuple((prompt, ids) for _, ids in pair) for prompt, pair in zip(asked, encoded, strict=True)]
 
-    def all_logps(name: str, model) -> numpy.ndarray:
+    def all_logps(name: str, model, sequences: list) -> numpy.ndarray:
         def part(some: list, progress: Progress) -> list[list[float]]:
             return policies.all_pair_logps(model, some, chat_format.pad_id, flags.scoring_batch_size, progress)
 
-        return numpy.array(shards.map(name, encoded, part, "pairs"))
+        return numpy.array(shards.map(name, sequences, part, "pairs"))
 
-    logps = all_logps("logps", policy)
-    ref_logps = logps if reference is policy else all_logps("ref_logps", reference)
+    logps = all_logps("logps", policy, encoded)
+    ref_logps = logps if reference is policy else all_logps("ref_logps", reference, of_reference)
     margins = (logps[:, 0] - ref_logps[:, 0]) - (logps[:, 1] - ref_logps[:, 1])
     values = {
         "chosen_logps": logps[:, 0],

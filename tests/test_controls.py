@@ -1,9 +1,12 @@
 """A control text before an answer: in a chat template, and kept by a policy that was trained with one."""
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
+import evaluate_policy
 from preference import chat, controls, conversations, policies
+from preference.shards import Shards
 
 ASKED = [*conversations.user("hi"), *conversations.assistant("hello"), *conversations.user("how are you")]
 ANSWERED = [*ASKED, *conversations.assistant("fine")]
@@ -86,3 +89,34 @@ def test_another_control_text_takes_its_place_and_another_template_keeps_it(good
     assert ending(control="bad: ").endswith("<|assistant|>bad: ")
     (tmp_path / "mine.jinja").write_text(TEMPLATES["with a system prompt of its own"])
     assert ending(flags=chat.Flags(chat_template=str(tmp_path / "mine.jinja"))).endswith("[assistant]good: ")
+
+
+def test_an_evaluation_asks_the_policy_with_the_control_text_and_the_reference_without(
+    tiny_policy, good_policy, tmp_path
+):
+    bare, good = chat.load(tiny_policy), chat.load(good_policy)
+    model, samples = policies.load_policy(tiny_policy), []
+    for prompt, answer in (("say hi", "hi there"), ("count to three", "one two three")):
+        ids = bare.encode(prompt, answer)[1]
+        samples.append({"prompt": conversations.user(prompt), "tools": None, "response_ids": ids})
+    prompts = {"samples_per_prompt": 1, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8, "max_length": 64}
+    files = {"policy": good_policy, "reference": tiny_policy, "prompts": "", "pairs": "", "samples_output": ""}
+    flags = evaluate_policy.Flags(**prompts, **files, output=str(tmp_path / "evaluation.json"), seed=1)
+    with Shards(flags.output, {}, 64) as shards:
+        evaluate_policy.compare(policies.load_policy(good_policy), model, good, samples, flags, shards)
+    for sample in samples:
+        ids = sample["response_ids"]
+        logp, ref_logp = (distributions(model, each.encode_prompt(sample["prompt"]), ids) for each in (good, bare))
+        kl = (logp.exp() * (logp - ref_logp)).sum().item()
+        assert sample["kl"] == pytest.approx(kl, rel=1e-4) and kl > 1e-4
+        assert sample["logps"] == pytest.approx(sum(logp[i, token].item() for i, token in enumerate(ids)), rel=1e-5)
+        assert sample["ref_logps"] == pytest.approx(
+            sum(ref_logp[i, token].item() for i, token in enumerate(ids)), rel=1e-5
+        )
+
+
+def distributions(model, prompt: list[int], response: list[int]) -> torch.Tensor:
+    """Log-probabilities of all tokens at each token of a response."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([prompt + response])).logits[0]
+    return logits[len(prompt) - 1 : -1].log_softmax(-1)

@@ -124,3 +124,16 @@ def test_a_shard_asks_for_the_memory_of_what_it_reads_and_a_shard_of_samples_rea
 def test_transformers_shares_no_model_whatever_the_flag_says(config):
     config["stages"]["generate_responses"] |= {"tensor_parallel_size": 4, "engine": "transformers"}
     assert demands.gpus(config, "generate_responses", WHERE) == 1
+
+
+def test_a_round_that_learns_from_earlier_pairs_asks_for_their_time_and_memory(config):
+    third = WHERE | {"round": "3"}
+    config["stages"]["construct_pairs"]["history"] = "all"
+    for stage in ("compute_reference_logps", "train_dpo"):
+        first, later = (demands.minutes(config, stage, where, 1, on_gpu=True) for where in (WHERE, third))
+        assert later - demands.MINUTES > 2.5 * (first - demands.MINUTES) > 0
+    assert demands.memory_mb(config, "construct_pairs", third, 1) > demands.memory_mb(
+        config, "construct_pairs", WHERE, 1
+    )
+    for stage in ("generate_responses", "score_responses", "evaluate_policy"):
+        assert len({demands.minutes(config, stage, where, 1, on_gpu=True) for where in (WHERE, third)}) == 1

@@ -31,6 +31,10 @@ BASE_MB = {SAMPLING: 3000, READING: 3000, TRAINING: 3000, None: 2000}  # the lib
 ROW_MB = 0.02  # a response with its tokens, as Python holds it
 TABLES = {"collect_responses", "skew_responses", "score_responses", "join_shards", "construct_pairs"}  # hold them all
 
+# These read pairs of earlier rounds, too, if a run asks for them.
+OF_PAIRS = {"construct_pairs", "compute_reference_logps"}
+OF_PAIRS |= {f"train_{algorithm}" for algorithm, table in runs.ALGORITHMS.items() if table != "rewards"}
+
 # Operations for each parameter and token, and how many a second are reached: by a GPU, and by one CPU thread. Careful
 # figures: a stage that is done early costs nothing, one that is killed is queued again.
 OPERATIONS = {SAMPLING: 2, READING: 2, TRAINING: 8}
@@ -138,7 +142,8 @@ def _rows(config: dict, stage: str, wildcards: dict) -> float:
         return data.get("num_eval_prompts", UNKNOWN_ROWS) * samples
     drawn = runs.options(config, "generate_responses", wildcards)
     prompts = drawn.get("num_prompts") or data.get("num_prompts", UNKNOWN_ROWS)
-    return prompts * drawn.get("samples_per_prompt", 2)
+    rounds = runs.rounds_of_pairs(config, wildcards) if stage in OF_PAIRS and "run" in wildcards else 1
+    return prompts * drawn.get("samples_per_prompt", 2) * rounds
 
 
 def _tokens(chosen: dict) -> int:

@@ -29,7 +29,10 @@ def unwritable(folder: str) -> str | None:
 
 
 def no_folder(folder: str) -> str | None:
-    """Why a path can never be a folder: it, or one above it, is a file; None where it can."""
+    """Why a path can never be a folder: it, or one above it, is a file or a link to nothing; None where it can."""
+    for link in (Path(folder), *Path(folder).parents):
+        if link.is_symlink() and not link.exists():
+            return f"{link}: is a link to {os.readlink(link)}, which does not exist; make that folder"
     path = _there(folder)
     return None if path.is_dir() else f"{path}: is a file, where {folder} must be a folder"
 

@@ -4,6 +4,7 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 """
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,9 @@ UNREAD_BY_JUDGES = {
     "endpoint": {*OF_ENGINES, "batch_size", "shard_size", "max_model_len"},
 }
 
+DATA_FILE = r"\.(parquet|json|jsonl|csv|tsv)(\.gz|\.zst)?$"  # how the names of files of data end
+SAID_OF_SOURCE = {"columns": {}, "fields": [], "weight": 1}  # what a source is if its mapping does not say
+
 # Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
 GEOMETRY_SAMPLES = 8
 PUSHING = ("dpo", "ipo", "slic", "simpo")  # these push responses down, and learn from what pref_ft does
@@ -110,14 +114,44 @@ def has_sft(task: dict) -> bool:
     return "sft" in data_of(task)
 
 
+def tasks_with(config: dict, sft: bool, preferences: bool) -> list[str]:
+    """Return the tasks that have, or have not, sources of SFT data and of preferences."""
+    wanted = {"sft": sft, "preferences": preferences}
+    return [
+        name for name, task in config["tasks"].items() if {role: role in data_of(task) for role in wanted} == wanted
+    ]
+
+
 def is_skewed(task: dict) -> bool:
     """Whether the responses of a task's sampled preferences are cut to random lengths before they are labelled."""
     return "skew_responses" in task.get("preferences", {})
 
 
-def data_of(task: dict) -> dict[str, str]:
-    """A task's sources by role; a single source is the SFT data."""
-    return {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+def data_of(task: dict) -> dict[str, list]:
+    """Return a task's sources by role, each a text or a mapping (see sources); a single source is the SFT data."""
+    data = {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+    several = {role: given if isinstance(given, list) else [given] for role, given in data.items()}
+    return {role: [_plain(each) for each in given] for role, given in several.items()}
+
+
+def _plain(source: str | dict) -> str | dict:
+    """Return a source without what it would be anyway; as a text if nothing but its name is left."""
+    if isinstance(source, str):
+        return source
+    told = {key: value for key, value in source.items() if value != SAID_OF_SOURCE.get(key)}
+    return told["source"] if told.keys() == {"source"} else told
+
+
+def name_of_source(source: str | dict) -> str:
+    """Return the path or the hub id of a source, with its split."""
+    if isinstance(source, str):
+        return source
+    return f"{source['source']}:{source['split']}" if "split" in source else source["source"]
+
+
+def names_of_data(task: dict) -> list[str]:
+    """Return the names of all sources of a task."""
+    return [name_of_source(source) for given in data_of(task).values() for source in given]
 
 
 def gold_reward_of(task: dict) -> dict[str, object]:
@@ -207,13 +241,13 @@ def hub_models(config: dict) -> list[str]:
 
 def hub_data(config: dict) -> list[str]:
     """The data sets that come from the hub."""
-    sources = {source for task in config["tasks"].values() for source in data_of(task).values()}
+    sources = {name for task in config["tasks"].values() for name in names_of_data(task)}
     return sorted(source for source in sources if source != "built_in" and not is_file(source))
 
 
 def is_file(source: str) -> bool:
-    """A source that is a path rather than a hub id or the built-in data."""
-    return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in (".parquet", ".json", ".jsonl")
+    """Return whether a source is a path rather than a hub id or the built-in data."""
+    return source.startswith((".", "/")) or bool(re.search(DATA_FILE, source.split(":")[0]))
 
 
 def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
@@ -351,10 +385,16 @@ def as_flags(chosen: dict[str, object]) -> str:
     words = []
     for key, value in chosen.items():
         values = value if isinstance(value, list) else [value]
-        typed = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+        typed = [_typed(value) for value in values]
         # A value that looks like a flag would be taken for one.
         words += [f"--{key}={typed[0]}"] if "".join(typed[:1]).startswith("-") else [f"--{key}", *typed]
     return shlex.join(words)
+
+
+def _typed(value) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def trained_on(config: dict, run: str) -> str:
@@ -374,7 +414,14 @@ def is_on_policy(config: dict, run: str) -> bool:
 
 def uses_history(config: dict, wildcards: dict) -> bool:
     """Whether a round of a run learns from pairs of earlier rounds, too."""
-    return options(config, "construct_pairs", wildcards).get("history", "none") != "none"
+    return rounds_of_pairs(config, wildcards) > 1
+
+
+def rounds_of_pairs(config: dict, wildcards: dict) -> int:
+    """How many rounds, its own included, a round of a run learns from the pairs of."""
+    history = options(config, "construct_pairs", wildcards).get("history", "none")
+    earlier = int(wildcards.get("round", 1)) - 1
+    return 1 if history == "none" else 1 + (earlier if history == "all" else min(earlier, history))
 
 
 def is_offline(config: dict, run: str) -> bool:

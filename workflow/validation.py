@@ -70,7 +70,8 @@ def _lines(error: jsonschema.ValidationError) -> list[str]:
         known = list(error.schema.get("properties", {}))
         return [_join(path, key, _unknown(key, known)) for key in error.instance if key not in known]
     if error.validator == "oneOf" and isinstance(error.instance, dict):  # what is wrong with it as a mapping
-        return [line for part in error.context if part.validator != "type" for line in _lines(part)]
+        below = (part for part in error.context if part.validator != "type" or part.relative_path)
+        return [line for part in below for line in _lines(part)]
     if error.validator == "oneOf":
         return [f"{path}: {_shown(error.instance)} is neither a source nor a mapping of roles to sources"]
     if error.validator == "required":
@@ -154,9 +155,8 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     for flag, reason in sources.problems(runs.options(config, "prepare_task", {"task": name})):
         where = f"tasks.{name}.data" if flag in sources.ROLES else "stages.prepare_task"
         found.append(f"{where}.{flag}: {reason}")
-    for role, source in data.items():
-        if source != sources.BUILT_IN:
-            found += _refused(f"tasks.{name}.data.{role}", formats.check, source)
+    for role, given in data.items():
+        found += _source_problems(f"tasks.{name}.data.{role}", given)
     if task["base_model"] != "from_scratch":
         files = (model_folders.CONFIG, model_folders.TOKENIZER)
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
@@ -166,6 +166,20 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     if "preferences" in data and runs.is_skewed(task):
         found.append(f"tasks.{name}.preferences.skew_responses: data.preferences is given, so nothing is sampled")
     return found + _reward_problems(f"tasks.{name}", task)
+
+
+def _source_problems(key: str, given: list) -> list[str]:
+    """What is wrong with the sources of a role; one of several is named by its number from 0."""
+    try:
+        parsed = sources.parse_all(given)
+    except InputError as error:
+        return [f"{key}: {error}"]
+    found = []
+    for number, source in enumerate(parsed):
+        if source.name != sources.BUILT_IN:
+            place = key if len(parsed) == 1 else f"{key}.{number}"
+            found += _refused(place, lambda name, source=source: formats.check(source), source.name)
+    return found
 
 
 def _judge_problems(key: str, task: dict) -> list[str]:

@@ -228,8 +228,9 @@ def shard_words(stage):
 
 
 def local_sources(wildcards):
-    sources = runs.data_of(config["tasks"][wildcards.task]).values()
-    return [source for source in sources if runs.is_file(source)]
+    """The files that a task's sources stand for; those of a hub are no inputs."""
+    names = [name for name in runs.names_of_data(config["tasks"][wildcards.task]) if runs.is_file(name)]
+    return [str(file) for name in names for file in data_files.files(name)]
 
 
 def base_model(wildcards):

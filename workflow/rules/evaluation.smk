@@ -66,6 +66,7 @@ use rule evaluate_policy as evaluate_sft_policy with:
         command=command("evaluate_policy"),
         policy=policy_path(sft_policy),
         reference=policy_path(sft_policy),
+        reward_model=reward_model_flag("evaluate_policy"),
         baseline="",
         trained_on="",
     message:
