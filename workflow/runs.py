@@ -183,6 +183,11 @@ def trains_reward_model(config: dict, task: str) -> bool:
     return scoring.needs_training(evaluation_reward(config, task))
 
 
+def uses_given_reward(config: dict, run: str) -> bool:
+    """Say whether a run trains on the data's own scores."""
+    return said_of_run(config, run)["reward"] == "given"
+
+
 def rewards_of(config: dict, stage: str, wildcards: dict) -> list[Part]:
     """Return the parts of the reward that a stage computes beside the gold one."""
     if stage == "score_responses":
