@@ -28,7 +28,7 @@ class Flags(samplers.Engine):
     endpoint: str | None = flag("base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1", None)
     key_variable: str = flag("environment variable that holds the endpoint's key, if it wants one", "OPENAI_API_KEY")
     concurrency: int = flag("questions that an endpoint is asked at a time", 4, runtime=True)
-    attempts: int = flag("how often an endpoint that is busy or broken is asked", 6, runtime=True)
+    max_attempts: int = flag("how often an endpoint that is busy or broken is asked", 6, runtime=True)
     retry_seconds: float = flag("wait before the second attempt; each later one waits twice as long", 1.0, runtime=True)
     timeout: float = flag("seconds that an endpoint has for a reply", 120.0, runtime=True)
     generator: str = flag("what AlpacaEval's files call the policy")

@@ -16,6 +16,7 @@ RUN = {"algorithm": "dpo", "source": "offline"}
 BEST_OF_N = {"learning_rate": 1.0e-4, "epochs": 1, "batch_size": 8, "micro_batch_size": 4, "max_length": 200}
 SHARED_NAMES = "the name is taken by the results' own"
 NO_NAME = "is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
+VERIFIERS = "exact_answer, json, max_length, min_length, mode_length, number, regex"
 FORMATS = "neither a path (./folder, x.parquet, x.jsonl) nor a hub id owner/name@config:split"
 
 # case: (changes, what follows the name of the config file)
@@ -133,12 +134,55 @@ CONFIGS = {
     ),
     "wrong gold reward": (
         {"tasks.min_length.gold_reward": "shortest"},
-        "tasks.min_length.gold_reward: 'shortest' is not one of min_length, max_length, mode_length",
+        f"tasks.min_length.gold_reward: 'shortest' is not one of {VERIFIERS}",
     ),
-    "gold reward as a list": (
-        {"tasks.min_length.gold_reward": ["min_length"]},
-        "tasks.min_length.gold_reward: ['min_length'] is not one of min_length, max_length, mode_length; did you mean "
-        "min_length?",
+    "gold reward as a list of nothing": (
+        {"tasks.min_length.gold_reward": []},
+        "tasks.min_length.gold_reward: is empty; name at least one reward",
+    ),
+    "gold reward in a list": (
+        {"tasks.min_length.gold_reward": ["min_length", "jsn"]},
+        f"tasks.min_length.gold_reward: 'jsn' is not one of {VERIFIERS}; did you mean json?",
+    ),
+    "gold reward that lacks a key": (
+        {"tasks.min_length.gold_reward": {"name": "regex"}},
+        "tasks.min_length.gold_reward: regex needs pattern, a text",
+    ),
+    "gold reward that is learned here": (
+        {"tasks.min_length.gold_reward": {"model": "trained"}},
+        "tasks.min_length.gold_reward: the reward model that is trained here learns from preferences, so it cannot be "
+        "gold",
+    ),
+    "gold reward of a number": (
+        {"tasks.min_length.gold_reward": 3},
+        "tasks.min_length.gold_reward: 3 is not text or a mapping of keys to values or a list",
+    ),
+    "reward model of two kinds": (
+        {"tasks.min_length.reward_model": {"model": "trained", "python": "own.py:score"}},
+        "tasks.min_length.reward_model: has both model and python; a reward has one of model, python, name",
+    ),
+    "reward model that is not there": (
+        {"tasks.min_length.reward_model": "./nowhere"},
+        "tasks.min_length.reward_model: ./nowhere: no such model folder",
+    ),
+    "reward function that is not there": (
+        {"tasks.min_length.reward_model": {"python": "own.py:score"}},
+        "tasks.min_length.reward_model: own.py: cannot be read: No such file or directory",
+    ),
+    "reward with a weight in words": (
+        {"tasks.min_length.reward_model": ["trained", {"name": "json", "weight": "half"}]},
+        "tasks.min_length.reward_model.weight: 'half' is not a finite number",
+    ),
+    "scores of data without any": (
+        {"runs.pref_ft_offline.reward": "given"},
+        "runs.pref_ft_offline.reward: task min_length has no data.preferences, so no scores are given",
+    ),
+    "scores of the data for its own samples": (
+        {
+            "runs.dpo_on_policy.reward": "given",
+            "tasks.min_length.data": {"sft": "instructions.jsonl", "preferences": "data.jsonl"},
+        },
+        "runs.dpo_on_policy.reward: given scores are those of the data, so its source must be offline",
     ),
     "gold reward without a name": (
         {"tasks.min_length.gold_reward": {"target": 20}},
@@ -154,8 +198,7 @@ CONFIGS = {
     ),
     "wrong name of a gold reward": (
         {"tasks.min_length.gold_reward": {"name": "mode_lenght", "target": 20}},
-        "tasks.min_length.gold_reward.name: 'mode_lenght' is not one of min_length, max_length, mode_length; did you "
-        "mean mode_length?",
+        f"tasks.min_length.gold_reward.name: 'mode_lenght' is not one of {VERIFIERS}; did you mean mode_length?",
     ),
     "wrong unit": (
         {"tasks.min_length.gold_reward": {"name": "min_length", "unit": "lines"}},
@@ -308,8 +351,26 @@ CONFIGS = {
     ),
     "temperature of a judge, which is greedy": (
         {"stages.judge_responses": {"temperature": 1.0}},
-        "stages.judge_responses.temperature: unknown key; known are engine, max_new_tokens, batch_size, shard_size, "
-        "dtype, tensor_parallel_size, gpu_memory_utilization, max_model_len",
+        "stages.judge_responses.temperature: unknown key; known are engine, max_new_tokens, concurrency, max_attempts, "
+        "retry_seconds, timeout, batch_size, shard_size, dtype, tensor_parallel_size, gpu_memory_utilization, "
+        "max_model_len",
+    ),
+    "judge at an address with a password": (
+        {"tasks.min_length.judge": {"model": "m", "endpoint": "http://me:secret@host/v1"}},
+        "tasks.min_length.judge.endpoint: the base URL holds a user, a password or a query; put the key into the "
+        "environment",
+    ),
+    "judge at no address": (
+        {"tasks.min_length.judge": {"model": "m", "endpoint": "host:80"}},
+        "tasks.min_length.judge.endpoint: 'host:80' is not a base URL such as http://127.0.0.1:8000/v1",
+    ),
+    "judge with a key but no endpoint": (
+        {"tasks.min_length.judge": {"model": "model", "key_variable": "KEY"}},
+        "tasks.min_length.judge.key_variable: only a judge with an endpoint has a key",
+    ),
+    "judge that is asked and scores": (
+        {"tasks.min_length.judge": {"reward_model": "model", "template": "t"}},
+        "tasks.min_length.judge.template: unknown key; known are reward_model",
     ),
     "max_length of a model in a folder": (
         {"tasks.min_length.base_model": "model", "stages.train_sft.max_length": 4096},
@@ -1149,6 +1210,12 @@ FLAGS = {
         "construct_pairs",
         {"preferences": None},
         "--rewards, --preferences: give at least one",
+        1,
+    ),
+    "a verifier that does not exist": (
+        "score_responses",
+        {"gold_reward": "jsn"},
+        f"--gold_reward: 'jsn' is not one of {VERIFIERS}; did you mean json?",
         1,
     ),
     "nothing to score by": (

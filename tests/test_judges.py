@@ -53,7 +53,7 @@ def flags(tmp_path):
         outputs |= {f"{name}_output": f"{name}.json" for name in ("model", "reference", "annotations")}
         files = {"samples": "samples.parquet", "baseline": "baseline.parquet", **outputs}
         names = {"generator": "ours", "baseline_generator": "sft", "dataset": "colours", "seed": 1}
-        quick = {"retry_seconds": 0.001, "attempts": 3, "timeout": 5.0}
+        quick = {"retry_seconds": 0.001, "max_attempts": 3, "timeout": 5.0}
         return judge_responses.Flags(
             judged_by=judged_by,
             judge=judge,
@@ -197,7 +197,7 @@ def test_replies_that_were_received_are_not_asked_for_again(flags):
         with pytest.raises(InputError, match="HTTP 500"):
             judge_responses.main(given)
         before = [question for question in server.questions() if broken not in question]
-        rows, _ = judged(dataclasses.replace(given, concurrency=4, timeout=9.0, attempts=7))
+        rows, _ = judged(dataclasses.replace(given, concurrency=4, timeout=9.0, max_attempts=7))
     assert before and [row["preference"] for row in rows] == PREFERENCES
     assert {question: server.questions().count(question) for question in before} == dict.fromkeys(before, 1)
 
@@ -220,7 +220,7 @@ def test_the_wait_doubles_and_is_what_the_endpoint_asks_for(flags, monkeypatch):
     failures += [{"status": 503, "headers": {"Retry-After": "99999"}}]
     asked = iter(failures)
     with Server(lambda question, count: next(asked, "A")) as server:
-        judge = endpoint.Judge(flags("endpoint", "judge", endpoint=server.url, retry_seconds=0.5, attempts=6))
+        judge = endpoint.Judge(flags("endpoint", "judge", endpoint=server.url, retry_seconds=0.5, max_attempts=6))
         assert judge._reply(judge._body("which?")) == "A"
     assert [wait for wait in waits if wait] == [0.5, 1.0, 7.0, 4.0, 120.0]
 
@@ -331,7 +331,7 @@ def vllm_server(tmp_path):
 def test_vllms_server_judges(flags, vllm_server, tmp_path):
     template = tmp_path / "question.txt"
     template.write_text(red_judge.TEMPLATE)
-    given = flags("endpoint", "red", endpoint=vllm_server, template=str(template), attempts=2, timeout=60.0)
+    given = flags("endpoint", "red", endpoint=vllm_server, template=str(template), max_attempts=2, timeout=60.0)
     rows, found = judged(given)
     assert [row["preference"] for row in rows] == PREFERENCES and found["unparsed"] == 0
     assert (rows[0]["reply"], rows[0]["swapped_reply"]) == ("A", "B")

@@ -200,7 +200,8 @@ def test_every_module_of_the_package_is_a_verifier_that_says_what_it_reads():
 @pytest.mark.parametrize(
     "value, line",
     [
-        ("jsn", "--x.name: 'jsn' is not one of exact_answer, json"),
+        ("jsn", "--x: 'jsn' is not one of exact_answer, json"),
+        ({"name": "jsn"}, "--x.name: 'jsn' is not one of exact_answer, json"),
         ("jsn", "did you mean json?"),
         ({"weight": 2}, "--x.name: is missing; a reward has one of model, python, name"),
         ({"name": "json", "model": "m"}, "--x: has both model and name"),

@@ -26,7 +26,7 @@ SCHEMAS["run_bandit"] = (LAB, LAB["$defs"]["settings"]["properties"])
 # Flags that the workflow fills in: files, what the path says, what the task says.
 FILES = {"data", "base_model", "policy", "reference", "prompts", "pairs", "eval_pairs", "responses", "rewards"}
 FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_prompts", "eval_preferences"}
-FILES |= {"samples", "judge", "template", "earlier"}
+FILES |= {"samples", "judge", "template", "answers", "earlier"}
 DERIVED = {"seed", "round", "shard", "gold_reward", "target_length", "length_unit"}
 DERIVED |= {"generator", "baseline_generator", "dataset"}
 DERIVED |= {"given", "judged_by", "endpoint", "key_variable"}  # what a task and a run say of rewards and judges

@@ -55,12 +55,12 @@ TOKENIZING = {
 }
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
-RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "attempts", "retry_seconds", "timeout"}
+RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "max_attempts", "retry_seconds", "timeout"}
 
 # What a task says of its judge -> the kind of judge.
 JUDGES = {"model": "local_model", "reward_model": "reward_model", "endpoint": "endpoint"}
 # Flags of judge_responses that a kind of judge does not read.
-OF_ENDPOINTS = {"key_variable", "concurrency", "attempts", "retry_seconds", "timeout"}
+OF_ENDPOINTS = {"key_variable", "concurrency", "max_attempts", "retry_seconds", "timeout"}
 OF_ENGINES = {"engine", "dtype", "tensor_parallel_size", "gpu_memory_utilization"}
 UNREAD_BY_JUDGES = {
     "local_model": OF_ENDPOINTS,
@@ -181,6 +181,11 @@ def evaluation_reward(config: dict, task: str) -> list[Part]:
 def trains_reward_model(config: dict, task: str) -> bool:
     """Say whether anything reads the reward model that would be trained on a task's preferences."""
     return scoring.needs_training(evaluation_reward(config, task))
+
+
+def uses_given_reward(config: dict, run: str) -> bool:
+    """Say whether a run trains on the data's own scores."""
+    return said_of_run(config, run)["reward"] == "given"
 
 
 def rewards_of(config: dict, stage: str, wildcards: dict) -> list[Part]:

@@ -93,7 +93,9 @@ SCHEMAS = {
     ),
     "evaluation": pa.schema(
         [
-            *_REWARD,
+            *_RESPONSE,
+            pa.field("reward", pa.float64()),  # null if nothing scores what the policy says
+            pa.field("gold_reward", pa.float64()),
             _required("logps", pa.float64()),
             _required("ref_logps", pa.float64()),
             _required("kl", pa.float64()),

@@ -412,6 +412,17 @@ def earlier_pairs(wildcards):
     return before if runs.uses_history(config, dict(wildcards)) else []
 
 
+def collected_preferences(wildcards):
+    """The pairs whose responses a round is trained on; none if it takes the data's answers with their own scores."""
+    return [] if runs.uses_given_reward(config, wildcards.run) else preferences("preferences", wildcards)
+
+
+def collected_answers(wildcards):
+    """The data's answers with their own scores, if a run trains on these."""
+    uses_given = runs.uses_given_reward(config, wildcards.run)
+    return f"{TASK}/data/answers.parquet".format(**wildcards) if uses_given else []
+
+
 def training_table(wildcards):
     """What a round's training reads."""
     return f"{ROUND}/{runs.trained_on(config, wildcards.run)}.parquet".format(**wildcards)

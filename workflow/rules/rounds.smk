@@ -31,7 +31,8 @@ rule generate_responses:
 
 rule collect_responses:
     input:
-        preferences=lambda wildcards: preferences("preferences", wildcards),
+        preferences=collected_preferences,
+        answers=collected_answers,
         manifest=policy_manifest(sft_policy),
         policy=ancient(policy_folder(sft_policy)),
     output:
@@ -48,10 +49,12 @@ rule collect_responses:
         stage=stage("collect_responses"),
         command=command("collect_responses"),
         policy=policy_path(sft_policy),
+        preferences=given("preferences"),
+        answers=given("answers"),
     message:
         "collect_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
-        "{params.command} --preferences {input.preferences:q} --policy {params.policy:q}"
+        "{params.command} {params.preferences} {params.answers} --policy {params.policy:q}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 

@@ -74,13 +74,13 @@ class Judge:
         """Return the reply to a body; wait and ask again if the endpoint is busy, broken or slow.
 
         Raises:
-            InputError: the endpoint refuses the question, or gives no reply in --attempts.
+            InputError: the endpoint refuses the question, or gives no reply in --max_attempts.
         """
-        for attempt in range(1, self.flags.attempts + 1):
+        for attempt in range(1, self.flags.max_attempts + 1):
             try:
                 return self._ask(body)
             except _Busy as busy:
-                if attempt == self.flags.attempts:
+                if attempt == self.flags.max_attempts:
                     kept = "the replies so far are kept, the same command goes on from here"
                     where = f"--endpoint {self.flags.endpoint}"
                     raise InputError(f"{where}: no reply in {attempt} attempts: {busy}; {kept}") from None

@@ -82,8 +82,9 @@ def parse(value, where: str, plain: str) -> list[Part]:
     if not specs:
         raise InputError(f"{where}: is empty; name at least one reward")
     parts: list[Part] = []
-    for spec in specs:
-        parts.append(_part(spec, where, {part.name for part in parts}))
+    for given, spec in zip(listed(value), specs, strict=True):
+        named_by = where if given == spec.get(plain) else f"{where}.{plain}"
+        parts.append(_part(spec, where, named_by, {part.name for part in parts}))
     return parts
 
 
@@ -105,7 +106,7 @@ def _mapping(value, where: str, plain: str) -> dict:
     return value
 
 
-def _part(spec: dict, where: str, taken: set[str]) -> Part:
+def _part(spec: dict, where: str, named_by: str, taken: set[str]) -> Part:
     kind = next(key for key in KINDS if key in spec)
     subject, weight = spec[kind], spec.get("weight", 1.0)
     if not isinstance(subject, str) or not subject:
@@ -114,7 +115,7 @@ def _part(spec: dict, where: str, taken: set[str]) -> Part:
         raise InputError(f"{where}.weight: {weight!r} is not a finite number")
     own = {key: value for key, value in spec.items() if key not in SHARED}
     if kind == "name":
-        verifiers.check_keys(subject, own.keys() - {"name"}, where, SHARED)
+        verifiers.check_keys(subject, own.keys() - {"name"}, where, named_by, SHARED)
     elif unknown := sorted(own.keys() - {kind}):
         raise InputError(f"{where}.{unknown[0]}: {unknown_key(unknown[0], [kind, *SHARED])}")
     return Part(_name(spec, kind, where, taken), float(weight), own)

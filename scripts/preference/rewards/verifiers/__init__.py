@@ -30,9 +30,14 @@ def _class_of(name: str, where: str):
     return importlib.import_module(f"{__name__}.{name}").Reward
 
 
-def check_keys(name: str, keys: Iterable[str], where: str, shared: tuple[str, ...]) -> None:
-    """Raise an InputError if a verifier does not exist or does not have one of the keys."""
-    known = [field.name for field in dataclasses.fields(_class_of(name, f"{where}.name"))]
+def check_keys(name: str, keys: Iterable[str], where: str, named_by: str, shared: tuple[str, ...]) -> None:
+    """Raise an InputError if a verifier does not exist or does not have one of the keys.
+
+    Args:
+        where, named_by: the key of the config, or the flag, of the reward and of its name, for the error.
+        shared: keys that every reward has.
+    """
+    known = [field.name for field in dataclasses.fields(_class_of(name, named_by))]
     for key in sorted(set(keys) - set(known)):
         near = difflib.get_close_matches(str(key), known, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(['name', *known, *shared])}"
