@@ -191,6 +191,7 @@ def test_a_table_of_an_older_version_is_shown_and_one_line_says_so(tmp_path, kin
     lines, wrong = samples.portrait(path, kind, 9, 0, 80)
     assert wrong == [] and sum("of an older version of this workflow" in line for line in lines) == 1
     assert any("│ the longest answer of all of them" in line for line in lines)
+    assert any("(prompt, tools, fields, " in line for line in lines), "the columns that differ are named"
     column = "chosen" if kind == "pairs" else "response"
     assert f"has no column '{column}'" in samples.check(samples.load(path)[0].drop_columns(column), kind, [])
 

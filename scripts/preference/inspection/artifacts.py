@@ -189,6 +189,11 @@ def unsealed(path: Path) -> str | None:
     return None
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a table or JSON file is, byte by byte, what a stage of this workflow wrote."""
+    return bool(made_by(path).get("stage")) and unsealed(path) is None
+
+
 def footer_names(path: Path) -> list[str]:
     """The columns of a Parquet file; [] where its footer is damaged."""
     try:

@@ -59,46 +59,37 @@ def _damage(path: Path, error: Exception) -> str:
 
 def check(table: pa.Table, kind: str, damaged: list[str]) -> list[str]:
     """How a table departs from the schema of its kind: columns missing, of another type, with forbidden values."""
-    found = list(damaged)
+    departing = departures(table, kind)
+    missing = [line for name, line in departing.items() if not any(f"'{name}'" in known for known in damaged)]
+    values = [line for field in _expected(table, kind) if field.name not in departing for line in _values(table, field)]
+    return [*damaged, *missing, *values, *(["has no rows"] if table.num_rows == 0 and not damaged else [])]
+
+
+def departures(table: pa.Table, kind: str) -> dict[str, str]:
+    """Name -> what is wrong with a column that a kind has and a table lacks, or has as another type."""
+    found = {}
     for field in _expected(table, kind):
         if field.name not in table.schema.names:
-            if not any(f"'{field.name}'" in line for line in damaged):
-                found.append(f"has no column '{field.name}'")
-            continue
-        column = table.column(field.name)
-        if column.type not in records.types_of(field):
-            found.append(f"column '{field.name}' is {column.type}, not {field.type}")
-        elif not field.nullable and column.null_count:
-            found.append(f"column '{field.name}' has {terminal.counted(column.null_count, 'empty value')}")
-        elif pa.types.is_floating(field.type) and (odd := _not_finite(column)):
-            found.append(f"column '{field.name}' is NaN or infinite in {terminal.counted(odd, 'row')}")
-    return found + (["has no rows"] if table.num_rows == 0 and not damaged else [])
+            found[field.name] = f"has no column '{field.name}'"
+        elif (type_ := table.column(field.name).type) not in records.types_of(field):
+            found[field.name] = f"column '{field.name}' is {type_}, not {field.type}"
+    return found
 
 
 def _expected(table: pa.Table, kind: str) -> list[pa.Field]:
     """The columns that a table of a kind must have, and the parts of its rewards, which it may have."""
-    if kind not in records.SCHEMAS:
-        return []
-    schema = records.SCHEMAS[kind]
-    if is_older(table, kind):
-        schema = [_as_before(field) for field in schema if field.name in table.schema.names or not field.nullable]
-    if "gold_reward" not in records.SCHEMAS[kind].names:
-        return [*schema]
+    schema = records.SCHEMAS.get(kind, pa.schema([]))
     parts = [name for name in table.schema.names if name.startswith(records.REWARD_PART)]
-    return [*schema, *(pa.field(name, pa.float64()) for name in parts)]
+    return [*schema, *(pa.field(name, pa.float64()) for name in parts if "gold_reward" in schema.names)]
 
 
-def is_older(table: pa.Table, kind: str) -> bool:
-    """Whether a table was written by a version of this workflow that kept prompts and responses as plain texts."""
-    return any(
-        field.type == records.MESSAGES and columns.is_text(table.schema.field(field.name).type)
-        for field in records.SCHEMAS.get(kind, ())
-        if field.name in table.schema.names
-    )
-
-
-def _as_before(field: pa.Field) -> pa.Field:
-    return field.with_type(pa.string()) if field.type == records.MESSAGES else field
+def _values(table: pa.Table, field: pa.Field) -> list[str]:
+    column = table.column(field.name)
+    if not field.nullable and column.null_count:
+        return [f"column '{field.name}' has {terminal.counted(column.null_count, 'empty value')}"]
+    if pa.types.is_floating(field.type) and (odd := _not_finite(column)):
+        return [f"column '{field.name}' is NaN or infinite in {terminal.counted(odd, 'row')}"]
+    return []
 
 
 def _not_finite(column: pa.ChunkedArray) -> int:
@@ -228,12 +219,13 @@ def said(cell: list[Turn], most: int) -> list[str]:
 def portrait(path: Path, kind: str, num_rows: int, seed: int, most: int) -> tuple[list[str], list[str]]:
     """Everything that is shown of a table, and what is wrong with it."""
     table, damaged = load(path)
-    wrong = check(table, kind, damaged)
+    # What is whole as its stage sealed it departs from the schema because the schema has changed since.
+    older = departures(table, kind) if artifacts.is_whole(path) else {}
+    wrong = [line for line in check(table, kind, damaged) if line not in older.values()]
     lines = [f"  {line}" for line in wrong]
-    if is_older(table, kind):
-        lines.append(
-            f"  its columns are of an older version of this workflow, so no stage reads it{artifacts.remake(path)}"
-        )
+    if older:
+        told = f"its columns are of an older version of this workflow ({', '.join(older)}), so stages refuse it"
+        lines.append(f"  {told}{artifacts.remake(path)}")
     lines += schema(table)
     if table.num_rows == 0:
         return lines, wrong
