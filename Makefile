@@ -28,7 +28,7 @@ test-kills: .venv/dev demo
 	.venv/bin/pytest -s -m kills tests/test_kills.py
 
 test-vllm: .venv/dev vllm
-	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_judge_responses.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_judge_responses.py tests/test_judges.py
 
 # Needs Chromium: apt-get install chromium, which root need not type.
 test-browser: .venv/dev
