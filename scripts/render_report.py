@@ -206,12 +206,13 @@ def prompt(row: dict) -> list[turns.Turn]:
 
 
 def answer(run: str, row: dict) -> dict:
-    gold = "" if row["gold_reward"] is None else f"gold {row['gold_reward']:.3g}, "
+    names = {"gold_reward": "gold", "reward": "learned"}
+    rewards = "".join(f"{words} {row[name]:.3g}, " for name, words in names.items() if row[name] is not None)
     cut = ", cut at the limit" if row["finish_reason"] == "length" else ""
     return {
         "run": run,
         "response": turns.read("response", row["response"]),
-        "about": f"{gold}learned {row['reward']:.3g}, {row['num_tokens']} tokens{cut}",
+        "about": f"{rewards}{row['num_tokens']} tokens{cut}",
     }
 
 

@@ -123,7 +123,8 @@ def _judgement(row: dict) -> dict[str, str]:
     """By which reward a run is judged, and whether it lies above SFT's beyond the interval (nothing in SFT's row)."""
     name = "reward" if np.isnan(row["gold_reward"]) else "gold_reward"
     low, high = row[f"{name}_minus_sft_low"], row[f"{name}_minus_sft_high"]
-    return {"judged_by": name, "above_sft": "" if row["run"] == SFT else summaries.verdict(low, high)}
+    has_none = row["run"] == SFT or np.isnan(low)  # nothing scores the samples of a run that trains on given scores
+    return {"judged_by": name, "above_sft": "" if has_none else summaries.verdict(low, high)}
 
 
 def rank(final: pd.DataFrame) -> pd.DataFrame:

@@ -117,7 +117,11 @@ MODULES = {
     "report": ("render_report",),
     "responses": ("train_dpo", "train_pref_ft"),
     "reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
-    "rewards": ("score_responses", "evaluate_policy"),
+    "rewards/__init__": ("score_responses", "evaluate_policy"),
+    "rewards/functions": ("score_responses", "evaluate_policy"),
+    "rewards/lengths": ("score_responses", "evaluate_policy"),
+    "rewards/specs": ("score_responses", "evaluate_policy"),
+    "rewards/verifiers/__init__": ("score_responses", "evaluate_policy"),
     "samplers": ("generate_responses", "evaluate_policy"),
     "seeds": ("generate_responses",),
     "shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
@@ -539,6 +543,24 @@ ROWS = {
 ROWS |= {
     f"a statement in preference/{module}.py": (statement(f"scripts/preference/{module}.py"), stale(*stages))
     for module, stages in MODULES.items()
+}
+VERIFIERS = "scripts/preference/rewards/verifiers"
+ROWS |= {
+    "a statement in the verifier of a task": (
+        statement(f"{VERIFIERS}/min_length.py"),
+        stale("score_responses", "evaluate_policy"),
+    ),
+    "a statement in a verifier that no task has": (statement(f"{VERIFIERS}/regex.py"), NOTHING),
+    "a statement in a judge of a kind that no task has": (statement("scripts/preference/judges/endpoint.py"), NOTHING),
+    "a reward model that is said as it is unsaid": (option(f"tasks.{TASK}.reward_model", "trained"), NOTHING),
+    "a rule beside the reward model": (
+        option(f"tasks.{TASK}.reward_model", ["trained", {"name": "json"}]),
+        onwards(DPO, "score_responses") | stale("evaluate_policy") | CONFIG,
+    ),
+    "a gold reward of another kind": (
+        option(f"tasks.{TASK}.gold_reward", {"name": "regex", "pattern": "a"}),
+        stale("score_responses", "evaluate_policy") | CONFIG,
+    ),
 }
 ROWS |= {
     f"a statement in {script.name}": (statement(f"scripts/{script.name}"), stale(script.stem))

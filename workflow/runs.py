@@ -445,9 +445,9 @@ def source_of(config: dict, run: str) -> str:
 
 
 def has_geometry(config: dict, task: str) -> bool:
-    """Whether the SFT policy's evaluation has enough samples of a prompt to say where the task lies."""
+    """Whether the SFT policy's evaluation has enough samples of a prompt, and scores, to say where the task lies."""
     chosen = options(config, "evaluate_policy", {"task": task, "seed": 0})
-    return chosen.get("samples_per_prompt", 0) >= GEOMETRY_SAMPLES
+    return "given" not in chosen and chosen.get("samples_per_prompt", 0) >= GEOMETRY_SAMPLES
 
 
 class Contrast(NamedTuple):

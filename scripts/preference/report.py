@@ -86,11 +86,14 @@ def halves(mean: float, low: float, high: float) -> tuple[str, str]:
 
 def conclusion(rows: list[dict]) -> str:
     """What the rows of one task, best first, amount to, in plain words. Nothing here knows which run ought to win."""
-    return " ".join(
-        sentence
-        for make in (_ranking, _doubt, _against_sft, _exploited, _lengths, _scope)
-        if (sentence := make(rows)) is not None
+    about_rewards = (
+        (_ranking, _doubt, _against_sft, _exploited) if known(rows[0][rows[0]["judged_by"]]) else (_unscored,)
     )
+    return " ".join(sentence for make in (*about_rewards, _lengths, _scope) if (sentence := make(rows)) is not None)
+
+
+def _unscored(rows: list[dict]) -> str:
+    return "Nothing scores the responses here: the task has neither a reward model nor a gold reward."
 
 
 def _ranking(rows: list[dict]) -> str:
