@@ -114,13 +114,13 @@ Nothing would rerun.
     "the order of runs, an import and a rule's command": (
         both(
             edits.runs_reversed,
-            code("scripts/plot_margins.py", "stage, style", "rewards, stage, style"),
+            code("scripts/plot_margins.py", "stage, style", "seeds, stage, style"),
             code("workflow/rules/results.smk", "{params.command} --config {input", "{params.command}  --config {input"),
         ),
         """\
 3 jobs are stale in their own right:
   summarize_experiment: the order of its inputs changed
-  plot_margins: code: plot_margins.py changed, preference/rewards.py added
+  plot_margins: code: plot_margins.py changed, preference/seeds.py added
   render_report: the order of its inputs changed; its rule's command changed
 2 more because of them: plot_frontier, plot_rewards
 """,
