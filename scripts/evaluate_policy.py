@@ -67,7 +67,7 @@ def main(flags: Flags) -> None:
 
 
 def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tuple[list[dict], list]:
-    """The held-out pairs that fit into --max_length, and their sequences; data may have scored answers only, no pairs."""
+    """The held-out pairs that fit into --max_length, and their sequences; scored answers alone make no pairs."""
     limit = tokens.Limit(flags.max_length, flags.long_prompts)
     return chat.encode_pairs(flags.pairs, pairs, chat_format, limit) if pairs else ([], [])
 

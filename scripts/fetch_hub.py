@@ -5,7 +5,7 @@ Stages find them there without one. hub.json says which revision of each model w
 
 import dataclasses
 
-from preference import artifacts, formats, model_folders, provenance, stage
+from preference import artifacts, hub_data, model_folders, provenance, stage
 from preference.stage import InputError, flag
 
 # What a stage reads of a model: no pickles, and none of the other frameworks' weights.
@@ -21,7 +21,7 @@ class Flags:
 
 def main(flags: Flags) -> None:
     found = {name: fetch_model(name) for name in flags.models}
-    rows = {source: formats.fetch(source) for source in flags.data}
+    rows = {source: hub_data.fetch(source) for source in flags.data}
     made_by = provenance.describe(__file__, flags, {})
     artifacts.write_json(flags.output, {**made_by, "models": found, "data": rows})
     stage.say(f"{len(found)} models and {len(rows)} data sets are in the hub's cache")

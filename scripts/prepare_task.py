@@ -1,17 +1,31 @@
-"""Prepare the data of a task: sources -> sft, prompts, eval_prompts.parquet, and preferences, eval_preferences.parquet.
+"""Prepare the data of a task: sources -> sft, prompts, eval_prompts.parquet, and with preferences also preferences,
+eval_preferences and answers.parquet.
 
-A source is a file, a folder, a hub data set (owner/name@config:split) or the word built_in; its format is recognised by
-its columns. A role without a source is derived from the others, training prompts and held-out prompts never meet, and
-what is dropped is counted. The last two files are made where --preferences is given.
+A source is a file, a folder, a hub data set (owner/name@config:split), the word built_in, or JSON with a source and how
+it is read; its format is recognised by its columns. A role without a source is derived from the others, training and
+held-out prompts never meet, and what is dropped is counted. Without --sft there is no sft.parquet.
 """
 
+import csv
 import dataclasses
 import itertools
 import random
 from collections import Counter
 from pathlib import Path
 
-from preference import formats, instructions, provenance, records, sources, stage
+from preference import (
+    artifacts,
+    conversations,
+    data_files,
+    examples,
+    formats,
+    instructions,
+    provenance,
+    records,
+    sources,
+    stage,
+)
+from preference.pairs import PAIRINGS
 from preference.sources import BUILT_IN
 from preference.stage import InputError, flag
 
@@ -23,15 +37,33 @@ KINDS = {  # role, which is a flag and a file -> kind of table
     "eval_preferences": "pairs",
 }
 TRAINING, HELD_OUT = ("sft", "prompts", "preferences"), ("eval_prompts", "eval_preferences")
+ANSWERS = "answers"  # the table, and its kind, of what the preferences' source says of each answer
+BAD_ROWS = "bad_rows.csv"
+BAD = ("drop", "refuse")
+UNPAIRED = "unpaired, so in answers.parquet only"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
-    sft: str = flag("source of prompts with responses, or built_in; of a source of pairs, the chosen responses")
-    prompts: str | None = flag("source of training prompts; else those of the preferences, else those of --sft", None)
-    preferences: str | None = flag("source of pairs", None)
-    eval_prompts: str | None = flag("source of held-out prompts; else --num_eval_prompts of the others", None)
-    eval_preferences: str | None = flag("source of held-out pairs; else the pairs of held-out prompts", None)
+    sft: tuple[str, ...] | None = flag(
+        "sources of prompts with responses, or built_in; of pairs the chosen responses, of scored answers the best",
+        None,
+    )
+    prompts: tuple[str, ...] | None = flag(
+        "sources of training prompts; else those of the preferences, else those of --sft", None
+    )
+    preferences: tuple[str, ...] | None = flag("sources of pairs, of scored answers or of unpaired ones", None)
+    eval_prompts: tuple[str, ...] | None = flag(
+        "sources of held-out prompts; else --num_eval_prompts of the others", None
+    )
+    eval_preferences: tuple[str, ...] | None = flag(
+        "sources of held-out pairs; else the pairs of held-out prompts", None
+    )
+    system: str | None = flag("system message of every conversation that has none", None)
+    pairing: str = flag("which two of a prompt's scored answers are compared", "best_vs_worst", choices=PAIRINGS)
+    min_margin: float = flag("least difference of the data's own scores of a pair", 0.0)
+    bad_rows: str = flag("what to do with a row that cannot be read", "drop", choices=BAD)
+    max_bad_share: float = flag("share of a source's rows that may be dropped as bad", 0.05)
     num_sft: int | None = flag("rows of sft.parquet, at most; all where it is not given", None)
     num_prompts: int | None = flag("rows of prompts.parquet, at most; all where it is not given", None)
     num_eval_prompts: int | None = flag("rows of eval_prompts.parquet, at most", None)
@@ -41,25 +73,46 @@ class Flags:
     output: str = flag("folder to write the tables into", folder="tables")
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    path: str
+@dataclasses.dataclass
+class Read:
+    """A source as it was read."""
+
+    source: sources.Source
+    format: str
+    rows_in: int
+    examples: list[dict]
+    bad: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    unused: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Role:
+    """What the sources of a role come to."""
+
+    names: str  # of its sources, for messages
     rows: list[dict]  # those that were kept, of the role's kind
+    answers: list[dict]  # of kind "answers"; of preferences only
+    is_unpaired: bool  # none of its sources has pairs
     rows_in: int
     dropped: Counter
+    num_answers: int = 0  # before any was dropped
 
 
 def main(flags: Flags) -> None:
     check(flags)
-    loaded = {role: load(role, getattr(flags, role), flags) for role in KINDS if getattr(flags, role)}
-    given = {role: source.rows for role, source in loaded.items()}
-    check_held_out(given, flags)
-    tables = split_built_in(given["sft"], flags) if flags.sft == BUILT_IN else split(given, flags)
+    read = {role: [read_source(role, each, flags) for each in sources_of(role, flags)] for role in KINDS}
+    read = {role: parts for role, parts in read.items() if parts}
+    every = [example for parts in read.values() for part in parts for example in part.examples]
+    merged = examples.merge_equal(every, examples.stripped)
+    loaded = {role: settle(role, parts, flags) for role, parts in read.items()}
+    if merged:
+        print(f"{merged} prompts are the same to the model as another one, so each counts as that one")
+    given = {role: part.rows for role, part in loaded.items()}
+    check_held_out(loaded, flags)
+    tables = split_built_in(given["sft"], flags) if is_built_in(flags) else split(loaded, flags)
     tables = {role: in_order(role, rows, flags) for role, rows in tables.items()}
-    for role, rows in tables.items():
-        if not rows:
-            raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
-    write(tables, loaded, flags)
+    check_not_empty(tables, loaded)
+    write(tables, loaded, read, flags)
 
 
 def check(flags: Flags) -> None:
@@ -68,96 +121,186 @@ def check(flags: Flags) -> None:
         value = getattr(flags, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} {value}: must be at least 1")
-    for name, reason in sources.problems(dataclasses.asdict(flags)):
+    given = {role: [source.name for source in sources_of(role, flags)] for role in KINDS}
+    made = {(Path(flags.output) / f"{table}.parquet").resolve() for table in (*KINDS, ANSWERS)}
+    for role, name in ((role, name) for role, names in given.items() for name in names):
+        if sources.is_local(name) and Path(name).resolve() in made:
+            raise InputError(f"--output {flags.output}: would replace --{role} {name}; name another place")
+    for name, reason in sources.problems({**dataclasses.asdict(flags), **given}):
         raise InputError(f"--{name}: {reason}")
 
 
-def load(role: str, source: str, flags: Flags) -> Source:
-    """Load, recognise, convert and clean a role's source, and say so in one line."""
-    if source == BUILT_IN:
-        num = flags.num_sft + flags.num_prompts + flags.num_eval_prompts
-        found, name = (
-            instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words),
-            BUILT_IN,
+def sources_of(role: str, flags: Flags) -> list[sources.Source]:
+    try:
+        return sources.parse_all(getattr(flags, role))
+    except InputError as error:
+        raise InputError(f"--{role} {error}") from None
+
+
+def is_built_in(flags: Flags) -> bool:
+    return [source.name for source in sources_of("sft", flags)] == [BUILT_IN]
+
+
+def read_source(role: str, source: sources.Source, flags: Flags) -> Read:
+    """Load, recognise and convert a source."""
+    if source.name == BUILT_IN:
+        return read_built_in(source, flags)
+    table = formats.load(source)
+    match = formats.recognise(table)
+    found, bad = formats.convert(match)
+    check_bad(source.name, bad, len(table.rows), flags)
+    needed = [example for example in found if is_of_use(example, KINDS[role])]
+    if not needed and found:
+        lacks = {"pairs": "holds no pairs of a chosen and a rejected response"}
+        raise InputError(f"{source.name}: {lacks.get(KINDS[role], f'holds no responses, so it cannot be --{role}')}")
+    found = [examples.named(example, flags.system) for example in found]
+    return Read(source, match.name, len(table.rows), found, bad, match.unused())
+
+
+def read_built_in(source: sources.Source, flags: Flags) -> Read:
+    num = flags.num_sft + flags.num_prompts + flags.num_eval_prompts
+    rows = instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words)
+    found = [
+        examples.named(
+            {
+                "prompt": conversations.as_prompt(row["prompt"]),
+                "response": conversations.as_response(row["response"]),
+                "tools": None,
+                "fields": None,
+            },
+            flags.system,
         )
-    else:
-        columns, raw = formats.load(source)
-        name = formats.recognise(columns, source)
-        found = formats.convert(raw, name, source)
-    rows, dropped = clean([as_kind(row, KINDS[role], source) for row in found], KINDS[role], flags.max_characters)
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
-    print(f"{role}: {source}: format {name}, {len(found)} rows, {len(rows)} kept, dropped: {reasons}")
-    if not rows:
-        raise InputError(f"--{role} {source}: none of its {len(found)} rows is left; dropped: {reasons}")
-    return Source(source, rows, len(found), dropped)
+        for row in rows
+    ]
+    return Read(source, BUILT_IN, len(found), found)
 
 
-def as_kind(row: dict, kind: str, source: str) -> dict:
-    """A converted row as a row of a table; of a pair, the chosen response is the data's answer to its prompt."""
-    named = {"prompt_id": records.prompt_id(row["prompt"])}
+def check_bad(name: str, bad: list[tuple[int, str]], rows: int, flags: Flags) -> None:
+    """Refuse a source whose bad rows are not to be dropped, or too many."""
+    if not bad or (flags.bad_rows == "drop" and len(bad) <= flags.max_bad_share * rows):
+        return
+    number, reason = bad[0]
+    share = f"{len(bad)} of {rows} rows {'is' if len(bad) == 1 else 'are'} bad"
+    allowed = (
+        "--bad_rows drop drops them" if flags.bad_rows == "refuse" else f"--max_bad_share is {flags.max_bad_share}"
+    )
+    raise InputError(f"{name}: row {number}: {reason}; {share}, and {allowed}")
+
+
+def is_of_use(example: dict, kind: str) -> bool:
+    """Return whether an example has what a table of a kind needs."""
     if kind == "pairs":
-        if "chosen" not in row:
-            raise InputError(f"{source}: holds no pairs of a chosen and a rejected response")
-        return named | row
-    response = row["chosen"] if "chosen" in row else row["response"]
-    if kind != "sft":
-        return named | {"prompt": row["prompt"], "response": response or None}
-    if response is None:
-        raise InputError(f"{source}: holds no responses, so it cannot be --sft")
-    return named | {"prompt": row["prompt"], "response": response}
+        return "chosen" in example or "answers" in example or "given_reward" in example
+    return kind != "sft" or example.get("response", True) is not None
 
 
-def clean(rows: list[dict], kind: str, max_characters: int | None) -> tuple[list[dict], Counter]:
-    """(rows worth keeping, rows dropped by reason); of tables of prompts, one row per prompt."""
-    kept, dropped, seen = [], Counter(), set()
-    for row in rows:
-        key = tuple(row.values()) if kind in ("sft", "pairs") else row["prompt_id"]
-        reason = fault(row, kind, max_characters) or ("duplicate" if key in seen else None)
-        if reason:
-            dropped[reason] += 1
-        else:
-            seen.add(key)
-            kept.append(row)
-    return kept, dropped
+def settle(role: str, parts: list[Read], flags: Flags) -> Role:
+    """Return the rows of a role from all its sources, and print a line for each."""
+    settled = [settle_source(role, part, flags) for part in parts]
+    rows, doubled = examples.clean([row for each in settled for row in each.rows], KINDS[role], 0.0, None)
+    answers, _ = examples.clean([row for each in settled for row in each.answers], ANSWERS, 0.0, flags.max_characters)
+    whole = Role(
+        names=" ".join(each.names for each in settled),
+        rows=rows,
+        answers=answers,
+        is_unpaired=all(each.is_unpaired for each in settled),
+        rows_in=sum(each.rows_in for each in settled),
+        dropped=sum((each.dropped for each in settled), doubled),
+        num_answers=sum(each.num_answers for each in settled),
+    )
+    if not rows and not (whole.is_unpaired and answers):
+        reasons = listed(whole.dropped)
+        raise InputError(f"--{role} {whole.names}: none of its {whole.rows_in} rows is left; dropped: {reasons}")
+    return whole
 
 
-def fault(row: dict, kind: str, max_characters: int | None) -> str | None:
-    """Why a row is of no use, if it is not."""
-    if not row["prompt"].strip():
-        return "empty prompt"
-    if kind == "sft" and not row["response"].strip():
-        return "empty response"
-    if kind == "pairs" and row["chosen"] == row["rejected"]:
-        return "identical chosen and rejected"
-    answers = [row[name] or "" for name in ("response", "chosen", "rejected") if name in row]
-    if max_characters is not None and len(row["prompt"]) + max(map(len, answers)) > max_characters:
-        return "longer than max_characters"
-    return None
+def settle_source(role: str, part: Read, flags: Flags) -> Role:
+    """Return the rows that a source gives to a role, and print what became of it in one line."""
+    dropped = Counter({"bad row": len(part.bad)})
+    found = examples.grouped(part.examples, join_unpaired=KINDS[role] in ("prompts", "eval_prompts"))
+    dropped["joined with another row of its prompt"] = len(part.examples) - len(found)
+    taken = drawn(found, part.source, flags)
+    dropped["left out by weight"] = len(found) - len(taken)
+    made = [as_row(example, role, flags) for example in taken]
+    dropped.update(reason for row, reason in made if reason)
+    kept, faults = examples.clean([row for row, _ in made if row], KINDS[role], flags.min_margin, flags.max_characters)
+    unpaired = KINDS[role] == "pairs" and all(example.get("unpaired") for example in taken)
+    rated = kept if any("chosen" in example for example in taken) else taken
+    answers = [row for each in rated for row in examples.scored(each)] if KINDS[role] == "pairs" else []
+    whole = Role(part.source.name, kept, answers, unpaired, part.rows_in, +(dropped + faults), len(answers))
+    print(line_of(role, part, whole))
+    return whole
 
 
-def check_held_out(given: dict[str, list[dict]], flags: Flags) -> None:
+def drawn(found: list[dict], source: sources.Source, flags: Flags) -> list[dict]:
+    """Return the share of the examples that a source's weight asks for, in their order."""
+    if source.weight == 1:
+        return found
+    number = max(1, round(source.weight * len(found)))
+    places = random.Random(f"{flags.seed} weight {source.name}").sample(range(len(found)), number)
+    return [found[place] for place in sorted(places)]
+
+
+def as_row(example: dict, role: str, flags: Flags) -> tuple[dict | None, str | None]:
+    """Return (the row that an example gives to a table, None), or (None, why it gives none)."""
+    about = {name: example[name] for name in examples.NAMED}
+    if KINDS[role] == "pairs":
+        if example.get("unpaired"):
+            return None, UNPAIRED
+        return examples.pair(example, flags.pairing, flags.min_margin, flags.seed)
+    response = examples.answer(example)
+    if KINDS[role] == "sft" and response is None:
+        return None, "no answer"
+    is_empty = response is None or conversations.is_empty(response)
+    return {**about, "response": None if KINDS[role] != "sft" and is_empty else response}, None
+
+
+def listed(dropped: Counter) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
+
+
+def line_of(role: str, part: Read, whole: Role) -> str:
+    name = part.source.name
+    unused = f"; unused columns: {', '.join(part.unused)}" if part.unused else ""
+    kept = len(whole.rows) + whole.dropped[UNPAIRED]
+    dropped = listed(Counter({key: count for key, count in whole.dropped.items() if key != UNPAIRED}))
+    return f"{role}: {name}: format {part.format}, {part.rows_in} rows, {kept} kept, dropped: {dropped}{unused}"
+
+
+def check_held_out(loaded: dict[str, Role], flags: Flags) -> None:
     """Refuse sources of held-out data that share prompts with a source of training data."""
     for held, role in itertools.product(HELD_OUT, TRAINING):
-        held_ids = ids(given.get(held, []))
-        shared = {row["prompt_id"]: row["prompt"] for row in given.get(role, []) if row["prompt_id"] in held_ids}
+        if held not in loaded or role not in loaded:
+            continue
+        held_ids = ids(asked_of(loaded[held]))
+        shared = {row["prompt_id"]: row["prompt"] for row in asked_of(loaded[role]) if row["prompt_id"] in held_ids}
         if shared:
+            example = conversations.transcript(next(iter(shared.values())))[:80]
             raise InputError(
-                f"--{held} {getattr(flags, held)}: {len(shared)} of its prompts are also in "
-                f"--{role} {getattr(flags, role)}, such as {next(iter(shared.values()))[:80]!r}"
+                f"--{held} {loaded[held].names}: {len(shared)} of its prompts are also in "
+                f"--{role} {loaded[role].names}, such as {example!r}"
             )
 
 
+def asked_of(part: Role) -> list[dict]:
+    """Return the rows of a role with all its prompts; unpaired answers are rows of no other table."""
+    return part.rows + part.answers
+
+
 def split_built_in(rows: list[dict], flags: Flags) -> dict[str, list[dict]]:
-    """Three disjoint sets of prompts."""
+    """Return three disjoint sets of prompts."""
     held_out, prompts = flags.num_eval_prompts, flags.num_eval_prompts + flags.num_prompts
     return {"sft": rows[prompts:], "prompts": rows[held_out:prompts], "eval_prompts": rows[:held_out]}
 
 
-def split(given: dict[str, list[dict]], flags: Flags) -> dict[str, list[dict]]:
-    """Every role's rows: derive those that no source gives, and take what is held out away from the training roles."""
+def split(loaded: dict[str, Role], flags: Flags) -> dict[str, list[dict]]:
+    """Return every role's rows: derive those that no source gives, and take what is held out from the others."""
+    given = {role: part.rows for role, part in loaded.items()}
     training = {role: given[role] for role in TRAINING if role in given}
-    training["prompts"] = given[origin("prompts", given)]
-    eval_prompts = given["eval_prompts"] if "eval_prompts" in given else hold_out(given, flags)
+    training["prompts"] = with_prompts(origin("prompts", given), loaded)
+    eval_prompts = given["eval_prompts"] if "eval_prompts" in given else hold_out(loaded, flags)
+    if "preferences" in given:
+        training[ANSWERS] = loaded["preferences"].answers
     held_ids = ids(eval_prompts)
     tables = {role: [row for row in rows if row["prompt_id"] not in held_ids] for role, rows in training.items()}
     tables["eval_prompts"] = eval_prompts
@@ -168,7 +311,7 @@ def split(given: dict[str, list[dict]], flags: Flags) -> dict[str, list[dict]]:
 
 
 def origin(role: str, given: dict) -> str:
-    """The role whose source a role's rows come from; held-out pairs need prompts that have pairs."""
+    """Return the role whose source a role's rows come from; held-out pairs need prompts that have pairs."""
     if role in given:
         return role
     if role == "eval_prompts" and ("preferences" not in given or "eval_preferences" in given):
@@ -176,35 +319,49 @@ def origin(role: str, given: dict) -> str:
     return "preferences" if "preferences" in given else "sft"
 
 
-def hold_out(given: dict[str, list[dict]], flags: Flags) -> list[dict]:
+def with_prompts(role: str, loaded: dict[str, Role]) -> list[dict]:
+    """Return the rows of a role that have its prompts: its own, and unpaired answers."""
+    return loaded[role].rows + [row for row in loaded[role].answers if row.get("unpaired")]
+
+
+def hold_out(loaded: dict[str, Role], flags: Flags) -> list[dict]:
     """Draw the held-out prompts, with the data's own answers."""
-    role = origin("eval_prompts", given)
-    prompts = {row["prompt_id"]: row["prompt"] for row in given[role]}
+    role = origin("eval_prompts", loaded)
+    prompts = {row["prompt_id"]: row for row in reversed(loaded[role].rows or loaded[role].answers)}
     if flags.num_eval_prompts >= len(prompts):
         raise InputError(f"--num_eval_prompts {flags.num_eval_prompts}: --{role} has only {len(prompts)} prompts")
-    chosen = rng_for("held out", flags).sample(sorted(prompts), flags.num_eval_prompts)
-    answers = own_answers(given)
-    return [{"prompt_id": name, "prompt": prompts[name], "response": answers.get(name)} for name in chosen]
+    names = rng_for("held out", flags).sample(sorted(prompts), flags.num_eval_prompts)
+    answers = own_answers(loaded)
+    about = ({key: prompts[name][key] for key in examples.NAMED} for name in names)
+    return [{**row, "response": answers.get(row["prompt_id"])} for row in about]
 
 
-def own_answers(given: dict[str, list[dict]]) -> dict[str, str]:
-    """The data's first answer to each prompt that has one; an instruction's answer rather than a preferred response."""
+def own_answers(loaded: dict[str, Role]) -> dict[str, conversations.Messages]:
+    """Return the data's first answer to each prompt; an instruction's answer rather than a preferred response."""
     answers = {}
     for role in TRAINING:
-        for row in given.get(role, []):
+        for row in asked_of(loaded[role]) if role in loaded else ():
             response = row.get("response") or row.get("chosen")
-            if response:
+            is_good = "given_reward" not in row or (row.get("unpaired") and row["given_reward"] == 1)
+            if is_good and response and not conversations.is_empty(response):
                 answers.setdefault(row["prompt_id"], response)
     return answers
 
 
 def in_order(role: str, rows: list[dict], flags: Flags) -> list[dict]:
-    """Seeded order, no prompt twice in a table of prompts, no more rows than asked for."""
-    if KINDS[role] in ("prompts", "eval_prompts"):
+    """Return rows in seeded order, no prompt twice in a table of prompts, no more rows than asked for."""
+    if KINDS.get(role) in ("prompts", "eval_prompts"):
         rows = list({row["prompt_id"]: row for row in reversed(rows)}.values())  # the first row of each prompt
         rows.reverse()
     limit = {"sft": flags.num_sft, "prompts": flags.num_prompts, "eval_prompts": flags.num_eval_prompts}.get(role)
     return rng_for(role, flags).sample(rows, len(rows))[:limit]
+
+
+def check_not_empty(tables: dict[str, list[dict]], loaded: dict[str, Role]) -> None:
+    for role, rows in tables.items():
+        may_be_empty = KINDS.get(role) == "pairs" and loaded[origin(role, loaded)].is_unpaired
+        if not rows and not may_be_empty:
+            raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
 
 
 def ids(rows: list[dict]) -> set[str]:
@@ -212,27 +369,67 @@ def ids(rows: list[dict]) -> set[str]:
 
 
 def rng_for(purpose: str, flags: Flags) -> random.Random:
-    """A stream of its own for each purpose: another number of prompts does not change the order of the SFT data."""
+    """Return a stream of its own for each purpose: more prompts do not change the order of the SFT data."""
     return random.Random(f"{flags.seed} {purpose}")
 
 
-def write(tables: dict[str, list[dict]], loaded: dict[str, Source], flags: Flags) -> None:
+def write(tables: dict[str, list[dict]], loaded: dict[str, Role], read: dict[str, list[Read]], flags: Flags) -> None:
     """Write all tables, after the last check: a breach leaves no file behind."""
-    trained_on, held_out = ({i for role in roles for i in ids(tables.get(role, []))} for roles in (TRAINING, HELD_OUT))
+    training, held = ((*TRAINING, ANSWERS), HELD_OUT)
+    trained_on, held_out = ({i for role in roles for i in ids(tables.get(role, []))} for roles in (training, held))
     assert not trained_on & held_out, f"{len(trained_on & held_out)} prompts are both trained on and held out"
-    inputs = {role: source.path for role, source in loaded.items() if formats.is_local(source.path)}
-    made_by = provenance.describe(__file__, flags, inputs)
+    made_by = provenance.describe(__file__, flags, inputs_of(read), **read_as(read))
     for role, rows in tables.items():
-        source = loaded[origin(role, loaded)]
-        dropped = dict(source.dropped)
-        if rest := source.rows_in - source.dropped.total() - len(rows):
-            dropped["in another role, repeated prompt, or over the limit"] = rest
-        counts = {"rows_in": source.rows_in, "rows_out": len(rows), "dropped": dropped}
-        columns = set(records.SCHEMAS[KINDS[role]].names)
+        kind = KINDS.get(role, role)
+        columns = set(records.SCHEMAS[kind].names)
         rows = [{name: value for name, value in row.items() if name in columns} for row in rows]
-        records.write(Path(flags.output) / f"{role}.parquet", KINDS[role], rows, {**made_by, **counts})
+        counts = counts_of(role, len(rows), loaded)
+        records.write(Path(flags.output) / f"{role}.parquet", kind, rows, {**made_by, **counts})
+    write_bad_rows(read, flags)
     print(f"{len(trained_on)} prompts to train on, {len(held_out)} held out, none in both")
     stage.say(", ".join(f"{len(rows)} {role}" for role, rows in tables.items()))
+
+
+def inputs_of(read: dict[str, list[Read]]) -> dict:
+    """Return role -> the file or folder that was read, or a tuple of them."""
+    found = {}
+    for role, parts in read.items():
+        paths = tuple(data_files.place(part.source.name) for part in parts if sources.is_local(part.source.name))
+        if paths:
+            found[role] = paths if len(paths) > 1 else paths[0]
+    return found
+
+
+def read_as(read: dict[str, list[Read]]) -> dict:
+    """Return what the inputs do not say of sources that are more than one file: how each is read."""
+    plain = {role: [part.source for part in parts] for role, parts in read.items()}
+    said = {role: each for role, each in plain.items() if each != [sources.Source(each[0].name)]}
+    return {"sources": {role: [dataclasses.asdict(one) for one in each] for role, each in said.items()}} if said else {}
+
+
+def counts_of(role: str, rows_out: int, loaded: dict[str, Role]) -> dict:
+    """Return what became of the rows of a table's source."""
+    part = loaded["preferences" if role == ANSWERS else origin(role, loaded)]
+    rows_in, dropped = (part.num_answers, {}) if role == ANSWERS else (part.rows_in, dict(part.dropped))
+    if rest := rows_in - sum(dropped.values()) - rows_out:
+        dropped["in another role, repeated prompt, or over the limit"] = rest
+    return {"rows_in": rows_in, "rows_out": rows_out, "dropped": dropped}
+
+
+def write_bad_rows(read: dict[str, list[Read]], flags: Flags) -> None:
+    """Write bad_rows.csv, a row for each that could not be read; no file if all could."""
+    bad = [
+        (role, part.source.name, number, reason)
+        for role, parts in read.items()
+        for part in parts
+        for number, reason in part.bad
+    ]
+    path = Path(flags.output) / BAD_ROWS
+    if not bad:
+        return artifacts.remove(path)
+    with artifacts.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("role", "source", "row", "reason"), *bad])
+    print(f"{path}: {len(bad)} bad rows with their reasons")
 
 
 if __name__ == "__main__":

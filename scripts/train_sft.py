@@ -28,7 +28,7 @@ def main(flags: Flags) -> None:
     chat_format = load_chat(flags)
     model = policies.load_policy(flags.base_model)
     policies.check_context(model.config, flags.base_model, flags.max_length)
-    model.config.pad_token_id = chat_format.tokenizer.pad_token_id
+    model.config.pad_token_id = chat_format.pad_id
     examples = encode(chat_format, rows, flags)
     sequences, counted = [example.sequence for example in examples], [example.counted for example in examples]
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from preference import conversations, provenance, records
-from preference.artifacts import write_json
+from preference.artifacts import UNSEALED, seal, write_json
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m </script><script>document.title='pwned'</script> \u202e end"
 TEXTS = ["short", "a longer answer", HOSTILE, "the longest answer of all of them, by far"]
@@ -76,6 +77,18 @@ def table(rows: list[dict], kind: str) -> pa.Table:
 
 def write_rows(path: Path, kind: str, rows: list[dict], *given, **facts) -> Path:
     records.write(path, kind, rows, made_by(*given, **facts))
+    return path
+
+
+def write_older(path: Path, kind: str, rows: list[dict]) -> Path:
+    """A table as the version wrote it that kept prompts and responses as plain texts, without tools and fields."""
+    added = ("tools", "fields", "end_token", "given_reward")
+    fields = [field for field in records.SCHEMAS[kind] if field.name not in added]
+    fields = [field.with_type(pa.string()) if field.type == records.MESSAGES else field for field in fields]
+    told = {"kind": kind, **made_by("construct_pairs"), "path": str(path)}
+    found = pa.Table.from_pylist(rows, schema=pa.schema(fields))
+    pq.write_table(found.replace_schema_metadata({"prefdag": json.dumps(told), "prefdag.seal": UNSEALED}), path)
+    seal(path)
     return path
 
 

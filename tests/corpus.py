@@ -404,12 +404,57 @@ CONFIGS = {
     "data that is no source": ({"tasks.min_length.data": "alpaca"}, f"tasks.min_length.data.sft: alpaca: {FORMATS}"),
     "data in a folder without any": (
         {"tasks.min_length.data": "./empty"},
-        "tasks.min_length.data.sft: ./empty: is or holds no .parquet, .json or .jsonl file",
+        "tasks.min_length.data.sft: ./empty: is or holds no data file (.parquet, .json, .jsonl, .csv, .tsv, plain or "
+        "with .gz or .zst)",
     ),
     "data that is a pickle": (
         {"tasks.min_length.data": "./rows.pkl"},
         "tasks.min_length.data.sft: ./rows.pkl: is a pickle, which can run code as it is read; write Parquet or JSON "
         "lines instead",
+    ),
+    "a misspelt key of a source": (
+        {"tasks.min_length.data": {"sft": {"source": "data.jsonl", "colums": {"prompt": "q"}}}},
+        "tasks.min_length.data.sft.colums: unknown key; did you mean columns?",
+    ),
+    "a source without a name": (
+        {"tasks.min_length.data": {"sft": ["data.jsonl", {"weight": 0.5}]}},
+        "tasks.min_length.data.sft.1.source: is missing",
+    ),
+    "a column that no format has": (
+        {"tasks.min_length.data": {"sft": {"source": "data.jsonl", "columns": {"promt": "q"}}}},
+        "tasks.min_length.data.sft: data.jsonl: columns.promt: no format has this column; did you mean prompt?",
+    ),
+    "more than a whole source": (
+        {"tasks.min_length.data": {"sft": [{"source": "data.jsonl", "weight": 2}]}},
+        "tasks.min_length.data.sft.0.weight: 2 must be at most 1",
+    ),
+    "a source named twice": (
+        {"tasks.min_length.data": {"sft": ["data.jsonl", {"source": "data.jsonl", "weight": 0.5}]}},
+        "tasks.min_length.data.sft: data.jsonl: is named twice; name it once",
+    ),
+    "a split beside a split": (
+        {"tasks.min_length.data": {"sft": {"source": "lab/says:train", "split": "train"}}},
+        "tasks.min_length.data.sft: lab/says:train: names a split already, so leave out split: train",
+    ),
+    "a split of a file": (
+        {"tasks.min_length.data": {"sft": {"source": "data.jsonl", "split": "train"}}},
+        "tasks.min_length.data.sft: data.jsonl:train: data.jsonl is a file, which has no splits; leave out :train",
+    ),
+    "a source that is a number": (
+        {"tasks.min_length.data": {"sft": 3}},
+        "tasks.min_length.data.sft: 3 is not text or a mapping of keys to values or a list",
+    ),
+    "built-in data beside other data": (
+        {"tasks.min_length.data": {"sft": ["built_in", "data.jsonl"]}},
+        "tasks.min_length.data.sft: built_in stands alone; leave out the other sources",
+    ),
+    "no data to train on": (
+        {"tasks.min_length.data": {"eval_prompts": "data.jsonl"}},
+        "tasks.min_length.data.sft: is missing: name a source of sft, of prompts or of preferences",
+    ),
+    "an unknown rule for bad rows": (
+        {"stages.prepare_task.bad_rows": "keep"},
+        "stages.prepare_task.bad_rows: 'keep' is not one of drop, refuse",
     ),
     "data as a list": (
         {"tasks.min_length.data": ["a.parquet"]},
@@ -578,12 +623,14 @@ def chats(*chosen: tuple[str, str], rejected: tuple | None = None) -> bytes:
 
 SFT = [{"prompt": f"p{i}", "response": f"r{i}"} for i in range(6)]
 PAIRS = [{"prompt": f"p{i}", "chosen": f"good{i}", "rejected": f"bad{i}"} for i in range(6)]
-KNOWN = (
-    "alpaca_preferences (instruction, output_1, output_2, preference); alpaca_instructions (instruction, output); "
-    "relabelled (prompt, y_w, y_l); ultrafeedback (chosen, rejected); trl (prompt, chosen, rejected); "
-    "hh (chosen, rejected); sft (prompt, response); prompts (prompt)"
-)
 NO_TURN = "does not begin with a message of the user and end with an answer to one"
+NO_ANSWER = "does not end with a message of the assistant that answers another one"
+
+
+def bad(count: int, rows: int) -> str:
+    """How a line ends that names the first of too many bad rows."""
+    return f"; {count} of {rows} rows {'is' if count == 1 else 'are'} bad, and --max_bad_share is 0.05"
+
 
 # case: (role, name of the file, its bytes, other flags, the line after the script's name); a line that ends with … goes
 # on in a library's words. The other sources are good ones.
@@ -625,7 +672,7 @@ DATA = {
         "a.jsonl",
         lines({"prompt": "p\ud83d", "response": "r"}),
         {},
-        r"{here}/a.jsonl: row 0: column 'prompt' holds half of a character, 'p\ud83d'",
+        r"{here}/a.jsonl: row 0: column 'prompt' holds half of a character, 'p\ud83d'" + bad(1, 1),
     ),
     "a number of thousands of digits": (
         "sft",
@@ -642,7 +689,13 @@ DATA = {
         "{here}/a.jsonl: line 1: is nested too deeply",
     ),
     "empty list": ("sft", "a.json", b"[]", {}, "{here}/a.json: has no rows"),
-    "empty folder": ("sft", "a", None, {"sft": "{here}/a"}, "{here}/a: is or holds no .parquet, .json or .jsonl file"),
+    "empty folder": (
+        "sft",
+        "a",
+        None,
+        {"sft": "{here}/a"},
+        "{here}/a: is or holds no data file (.parquet, .json, .jsonl, .csv, .tsv, plain or with .gz or .zst)",
+    ),
     "not there": ("sft", "a", None, {"sft": "{here}/no.jsonl"}, "{here}/no.jsonl: no such file or folder"),
     "two kinds of files": (
         "sft",
@@ -679,7 +732,7 @@ DATA = {
         {},
         "{here}/a.pkl: is a pickle, which can run code as it is read; write Parquet or JSON lines instead",
     ),
-    "CSV": ("sft", "a.csv", b"prompt,response\n", {}, "{here}/a.csv: is or holds no .parquet, .json or .jsonl file"),
+    "CSV of no rows": ("sft", "a.csv", b"prompt,response\n", {}, "{here}/a.csv: has no rows"),
     "broken line": (
         "sft",
         "a.jsonl",
@@ -713,9 +766,9 @@ DATA = {
     "unknown columns": (
         "sft",
         "a.jsonl",
-        lines({"question": "q", "answer": "a"}),
+        lines({"query": "q", "answer": "a"}),
         {},
-        "{here}/a.jsonl: unknown format with the columns question (text), answer (text); known are " + KNOWN,
+        "{here}/a.jsonl: unknown format with the columns query (text), answer (text); known are…",
     ),
     "column twice": (
         "sft",
@@ -729,7 +782,7 @@ DATA = {
         "a.jsonl",
         lines(*[{"prompt": None, "response": "r"}] * 3),
         {},
-        "{here}/a.jsonl: column 'prompt' holds null, and format sft has text there",
+        "{here}/a.jsonl: column 'prompt' holds null, and format sft has text or messages there",
     ),
     "blank prompts": (
         "sft",
@@ -743,21 +796,21 @@ DATA = {
         "a.jsonl",
         lines({"prompt": 1, "response": "r"}, {"prompt": 2, "response": "r"}),
         {},
-        "{here}/a.jsonl: column 'prompt' holds int, and format sft has text there",
+        "{here}/a.jsonl: column 'prompt' holds int, and format sft has text or messages there",
     ),
     "one prompt that is a number": (
         "sft",
         "a.jsonl",
         lines(*SFT, {"prompt": 5, "response": "r"}),
         {},
-        "{here}/a.jsonl: row 6: column 'prompt' is 5, not text",
+        "{here}/a.jsonl: row 6: column 'prompt' is 5, not text" + bad(1, 7),
     ),
     "prompts of bytes": (
         "sft",
         "a.parquet",
         parquet(["prompt", "response"], (b"p", b"r")),
         {},
-        "{here}/a.parquet: column 'prompt' holds bytes, and format sft has text there",
+        "{here}/a.parquet: column 'prompt' holds bytes, and format sft has text or messages there",
     ),
     "no responses": (
         "sft",
@@ -806,14 +859,14 @@ DATA = {
         "a.parquet",
         parquet(["prompt", "chosen", "rejected", "chosen_reward"], ("p", "c", "r", 1.0), ("q", "c", "r", float("nan"))),
         {},
-        "{here}/a.parquet: row 1: column 'chosen_reward' is nan, not a finite number",
+        "{here}/a.parquet: row 1: column 'chosen_reward' is nan, not a finite number" + bad(1, 2),
     ),
     "score in words": (
         "preferences",
         "a.jsonl",
         lines(*[pair | {"chosen_reward": "high"} for pair in PAIRS]),
         {},
-        "{here}/a.jsonl: row 0: column 'chosen_reward' is 'high', not a finite number",
+        "{here}/a.jsonl: row 0: column 'chosen_reward' is 'high', not a finite number" + bad(6, 6),
     ),
     "label in words": (
         "preferences",
@@ -827,35 +880,35 @@ DATA = {
         "a.jsonl",
         lines({"chosen": {"role": "user", "content": "q"}, "rejected": {"role": "user", "content": "q"}}),
         {},
-        "{here}/a.jsonl: column 'chosen' holds dict, and format ultrafeedback has messages there",
+        "{here}/a.jsonl: column 'chosen' holds dict, and format hh has text there",
     ),
     "messages in other words": (
         "preferences",
         "a.jsonl",
         lines({side: [{"from": "human", "value": "q"}] for side in ("chosen", "rejected")}),
         {},
-        "{here}/a.jsonl: row 0: column 'chosen' is not a list of messages (role, content)",
+        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_ANSWER}" + bad(1, 1),
     ),
     "answer before the question": (
         "preferences",
         "a.jsonl",
         chats(("assistant", "a"), ("user", "q"), ("assistant", "b")),
         {},
-        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_TURN}",
+        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_TURN}" + bad(1, 1),
     ),
     "answer to an answer": (
         "preferences",
         "a.jsonl",
         chats(("user", "q"), ("assistant", "a"), ("assistant", "b")),
         {},
-        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_TURN}",
+        f"{{here}}/a.jsonl: row 0: column 'chosen' {NO_TURN}" + bad(1, 1),
     ),
     "different prompts": (
         "preferences",
         "a.jsonl",
         chats(("user", "q"), ("assistant", "a"), rejected=(("user", "other"), ("assistant", "b"))),
         {},
-        "{here}/a.jsonl: row 0: columns 'chosen' and 'rejected' have different prompts",
+        "{here}/a.jsonl: row 0: columns 'chosen' and 'rejected' have different prompts" + bad(1, 1),
     ),
 }
 

@@ -5,14 +5,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from artifact_files import CALL, CHAT, TOOLS
 from chromium import Chromium, Tab
 
 import generate_responses
 import initialize_model
 import inspect_artifact
 import train_sft
-from preference import records
+from preference import conversations, records
 
 pytestmark = pytest.mark.browser
 PAYLOADS = {
@@ -106,7 +109,8 @@ def attacks(tmp_path_factory) -> list[dict]:
     files = {"policy": policy, "prompts": str(folder / "prompts.parquet"), "output": str(folder / "responses.parquet")}
     generate_responses.main(generate_responses.Flags(**files, engine="transformers", round=1, **sampling))
     found = records.read(folder / "responses.parquet", "responses")
-    assert [row["response"] for row in found] == list(PAYLOADS.values()), "the policy has learnt its attacks"
+    said = [conversations.text(row["response"]) for row in found]
+    assert said == list(PAYLOADS.values()), "the policy has learnt its attacks"
     return found, folder / "responses.parquet"
 
 
@@ -129,7 +133,7 @@ def test_attacks_of_a_policy_are_text_in_the_page_of_its_responses(chromium, att
 
 
 def test_attacks_are_text_in_pairs_too_where_their_differences_are_marked(chromium, attacks, tmp_path):
-    responses = [row["response"] for row in attacks[0]]
+    responses = [conversations.text(row["response"]) for row in attacks[0]]
     rows = [
         {"prompt_id": str(i), "prompt": chosen, "chosen": chosen, "rejected": rejected}
         for i, (chosen, rejected) in enumerate(zip(responses, responses[1:] + responses[:1], strict=True))
@@ -306,3 +310,67 @@ def test_the_differences_of_a_pair_are_marked_and_the_rest_is_not(chromium, tmp_
     records.write(tmp_path / "pairs.parquet", "pairs", [row], {})
     page = browse(chromium, make_page(tmp_path / "pairs.parquet"))
     assert page.marked == {"ins": ["quick", "fox"], "del": ["slow", "dog"]}
+
+
+# ---- conversations
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory) -> Path:
+    """Pairs whose prompts have several messages, whose answers call a tool, and which are plain."""
+    call = [{"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    other = [{"role": "assistant", "content": "Let me look.", "tool_calls": [CALL]}]
+    rows = [
+        {"prompt_id": "a", "prompt": CHAT, "chosen": call, "rejected": other, "tools": TOOLS},
+        {"prompt_id": "b", "prompt": CHAT[:2], "chosen": "noon", "rejected": "midnight"},
+        {"prompt_id": "c", "prompt": "plain", "chosen": "the assistant", "rejected": "the tool"},
+    ]
+    table = tmp_path_factory.mktemp("chats") / "pairs.parquet"
+    records.write(table, "pairs", rows, {"stage": "construct_pairs"})
+    return make_page(table)
+
+
+def shown(chromium: Chromium, page: Path, selector: str, **state) -> list[str]:
+    """The texts of the elements of the page that a selector finds."""
+    tab = chromium.open(page.resolve().as_uri() + "#" + urlencode(state))
+    found = tab.value(f"[...document.querySelectorAll({selector!r})].map((found) => found.innerText)")
+    tab.close()
+    return found
+
+
+def test_who_speaks_is_set_apart_and_a_plain_prompt_is_its_text(chromium, chats):
+    roles = ["system", "user", "assistant calls clock · c1", "tool · clock · c1", "user"]
+    assert shown(chromium, chats, ".prompt h3") == [*roles, "system", "user"]
+    prompts = shown(chromium, chats, ".prompt .text")
+    assert "system\nBe short." in prompts[0] and "12:00" in prompts[0] and prompts[2] == "plain"
+    assert shown(chromium, chats, ".chosen h3") == ["assistant calls clock · c1"]
+    assert len(shown(chromium, chats, ".wide .text")) == 1, "tools are shown where a prompt has some"
+
+
+def test_the_words_that_differ_are_marked_turn_by_turn(chromium, chats):
+    page = browse(chromium, chats)
+    check_harmless(page, "pairs.parquet")
+    assert page.marked == {"ins": ["noon", "assistant"], "del": ["Let me look.", "midnight", "tool"]}
+
+
+def test_search_and_filters_work_on_what_is_said_and_on_called_tools(chromium, chats):
+    def found(**state):
+        return shown(chromium, chats, "article .facts a", **state)
+
+    assert found(q="what time") == ["a", "b"] and found(q="calls clock") == ["a"] and found(q="12:00") == ["a"]
+    assert found(q="assistant") == ["a", "c"], "the name of a role is no text, what is called is"
+    assert found(by="prompt_messages", min="3") == ["a"] and found(by="prompt_characters", max="5") == ["c"]
+    assert shown(chromium, chats, "mark", q="12:00") == ["12:00"]
+
+
+def test_roles_columns_and_values_of_another_program_are_text(chromium, tmp_path):
+    attack = PAYLOADS["script"] + PAYLOADS["escape"]
+    row = {attack: [{"role": attack, "content": attack}], "sort": True, "page": "\u202e", "\u202e_n": 1.5}
+    pq.write_table(pa.Table.from_pylist([row, row | {"sort": False}, row, row]), tmp_path / "a.parquet")
+    page = make_page(tmp_path / "a.parquet")
+    found = browse(chromium, page)
+    check_harmless(found, "a.parquet")
+    assert len(found.articles) == 4 and "\u202e" not in "".join(found.ids[name] for name in ("rows", "controls"))
+    assert all(article.count(signs(attack)) == 3 for article in found.articles), "as column, as role, as text"
+    found = browse(chromium, page, **{"is sort": "false"})
+    assert len(found.articles) == 1 and "4" in found.count

@@ -5,8 +5,10 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from artifact_files import made_by, pairs, rewards, write_model, write_rows
+from artifact_files import CALL, CHAT, made_by, pairs, rewards, write_model, write_rows
 
 from preference import records
 from preference.artifacts import write_json
@@ -133,3 +135,42 @@ def test_different_kinds_are_refused(tmp_path):
     b = write_rows(tmp_path / "b.parquet", "rewards", rewards(), "score_responses")
     with pytest.raises(InputError, match="a.parquet is pairs, .*b.parquet is rewards: only artifacts of one kind"):
         comparison.portrait(a, b)
+
+
+def with_prompt(messages: list[dict]) -> list[dict]:
+    return [{**row, "prompt": messages} if i == 0 else row for i, row in enumerate(rewards())]
+
+
+def test_a_diff_shows_the_first_message_that_differs_and_counts_the_others(tmp_path):
+    changed = [*CHAT[:1], {"role": "user", "content": "What day is it?"}, *CHAT[2:4], {"role": "user", "content": "!"}]
+    a = write_rows(tmp_path / "a.parquet", "rewards", with_prompt(CHAT), "score_responses")
+    b = write_rows(tmp_path / "b.parquet", "rewards", with_prompt(changed), "score_responses")
+    lines = [line.strip() for line in portrait(a, b).splitlines()]
+    assert ["prompt", "1"] in [line.split() for line in lines] and "3 equal, 1 differing" in " ".join(lines)
+    start = lines.index("prompt in A, message 2, user")
+    assert lines[start + 1 : start + 5] == [
+        *("│ What time is it?", "prompt in B, message 2, user", "│ What day is it?", "and 1 message more of prompt"),
+    ]
+
+
+def test_a_tool_call_differs_from_the_text_that_spells_it(tmp_path):
+    called = [{"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    a = write_rows(tmp_path / "a.parquet", "rewards", rewards({0: {"response": called}}), "score_responses")
+    spelled = CALL["function"]["arguments"]
+    b = write_rows(tmp_path / "b.parquet", "rewards", rewards({0: {"response": spelled}}), "score_responses")
+    shown = portrait(a, b)
+    assert "3 equal, 1 differing" in shown and "response in A, message 1, assistant calls clock · c1" in shown
+
+
+def test_a_message_that_only_one_side_has_is_shown(tmp_path):
+    a = write_rows(tmp_path / "a.parquet", "rewards", with_prompt(CHAT), "score_responses")
+    b = write_rows(tmp_path / "b.parquet", "rewards", with_prompt(CHAT[:2]), "score_responses")
+    shown = portrait(a, b)
+    assert "prompt in B, message 3, no message" in shown and "and 2 messages more of prompt" in shown
+
+
+def test_conversations_are_compared_by_what_is_said_however_the_file_spells_it(tmp_path):
+    spelled = [{"role": "user", "content": "why?"}], [{"content": "why?", "role": "user", "name": None}]
+    for name, messages in zip("ab", spelled, strict=True):
+        pq.write_table(pa.table({"prompt_id": ["p"], "prompt": [messages]}), tmp_path / f"{name}.parquet")
+    assert "1 equal, 0 differing" in portrait(tmp_path / "a.parquet", tmp_path / "b.parquet")

@@ -84,3 +84,12 @@ def test_damage_is_one_line_that_names_the_file(tmp_path, name, content, show):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=name):
         show(tmp_path / name)
+
+
+def test_messages_of_data_are_shown_with_who_speaks(tmp_path):
+    row = {"messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "a\x1b[2J"}], "n": [1]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    lines = documents.data(tmp_path / "a.jsonl")
+    start = lines.index("  messages")
+    assert lines[start + 1 : start + 5] == ["    system", "    │ Be short.", "    user", "    │ a␛[2J"]
+    assert lines[start + 5 :] == ["  n", "    │ [1]"]

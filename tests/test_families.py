@@ -1,13 +1,33 @@
 """Every family of models reads and ends its conversations as published, and goes through every stage."""
 
+import contextlib
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy
+import pandas
 import pytest
-from families import ODD, make
+from families import FAMILIES, ODD, VLLM_FAMILIES, make, make_sentencepiece, rounds
 from families.layouts import ANSWER, ASKED, LAYOUTS, SYSTEM, TURNS
 
-from preference import chat, conversations
+import score_responses
+from preference import chat, conversations, records
 from preference.stage import InputError
 
-ANSWERS = ["", " ", "\n", ANSWER, "naïve café: 你好 👍🏽", "  two blanks", "blanks after  \n", "a\n\nline\n", "\n\nfirst"]
+ANSWERS = [
+    "",
+    " ",
+    "\n",
+    ANSWER,
+    "naïve café: 你好 👍🏽",
+    "  two blanks",
+    "blanks after  \n",
+    "a\n\nline\n",
+    "\n\nfirst",
+]
 REFUSED = {
     "end_without_row": "'<|im_end|>' is id 352, and the model has 352 embeddings",
     "no_generation_prompt": "has no generation prompt",
@@ -45,13 +65,13 @@ def whole_of(chat_format, layout, prompt: list[dict], answer: str) -> list[int]:
 
 
 def specials_in(chat_format, ids: list[int]) -> list[int]:
-    special = {each for each, token in chat_format.tokenizer.added_tokens_decoder.items() if token.special}
+    """The special tokens among ids; a pad token that is also a word is none."""
+    added = chat_format.tokenizer.added_tokens_decoder
+    special = {each for each, token in added.items() if token.special and token.content != "!"}
     return [each for each in ids if each in special]
 
 
 def test_every_family_and_every_odd_one_has_a_layout_or_a_refusal():
-    from families import FAMILIES
-
     assert FAMILIES.keys() | ODD.keys() == LAYOUTS.keys() | REFUSED.keys() | {"forces_thinking"}
 
 
@@ -215,3 +235,142 @@ def test_calls_and_results_of_tools_are_rendered(folder):
         assert '<|im_start|>assistant\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>' in text
         assert "<|im_start|>user\n<tool_response>\n2\n</tool_response><|im_end|>\n<|im_start|>assistant\n" in text
         assert chat_format.text_of(response) == "Two."
+
+
+def test_a_folder_with_a_sentencepiece_model_only_reads_as_one_with_a_tokenizer_json(tmp_path):
+    pytest.importorskip("sentencepiece")
+    layout, chat_format = LAYOUTS["llama2"], chat.load(make_sentencepiece(tmp_path / "model"))
+    prompt, response = chat_format.encode(TURNS, ANSWER)
+    assert prompt + response == ids_of(chat_format, layout.turns + layout.answered)
+    for answer in (*ANSWERS, "Say</s>now <s>"):
+        _, response = chat_format.encode(ASKED, answer)
+        chat_format.check_response(response, finished=True)
+        assert chat_format.text_of(response) == answer.strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """A round that was played: its folder, its base model and what the stages printed."""
+
+    folder: Path
+    base: str
+    printed: str
+
+    def rows(self, kind: str) -> list[dict]:
+        return records.read(self.folder / f"{kind}.parquet", kind)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory, folder):
+    """The round of a family, played once."""
+    rounds_of = {}
+
+    def of(name: str) -> Round:
+        if name not in rounds_of:
+            here, printed, base = tmp_path_factory.mktemp(name), io.StringIO(), folder(name)
+            rounds.write_data(here)
+            with contextlib.redirect_stdout(printed):
+                rounds.play(base, here)
+            rounds_of[name] = Round(here, base, printed.getvalue())
+        return rounds_of[name]
+
+    return of
+
+
+ODD_PLAYED = ("pad_is_a_word", "eos_is_not_the_end", "many_rows", "pad_without_row", "drops_thinking")
+
+
+@pytest.fixture(scope="module", params=[*FAMILIES, *ODD_PLAYED])
+def round_of(request, played):
+    return played(request.param)
+
+
+def test_responses_end_as_their_finish_reason_says(round_of):
+    chat_format = chat.load(f"{round_of.folder}/policy")
+    responses = round_of.rows("responses")
+    assert len(responses) == 24 and {row["finish_reason"] for row in responses} == {"stop", "length"}
+    for row in responses + round_of.rows("evaluation"):
+        finished, ids = row["finish_reason"] == "stop", row["response_ids"]
+        chat_format.check_response(ids, finished)
+        assert row["end_token"] == (chat_format.stop_ids[ids[-1]] if finished else None)
+        assert row["num_tokens"] == len(ids) - finished and max(ids) < len(chat_format.tokenizer)
+        assert conversations.text(row["response"]) == chat_format.text_of(ids)
+
+
+def test_sft_teaches_the_end_and_the_saved_policy_keeps_format_and_stops(round_of):
+    base = chat.load(round_of.base, template=chat.TEMPLATE)
+    for name in ("policy", "trained"):
+        saved = chat.load(f"{round_of.folder}/{name}")
+        assert saved.tokenizer.chat_template == base.tokenizer.chat_template
+        assert (saved.end_id, saved.stop_ids) == (base.end_id, base.stop_ids)
+        assert saved.encode(TURNS, ANSWER) == base.encode(TURNS, ANSWER)
+        generation = json.loads((round_of.folder / name / "generation_config.json").read_text())
+        assert set(numpy.atleast_1d(generation["eos_token_id"])) == base.stop_ids.keys()
+    log = pandas.read_csv(round_of.folder / "policy.csv")
+    assert log.loss.iloc[-1] < 0.5 * log.loss[0]
+
+
+def test_log_probabilities_are_finite_and_those_of_the_reference_at_step_0(round_of):
+    pairs = round_of.rows("reference_logps")
+    logps = [row[f"ref_{side}_logps"] for row in pairs for side in ("chosen", "rejected")]
+    assert len(pairs) > 3 and all(math.isfinite(value) and value < 0 for value in logps)
+    assert "step 0: policy and reference differ by at most" in round_of.printed
+    log = pandas.read_csv(round_of.folder / "trained.csv")
+    assert log.loss[0] == pytest.approx(math.log(2), abs=1e-4) and log.loss.iloc[-1] < log.loss[0]
+
+
+def test_learned_rewards_do_not_depend_on_the_batch(round_of):
+    rows = round_of.rows("rewards")
+    again = {"responses": (f"{round_of.folder}/responses.parquet",), "reward_model": f"{round_of.folder}/reward_model"}
+    again |= {"output": f"{round_of.folder}/rewards_again.parquet", "batch_size": 1, "max_length": 256}
+    score_responses.main(score_responses.Flags(**again))
+    alone = records.read(again["output"], "rewards")
+    assert [row["reward"] for row in alone] == pytest.approx([row["reward"] for row in rows], abs=1e-4)
+    assert len({row["reward"] for row in rows}) > 4
+
+
+def test_samples_do_not_depend_on_the_batch(round_of):
+    again = f"{round_of.folder}/responses_again.parquet"
+    rounds.sample(round_of.folder, "transformers", batch_size=5, output=again)
+    alone = records.read(again, "responses")
+    assert [row["response_ids"] for row in alone] == [row["response_ids"] for row in round_of.rows("responses")]
+
+
+def test_evaluation_measures_the_trained_policy(round_of):
+    evaluation = json.loads((round_of.folder / "evaluation.json").read_text())
+    metrics = {name: found["mean"] for name, found in evaluation["metrics"].items() if "mean" in found}
+    assert evaluation["num_prompts"] == 4 and all(map(math.isfinite, metrics.values()))
+    assert metrics["kl"] > 0 and metrics["chosen_logratio"] != 0
+
+
+@pytest.mark.parametrize("name", ["no_pad", "pad_is_eos", "pad_is_a_word", "bos_is_eos", "eos_is_not_the_end"])
+def test_the_pad_token_and_other_names_change_no_result(played, name):
+    plain, other = played("plain"), played(name)
+    for kind in ("responses", "rewards", "reference_logps", "evaluation"):
+        assert other.rows(kind) == plain.rows(kind), kind
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("name", VLLM_FAMILIES)
+def test_vllm_samples_what_transformers_does(folder, tmp_path, name):
+    rounds.write_data(tmp_path)
+    rounds.train_policy(folder(name), tmp_path)
+    sampled = {}
+    for engine in ("transformers", "vllm"):
+        output = f"{tmp_path}/{engine}.parquet"
+        rounds.sample(tmp_path, engine, temperature=0.0, samples_per_prompt=1, output=output)
+        sampled[engine] = records.read(output, "responses")
+    equal = sum(some == other for some, other in zip(*sampled.values(), strict=True))
+    assert equal >= 7 and any(row["finish_reason"] == "stop" for row in sampled["vllm"])
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("name", ["zephyr", "qwen3"])
+def test_a_whole_round_works_with_vllm(folder, tmp_path, name):
+    rounds.write_data(tmp_path)
+    rounds.play(folder(name), tmp_path, "vllm")
+    stops = chat.load(f"{tmp_path}/policy").stop_ids
+    responses = records.read(tmp_path / "responses.parquet", "responses")
+    assert {row["finish_reason"] for row in responses} == {"stop", "length"}
+    assert all((row["response_ids"][-1] in stops) == (row["finish_reason"] == "stop") for row in responses)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["metrics"]["kl"]["mean"] > 0

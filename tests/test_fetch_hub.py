@@ -12,6 +12,8 @@ import pandas
 import pytest
 from hub import COMMIT, Hub
 
+from preference import conversations, records
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
@@ -65,7 +67,8 @@ def test_data_that_are_a_program_are_there_afterwards_as_the_hubs_own_copy_of_th
     sizes = ("--num_sft", "64", "--num_prompts", "32", "--num_eval_prompts", "16", "--seed", "0")
     done = call(tmp_path, "prepare_task", "--sft", source, *sizes, "--output", "data", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
-    assert set(pandas.read_parquet(tmp_path / "data" / "sft.parquet")["response"]) <= {row["output"] for row in rows}
+    made = records.read(tmp_path / "data" / "sft.parquet", "sft")
+    assert {conversations.text(row["response"]) for row in made} <= {row["output"] for row in rows}
 
 
 @pytest.mark.parametrize("asked", [("--models", "lab/none"), ("--data", "lab/none:train")])

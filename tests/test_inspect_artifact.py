@@ -7,15 +7,18 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.figure
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
-from artifact_files import HOSTILE, chain, made_by, pairs, rewards, write_rows
+from artifact_files import CHAT, HOSTILE, TOOLS, chain, made_by, pairs, rewards, write_older, write_rows
 
 import inspect_artifact
 from preference import provenance, records, stage
@@ -27,7 +30,8 @@ from preference.stage import InputError
 
 ROOT = Path(__file__).parents[1]
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
-VALUES = {"string": "text \x1b[2J", str(records.MESSAGES): "text \x1b[2J", "int32": 3, "int64": 3, "double": 0.5, "bool": True, "list<item: int32>": [1, 2]}
+VALUES = {"string": "text \x1b[2J", "int32": 3, "int64": 3, "double": 0.5, "bool": True, "list<item: int32>": [1, 2]}
+VALUES[str(records.MESSAGES)] = VALUES["string"]
 
 
 def look(capsys, path, *flags) -> str:
@@ -57,13 +61,159 @@ def test_every_kind_of_table_is_shown(tmp_path, capsys, kind):
 
 
 def test_a_table_without_metadata_is_known_by_its_columns(made, capsys):
-    import pyarrow.parquet as pq
-
     table = pq.read_table(made["pairs"]).replace_schema_metadata(None)
     pq.write_table(table, "other.parquet")
     assert "other.parquet: pairs, nothing says what made it" in look(capsys, "other.parquet")
     pq.write_table(table.select(["chosen_reward"]), "foreign.parquet")
     assert "chosen_reward   n 2 · mean 2" in look(capsys, "foreign.parquet")
+
+
+FOREIGN = {  # rows as other programs write them, and what must be said of them
+    "ultrafeedback": (
+        {"prompt": "why?", "chosen": [{"role": "user", "content": "why?"}, {"role": "assistant", "content": HOSTILE}]},
+        "chosen_messages   n 3",
+    ),
+    "trl": ({"prompt": CHAT[:2], "completion": [{"role": "assistant", "content": "noon"}]}, "    system"),
+    "sharegpt": ({"conversations": [{"from": "human", "value": HOSTILE}, {"from": "gpt", "value": "a"}]}, "    human"),
+    "one message a side": ({"chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}}, "gpt"),
+    "hostile names": (
+        {HOSTILE: [{"role": HOSTILE, "content": HOSTILE}], "\u202e": ["\x1b[2J"]},
+        "messages (role, content)",
+    ),
+    "tools": ({"tools": '[{"name": "clock"}]', "messages": CHAT}, "assistant calls clock · c1"),
+    "no text at all": ({"input_ids": [1, 2, 3], "score": 0.5}, "score   n 3"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_parquet_of_another_program_is_shown_and_said_to_be_none_of_ours(tmp_path, capsys, name):
+    row, wanted = FOREIGN[name]
+    pq.write_table(pa.Table.from_pylist([row] * 3), tmp_path / "a.parquet")
+    shown = look(capsys, tmp_path / "a.parquet")
+    assert "foreign, nothing says what made it" in shown and wanted in shown and not RAW.search(shown)
+    assert shown.count("not made by this workflow: it has no seal") == 1
+    look(capsys, tmp_path / "a.parquet", "--html", tmp_path / "a.html")
+    assert "<script>document" not in (tmp_path / "a.html").read_text()
+    look(capsys, tmp_path / "a.parquet", "--diff", tmp_path / "a.parquet")
+    pq.write_table(pa.Table.from_pylist([row] * 4), tmp_path / "b.parquet")
+    shown = look(capsys, tmp_path / "a.parquet", "--diff", tmp_path / "b.parquet")
+    assert "3 equal, 0 differing, 0 only in A, 1 only in B" in shown and not RAW.search(shown)
+
+
+def test_a_table_of_an_older_version_is_opened_and_one_line_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_older(Path("pairs.parquet"), "pairs", pairs())
+    shown = look(capsys, path)
+    assert "pairs.parquet: pairs, made by construct_pairs" in shown and "not made by this workflow" not in shown
+    assert shown.count("its columns are of an older version of this workflow") == 1 and "│ a longer answer" in shown
+    look(capsys, path, "--html", "page.html")
+    assert '"a longer answer"' in Path("page.html").read_text()
+    write_rows(Path("new.parquet"), "pairs", pairs(), "construct_pairs")
+    assert "2 rows that differ" not in look(capsys, path, "--diff", "new.parquet")
+
+
+def test_a_message_of_a_prompt_is_no_line_of_ours(made, capsys):
+    rows = [{**row, "prompt": CHAT, "tools": TOOLS} for row in pairs()]
+    write_rows(Path("chat.parquet"), "pairs", rows, "construct_pairs")
+    shown = look(capsys, "chat.parquet")
+    assert not RAW.search(shown) and "    tool · clock · c1\n    │ 12:00\n" in shown
+    assert "    user\n    │ And there?\n    │ ␛]0;pwned␇" in shown
+
+
+# ---- the first row as its model reads it
+
+
+def write_samples(policy: str, **flags) -> Path:
+    """responses.parquet of a real policy, and rewards.parquet that a stage made of it."""
+    from preference import chat
+
+    prompt = [{"role": "user", "content": "say hi"}]
+    row = {"prompt_id": "p", "prompt": prompt, "response": "hi there", "sample_id": 0, "finish_reason": "stop"}
+    row |= {"response_ids": chat.load(policy).encode(prompt, "hi there")[1], "num_tokens": 2}
+    told = made_by("generate_responses", {"policy": policy})
+    records.write("responses.parquet", "responses", [row], told | {"flags": {"seed": 1, **flags}})
+    told = made_by("score_responses", {"responses": "responses.parquet"})
+    records.write("rewards.parquet", "rewards", [row | {"reward": 1.0}], told)
+    return Path("rewards.parquet")
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"'[^']*'\(\d+\)", text)
+
+
+def test_the_first_row_is_shown_as_the_policy_that_sampled_it_reads_it(tiny_policy, tmp_path, capsys, monkeypatch):
+    from preference import chat
+
+    monkeypatch.chdir(tmp_path)
+    policy = shutil.copytree(tiny_policy, "policy")
+    shown = look(capsys, write_samples(policy)).split("row 0 as policy reads it:")[1]
+    prompt, response = shown.split("response, ")
+    read_by = chat.load(policy)
+    ids = read_by.encode([{"role": "user", "content": "say hi"}], "hi there")
+    assert [re.findall(r"\d+", token)[-1] for token in tokens(prompt)] == [str(i) for i in ids[0]]
+    assert "mask 0: '<|prompter|>'" in prompt and "mask 1: 'hi'" in response and "'<|assistant|>'" in tokens(prompt)[-1]
+    assert response.splitlines()[-1].strip() == f"end: {read_by.end_token}({read_by.end_id})"
+    assert "row 0" not in look(capsys, "rewards.parquet", "--num_rows", 0)
+
+
+def test_the_template_that_the_samples_were_drawn_with_is_the_one_shown(tiny_policy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    policy = shutil.copytree(tiny_policy, "policy")
+    turn = "[{{ m['content'] }}]{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
+    asked = "{% if add_generation_prompt %}:{% endif %}"
+    Path("own.jinja").write_text("{% for m in messages %}" + turn + "{% endfor %}" + asked)
+    shown = look(capsys, write_samples(policy, chat_template="own.jinja"))
+    assert "mask 0: '['" in shown and "<|prompter|>" not in shown.split("row 0 as")[1]
+
+
+def test_any_table_can_be_read_with_a_model_that_is_named(tiny_policy, tmp_path, capsys):
+    rows = {
+        "sharegpt": {"conversations": [{"from": "human", "value": "say hi"}, {"from": "gpt", "value": "hi there"}]},
+        "trl": {"prompt": CHAT[:2], "chosen": [{"role": "assistant", "content": "hi there"}]},
+        "ultrafeedback": {"prompt": "say hi", "chosen": [*CHAT[1:2], {"role": "assistant", "content": "hi there"}]},
+        "texts": {"prompt": "say hi", "completion": "hi there"},
+        "prompts": {"prompt": "say hi"},
+    }
+    for name, row in rows.items():
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"{name}.parquet")
+        shown = look(capsys, tmp_path / f"{name}.parquet", "--tokens", tiny_policy)
+        shown = shown.split(f"row 0 as {tiny_policy} reads it:")[1]
+        assert ("'hi'" in shown.split("response, ")[1]) == (name != "prompts") and not RAW.search(shown)
+        assert ("end: <|endoftext|>(0)" in shown) == (name != "prompts")
+
+
+def test_ids_of_another_tokenizer_are_not_read_as_this_ones(tiny_policy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write_samples(tiny_policy)
+    assert "not the ids in the table" not in look(capsys, path, "--tokens", tiny_policy)
+    row = records.read(path, "rewards")[0]
+    records.write(path, "rewards", [row | {"response_ids": [5, 6, 0]}], {})
+    shown = look(capsys, path, "--tokens", tiny_policy)
+    assert "these are not the ids in the table" in shown and "mask 1: 'hi'" in shown
+
+
+@pytest.mark.parametrize(
+    "path, flags, said",
+    [
+        ("pairs.parquet", ["--tokens", "none"], "none: "),
+        ("metrics.parquet", ["--tokens", "TINY"], "metrics.parquet: row 0 has no prompt, so it has no tokens to show"),
+        ("odd.parquet", ["--tokens", "TINY"], "row 0, column 'messages', message 0: role is 'critic'"),
+        ("sft/policy", ["--tokens", "TINY"], "--tokens: sft/policy is model; give a table with conversations"),
+    ],
+)
+def test_tokens_that_cannot_be_shown_are_one_line(made, tiny_policy, capsys, path, flags, said):
+    pq.write_table(pa.table({"reward": [1.0]}), "metrics.parquet")
+    pq.write_table(pa.table({"messages": [[{"role": "critic", "content": "a"}]]}), "odd.parquet")
+    with pytest.raises(InputError, match=said) as stopped:
+        look(capsys, path, *[tiny_policy if flag == "TINY" else flag for flag in flags])
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_policy_that_is_gone_or_broken_hides_nothing_else(made, capsys):
+    shown = look(capsys, made["rewards"])  # its policy's tokenizer is none that loads
+    assert "tokens of row 0 cannot be shown with sft/policy:" in shown and "reward   n 4" in shown
+    shutil.rmtree(made["policy"])
+    assert "row 0 cannot" not in look(capsys, made["rewards"])
 
 
 def test_an_artifact_that_a_stage_would_refuse_is_shown_and_then_refused(made, capsys, tmp_path):
@@ -307,6 +457,16 @@ def test_the_pages_data_are_the_rows(page):
     assert data["columns"]["chosen"] == [row["chosen"] for row in pairs()] and data["rows"] == 2
     assert data["columns"]["margin"] == [1, 1] and "margin" in data["numbers"]
     assert data["labels"] == ["chosen_finish_reason", "rejected_finish_reason"]
+
+
+def test_the_pages_data_of_a_conversation_are_its_turns(made, capsys):
+    row = {"prompt_id": "p", "prompt": CHAT[:3], "chosen": "a", "rejected": "b"}
+    records.write("chat.parquet", "pairs", [row], {})
+    look(capsys, "chat.parquet", "--html", "chat.html")
+    data = json.loads(Elements(Path("chat.html").read_text()).texts["script application/json"])
+    said = [["system", "Be short."], ["user", "What time is it?"], ["assistant calls clock · c1", '{"zone": "UTC"}']]
+    assert data["columns"]["prompt"] == [said] and data["columns"]["chosen"] == ["a"]
+    assert data["columns"]["prompt_messages"] == [3] and data["texts"] == ["prompt", "chosen", "rejected"]
 
 
 def test_the_pages_policy_allows_its_own_script_and_style_and_nothing_else(page):

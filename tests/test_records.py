@@ -157,4 +157,3 @@ def test_parts_of_a_reward_are_columns_of_their_own_and_as_finite_as_it_is(tmp_p
     assert pq.read_table(path).column("reward_length").to_pylist() == [0.25, None]
     with pytest.raises(AssertionError, match="column 'reward_length' is nan"):
         records.write(path, "rewards", [reward_row(1.0) | {"reward_length": math.nan}], {})
-

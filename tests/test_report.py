@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from experiment import make, write_pairs
+from artifact_files import CHAT, TOOLS
+from experiment import make, samples, write_evaluation, write_pairs
 
 import compare_expectations
 import plot_rewards
@@ -98,6 +99,48 @@ def test_responses_prompts_and_config_are_escaped(page):
     assert "&lt;script&gt;alert(&#39;prompt&#39;)" in page and "&lt;script&gt;alert(&#34;config&#34;)" in page
     assert "length &lt;&amp;&gt;" in page
     assert "\u202e" not in page and "⟨U+202E⟩" in page
+
+
+LONG = "A plan:\n\n1. **First** this\n2. Then that\n" + "and so on, " * 500
+CHATS = [  # prompts of a chat model, and their answers
+    (CHAT, [{"role": "assistant", "content": "", "tool_calls": CHAT[2]["tool_calls"]}]),
+    (CHAT[:2], LONG),
+    ("plain?", "plain answer"),
+]
+
+
+@pytest.fixture
+def chat_page(flags, tmp_path) -> str:
+    """The report of an experiment whose prompts have several messages, and whose answers are long or call a tool."""
+    for label in (value.split("=")[1] for value in flags.samples):
+        rows = samples([-3.0, -2.0, -1.0])
+        for i, (prompt, response) in enumerate(CHATS):
+            rows[i] |= {"prompt_id": f"{i}", "prompt": prompt, "response": response, "tools": None if i else TOOLS}
+        write_evaluation(Path(label).parent, rows)
+    render_report.main(flags)
+    return Path(flags.output).read_text().split("Answers side by side</h2>")[1].split("<h2>How it was made")[0]
+
+
+def test_prompts_of_several_messages_are_shown_with_roles(chat_page):
+    first, second, third = chat_page.split('<div class="prompt">')[1:]
+    roles = ["tools", "system", "user", "assistant calls clock · c1", "tool · clock · c1", "user"]
+    labels = re.findall(r'<p class="role">(.*?)</p>', first)
+    assert labels == [*roles, *["assistant calls clock · c1"] * 3], "the prompt's, then each answer's"
+    assert re.findall(r'<p class="role">(.*?)</p>', second) == ["system", "user"]
+    assert "role" not in third and '<pre dir="auto">plain?</pre>' in third and "plain answer" in third
+
+
+def test_all_but_the_last_message_of_a_long_prompt_are_folded(chat_page):
+    first, second, _ = chat_page.split('<div class="prompt">')[1:]
+    folded, rest = first.split("</details>")
+    assert "<summary>5 earlier messages</summary>" in folded and "What time is it?" in folded
+    assert "And there?" in rest and "And there?" not in folded and "<details>" not in second
+
+
+def test_answers_keep_their_line_breaks_and_attacks_of_a_message_are_text(chat_page):
+    assert chat_page.count(LONG.strip()) == 3
+    assert "\x1b" not in chat_page and "␛]0;pwned␇" in chat_page and "&lt;/script&gt;" in chat_page
+    assert not {"script", "img"} & {tag for tag, _ in Elements(chat_page).found}
 
 
 def test_nothing_is_fetched_from_elsewhere(page):

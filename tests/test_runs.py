@@ -171,7 +171,34 @@ def test_every_cell_of_the_experiment_is_listed_once(config):
     assert ("min_length", "dpo_offline", 1) not in found and ("other", "dpo_offline", 2) in found
 
 
-@pytest.mark.parametrize("source", ["./a", "/a/b.parquet", "a/b.jsonl", "../x", "data.json"])
+def test_a_source_as_a_text_a_mapping_or_a_list_is_the_same_if_it_says_the_same(config):
+    def completed(data):
+        config["tasks"]["min_length"]["data"] = data
+        return runs.complete(config, validation.DEFAULTS, "transformers")
+
+    plain = completed("a.jsonl")
+    for data in ({"sft": "a.jsonl"}, {"sft": ["a.jsonl"]}, {"sft": {"source": "a.jsonl", "weight": 1.0}}):
+        assert completed(data) == plain
+    assert completed({"sft": {"source": "a.jsonl", "weight": 0.5}}) != plain
+    assert runs.complete(plain, validation.DEFAULTS, "transformers") == plain
+
+
+def test_sources_are_typed_as_they_are_named(config):
+    config["tasks"]["min_length"]["data"] = {"sft": "a b.jsonl"}
+    chosen = runs.options(config, "prepare_task", where())
+    assert "--sft 'a b.jsonl'" in runs.as_flags(chosen)
+    config["tasks"]["min_length"]["data"] = {"sft": ["a.jsonl", {"source": "lab/b", "split": "train"}]}
+    typed = shlex.split(runs.as_flags(runs.options(config, "prepare_task", where())))
+    assert typed[typed.index("--sft") + 1 :] == ["a.jsonl", '{"source": "lab/b", "split": "train"}']
+
+
+def test_the_hubs_data_are_known_by_name_and_split_wherever_they_are_named(config):
+    data = {"sft": ["a.jsonl", {"source": "lab/b", "split": "train", "weight": 0.5}], "preferences": "lab/c:test"}
+    config["tasks"]["min_length"]["data"] = data
+    assert runs.hub_data(config) == ["lab/b:train", "lab/c:test"]
+
+
+@pytest.mark.parametrize("source", ["./a", "/a/b.parquet", "a/b.jsonl", "../x", "data.json", "b.csv", "b.tsv.gz"])
 def test_paths_are_files(source):
     assert runs.is_file(source)
 

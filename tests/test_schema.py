@@ -29,6 +29,7 @@ FILES |= {"preferences", "reward_model", "baseline", "trained_on", "sft", "eval_
 FILES |= {"samples", "judge", "template", "earlier"}
 DERIVED = {"seed", "round", "shard", "gold_reward", "target_length", "length_unit"}
 DERIVED |= {"generator", "baseline_generator", "dataset"}
+DERIVED |= {"given", "judged_by", "endpoint", "key_variable"}  # what a task and a run say of rewards and judges
 DERIVED |= set(runs.CHAT)  # keys of a task
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import formats
+from preference import hub_data
 
 KEPT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME")
 KEPT += ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE")  # what libraries call the folders that they write to
@@ -32,7 +32,7 @@ def of_hub() -> Path:
 def holds(kind: str, name: str) -> bool:
     """Whether a data set of the hub, or a model, of which the configuration stands for all, is there still."""
     if kind == "data":
-        return formats.kept(name, of_hub()).is_file()
+        return hub_data.kept(name, of_hub()).is_file()
     said = [os.environ[name] for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if name in os.environ]
     models = _expanded(said[0]) if said else of_hub() / "hub"
     files = models.glob(f"models--{name.replace('/', '--')}/snapshots/*/config.json")

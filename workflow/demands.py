@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import runs
+import scoring
 
 SAMPLING, TRAINING = "sampling", "training"
 READING = "reading"  # one pass over text that is there
@@ -97,7 +98,14 @@ def cpus(config: dict, stage: str, wildcards: dict, on_gpu: bool) -> int:
 def parameters(config: dict, stage: str, wildcards: dict) -> float:
     """The size of the model that a stage works with, as far as can be told without loading it."""
     task = config["tasks"][wildcards["task"]]
-    model = task["judge"]["model"] if stage == "judge_responses" else task["base_model"]
+    if stage == "judge_responses":
+        return _parameters(config, runs.judge_of(task), wildcards)
+    others = scoring.models(runs.all_rewards_of(config, stage, wildcards))
+    own = [] if stage == "score_responses" and others else [task["base_model"]]
+    return max(_parameters(config, model, wildcards) for model in (*own, *others))
+
+
+def _parameters(config: dict, model: str, wildcards: dict) -> float:
     if model == "from_scratch":
         return _from_scratch(runs.options(config, "initialize_model", wildcards))
     if weights := list(Path(model).glob("*.safetensors")):
@@ -117,9 +125,10 @@ def _said_by_name(model: str) -> float | None:
 
 
 def _reads_model(config: dict, stage: str, wildcards: dict) -> bool:
-    if stage == "score_responses":  # by the gold reward alone no model is read
-        run = wildcards.get("run")
-        return bool(run) and not runs.uses_gold_reward(config, run)
+    if stage == "score_responses":  # verifiers and functions read no model
+        return any(part.kind == "model" for part in runs.all_rewards_of(config, stage, wildcards))
+    if stage == "judge_responses":  # an endpoint's model is elsewhere
+        return runs.judged_by(config["tasks"][wildcards["task"]]) != "endpoint"
     return stage in WORK
 
 

@@ -4,9 +4,13 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 """
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
+
+import scoring
+from scoring import GOLD_REWARD, Part  # noqa: F401
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
@@ -37,9 +41,6 @@ SAMPLING = {"generate_responses", "evaluate_policy", "judge_responses"}
 # What a run is where its config does not say.
 UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 
-# What a task's gold reward says -> the flag that says it to the stages that judge responses.
-GOLD_REWARD = {"name": "gold_reward", "target": "target_length", "unit": "length_unit"}
-
 # Keys of a task that say how its policies' conversations become tokens, which every stage that tokenizes is told.
 CHAT = ("chat_template", "chat_template_kwargs", "end_of_turn", "special_tokens", "rewritten_prompt")
 TOKENIZING = {
@@ -54,7 +55,21 @@ TOKENIZING = {
 }
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
-RUNTIME = {"checkpoint_steps", "report_to", "shards"}
+RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "attempts", "retry_seconds", "timeout"}
+
+# What a task says of its judge -> the kind of judge.
+JUDGES = {"model": "local_model", "reward_model": "reward_model", "endpoint": "endpoint"}
+# Flags of judge_responses that a kind of judge does not read.
+OF_ENDPOINTS = {"key_variable", "concurrency", "attempts", "retry_seconds", "timeout"}
+OF_ENGINES = {"engine", "dtype", "tensor_parallel_size", "gpu_memory_utilization"}
+UNREAD_BY_JUDGES = {
+    "local_model": OF_ENDPOINTS,
+    "reward_model": {*OF_ENDPOINTS, *OF_ENGINES, "max_new_tokens"},
+    "endpoint": {*OF_ENGINES, "batch_size", "shard_size", "max_model_len"},
+}
+
+DATA_FILE = r"\.(parquet|json|jsonl|csv|tsv)(\.gz|\.zst)?$"  # how the names of files of data end
+SAID_OF_SOURCE = {"columns": {}, "fields": [], "weight": 1}  # what a source is if its mapping does not say
 
 # Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
 GEOMETRY_SAMPLES = 8
@@ -99,20 +114,112 @@ def has_sft(task: dict) -> bool:
     return "sft" in data_of(task)
 
 
+def tasks_with(config: dict, sft: bool, preferences: bool) -> list[str]:
+    """Return the tasks that have, or have not, sources of SFT data and of preferences."""
+    wanted = {"sft": sft, "preferences": preferences}
+    return [
+        name for name, task in config["tasks"].items() if {role: role in data_of(task) for role in wanted} == wanted
+    ]
+
+
 def is_skewed(task: dict) -> bool:
     """Whether the responses of a task's sampled preferences are cut to random lengths before they are labelled."""
     return "skew_responses" in task.get("preferences", {})
 
 
-def data_of(task: dict) -> dict[str, str]:
-    """A task's sources by role; a single source is the SFT data."""
-    return {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+def data_of(task: dict) -> dict[str, list]:
+    """Return a task's sources by role, each a text or a mapping (see sources); a single source is the SFT data."""
+    data = {"sft": task["data"]} if isinstance(task["data"], str) else task["data"]
+    several = {role: given if isinstance(given, list) else [given] for role, given in data.items()}
+    return {role: [_plain(each) for each in given] for role, given in several.items()}
+
+
+def _plain(source: str | dict) -> str | dict:
+    """Return a source without what it would be anyway; as a text if nothing but its name is left."""
+    if isinstance(source, str):
+        return source
+    told = {key: value for key, value in source.items() if value != SAID_OF_SOURCE.get(key)}
+    return told["source"] if told.keys() == {"source"} else told
+
+
+def name_of_source(source: str | dict) -> str:
+    """Return the path or the hub id of a source, with its split."""
+    if isinstance(source, str):
+        return source
+    return f"{source['source']}:{source['split']}" if "split" in source else source["source"]
+
+
+def names_of_data(task: dict) -> list[str]:
+    """Return the names of all sources of a task."""
+    return [name_of_source(source) for given in data_of(task).values() for source in given]
 
 
 def gold_reward_of(task: dict) -> dict[str, object]:
-    """A task's gold reward as a mapping of name, target and unit, all that is left unsaid said; empty without one."""
-    said = task.get("gold_reward", {})
-    return {"unit": "tokens", **({"name": said} if isinstance(said, str) else said)} if said else {}
+    """Return a task's gold reward of the response's length with every default; empty if it has none, or another."""
+    return scoring.gold_reward_of_length(task)
+
+
+def training_reward(config: dict, wildcards: dict) -> list[Part]:
+    """Return the parts of the reward that scores a run's samples; none if it trains on another one, or is no run."""
+    run = config["runs"].get(wildcards.get("run"))
+    is_learned = run is not None and said_of_run(config, wildcards["run"])["reward"] == "learned"
+    return scoring.training(config["tasks"][wildcards["task"]]) if is_learned else []
+
+
+def evaluation_reward(config: dict, task: str) -> list[Part]:
+    """Return the parts of the reward that evaluations show beside the gold one.
+
+    It is the reward that the task's runs train on. If none of them does, it is shown only if it need not be trained.
+    """
+    parts = scoring.training(config["tasks"][task])
+    trained_on = any(
+        said_of_run(config, run)["reward"] == "learned" for run in config["runs"] if task in tasks_of(config, run)
+    )
+    return parts if trained_on or not scoring.needs_training(parts) else []
+
+
+def trains_reward_model(config: dict, task: str) -> bool:
+    """Say whether anything reads the reward model that would be trained on a task's preferences."""
+    return scoring.needs_training(evaluation_reward(config, task))
+
+
+def rewards_of(config: dict, stage: str, wildcards: dict) -> list[Part]:
+    """Return the parts of the reward that a stage computes beside the gold one."""
+    if stage == "score_responses":
+        return training_reward(config, wildcards)
+    return evaluation_reward(config, wildcards["task"]) if stage == "evaluate_policy" else []
+
+
+def all_rewards_of(config: dict, stage: str, wildcards: dict) -> list[Part]:
+    """Return the parts of both rewards that a stage computes, the gold one's last."""
+    scores = stage in ("score_responses", "evaluate_policy")
+    gold = scoring.gold(config["tasks"][wildcards["task"]]) if scores else []
+    return [*rewards_of(config, stage, wildcards), *gold]
+
+
+def trained_reward_model(config: dict, wildcards: dict) -> str:
+    """Return the folder of the reward model that is trained for a task and seed."""
+    return f"{results(config)}/{wildcards['task']}/seed{wildcards['seed']}/reward_model/model"
+
+
+def judged_by(task: dict) -> str | None:
+    """Return the kind of a task's judge; None if it has none."""
+    judge = task.get("judge", {})
+    return "endpoint" if "endpoint" in judge else next((JUDGES[key] for key in JUDGES if key in judge), None)
+
+
+def judge_of(task: dict) -> str:
+    """Return a task's judge: a model folder, a hub id, or what its endpoint calls it."""
+    return task["judge"].get("model") or task["judge"]["reward_model"]
+
+
+def members(config: dict, stage: str, wildcards: dict) -> list[str]:
+    """Return the source files below scripts/ that the flags of a stage name, which no import statement does."""
+    if stage == "judge_responses" and (kind := judged_by(config["tasks"][wildcards["task"]])):
+        return [f"preference/judges/{kind}.py"]
+    if stage in ("score_responses", "evaluate_policy"):
+        return scoring.verifiers(all_rewards_of(config, stage, wildcards))
+    return []
 
 
 def chat_of(task: dict) -> dict[str, str]:
@@ -124,21 +231,23 @@ def chat_of(task: dict) -> dict[str, str]:
 
 
 def hub_models(config: dict) -> list[str]:
-    """The models that come from the hub: base models and judges, as far as no folder here has their name."""
-    named = {task["base_model"] for task in config["tasks"].values()} - {"from_scratch"}
-    judges = {config["tasks"][task]["judge"]["model"] for task in judged_tasks(config)}
-    return sorted(name for name in named | judges if not Path(name).is_dir())
+    """The models that come from the hub: base models, judges and reward models that are no folder here."""
+    tasks = config["tasks"].values()
+    named = {task["base_model"] for task in tasks} - {"from_scratch"}
+    named |= {judge_of(task) for task in tasks if judged_by(task) in ("local_model", "reward_model")}
+    named |= {model for task in tasks for model in scoring.models([*scoring.training(task), *scoring.gold(task)])}
+    return sorted(name for name in named if not Path(name).is_dir())
 
 
 def hub_data(config: dict) -> list[str]:
     """The data sets that come from the hub."""
-    sources = {source for task in config["tasks"].values() for source in data_of(task).values()}
+    sources = {name for task in config["tasks"].values() for name in names_of_data(task)}
     return sorted(source for source in sources if source != "built_in" and not is_file(source))
 
 
 def is_file(source: str) -> bool:
-    """A source that is a path rather than a hub id or the built-in data."""
-    return source.startswith((".", "/")) or Path(source.split(":")[0]).suffix in (".parquet", ".json", ".jsonl")
+    """Return whether a source is a path rather than a hub id or the built-in data."""
+    return source.startswith((".", "/")) or bool(re.search(DATA_FILE, source.split(":")[0]))
 
 
 def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
@@ -159,8 +268,7 @@ def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
 
 
 def _complete_task(task: dict) -> dict:
-    gold = {"gold_reward": gold_reward_of(task)} if "gold_reward" in task else {}
-    return {**task, "data": data_of(task), **gold}
+    return {**task, "data": data_of(task), **scoring.complete(task)}
 
 
 def _with_engine(part: dict, engine: str) -> dict:
@@ -175,7 +283,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
         wildcards: those of task, run, seed, round that the stage's output has. The stages that sample and label the
             preferences have no run; a task's `preferences` key speaks for them.
     """
-    task, run = config["tasks"][wildcards["task"]], config["runs"].get(wildcards.get("run"), {})
+    task = config["tasks"][wildcards["task"]]
     chosen = _chosen(config, stage, wildcards)
     if stage in SAMPLING:
         chosen = {"engine": config.get("engine"), **chosen}
@@ -184,16 +292,15 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage in NUMBERED and ("round" in wildcards or stage == "generate_responses"):
         chosen["round"] = int(wildcards.get("round", 0))
     if stage in ("score_responses", "evaluate_policy"):
-        gold = gold_reward_of(task)
-        chosen |= {flag: gold.get(key) for key, flag in GOLD_REWARD.items()}
+        chosen |= scoring.gold_flags(task) | _reward_flags(config, stage, wildcards)
     if stage in TOKENIZING:
         chosen |= chat_of(task)
     if stage == "prepare_task":
         chosen |= data_of(task)
     if stage == "judge_responses":
-        chosen |= _names(wildcards)
+        chosen |= _names(wildcards) | _judge_flags(task)
     chosen |= _shares(config, stage, wildcards, chosen)
-    left_out = _unread(stage, run, wildcards)
+    left_out = _unread(config, stage, wildcards)
     return {key: chosen[key] for key in sorted(chosen) if chosen[key] is not None and key not in left_out}
 
 
@@ -204,6 +311,23 @@ def _chosen(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage == "generate_responses" and not run:  # preferences are sampled on every prompt, not on one round's
         given.pop("num_prompts", None)
     return {**given, **(run or task.get("preferences", {})).get(stage, {})}
+
+
+def _reward_flags(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
+    """The training reward as flags; the folder of a reward model that is trained here is none (see the rules)."""
+    parts = rewards_of(config, stage, wildcards)
+    if not parts:
+        of_data = config["runs"].get(wildcards.get("run"), {}).get("reward") == "given"
+        has_gold = "gold_reward" in config["tasks"][wildcards["task"]]
+        return {"given": True} if (of_data if stage == "score_responses" else not has_gold) else {}
+    trained = trained_reward_model(config, wildcards)
+    return {} if scoring.is_trained_alone(parts) else {"reward_model": scoring.typed(parts, trained)}
+
+
+def _judge_flags(task: dict) -> dict[str, object]:
+    """What a task says of its judge, as flags; the judge itself is none (see the rules)."""
+    judge = {key: value for key, value in task.get("judge", {}).items() if key in ("endpoint", "key_variable")}
+    return {**judge, "judged_by": judged_by(task)}
 
 
 def _names(wildcards: dict) -> dict[str, str]:
@@ -226,16 +350,21 @@ def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:
     return {"num_prompts": total - offline} if stage == "generate_responses" else {"num_pairs": offline}
 
 
-def _unread(stage: str, run: dict, wildcards: dict) -> set[str]:
+def _unread(config: dict, stage: str, wildcards: dict) -> set[str]:
     """Options that a stage does not look at in this place, where they must not make anything stale."""
+    run = config["runs"].get(wildcards.get("run"), {})
     if stage == "construct_pairs":
         first = int(wildcards.get("round", 1)) == 1  # there is no earlier round
         history = {"history"} if first or run.get("source") not in SAMPLED else set()
         # Offline pairs are a window of pairs that exist already.
         unpaired = {"offline": {"pairing", "min_margin", "truncated"}, "mix": set()}
         return history | unpaired.get(run.get("source"), {"num_pairs"})
-    if stage == "score_responses" and (not run or run.get("reward") == "gold"):  # no reward model reads anything
-        return {"batch_size", "max_length", "shard_size"}
+    if stage == "score_responses":
+        kinds = {part.kind for part in all_rewards_of(config, stage, wildcards)}
+        reading = set() if "model" in kinds else {"batch_size", "max_length"}
+        return reading | (set() if kinds & {"model", "python"} else {"shard_size"})
+    if stage == "judge_responses":
+        return UNREAD_BY_JUDGES.get(judged_by(config["tasks"][wildcards["task"]]), set())
     return set()
 
 
@@ -256,10 +385,16 @@ def as_flags(chosen: dict[str, object]) -> str:
     words = []
     for key, value in chosen.items():
         values = value if isinstance(value, list) else [value]
-        typed = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+        typed = [_typed(value) for value in values]
         # A value that looks like a flag would be taken for one.
         words += [f"--{key}={typed[0]}"] if "".join(typed[:1]).startswith("-") else [f"--{key}", *typed]
     return shlex.join(words)
+
+
+def _typed(value) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def trained_on(config: dict, run: str) -> str:
@@ -292,11 +427,6 @@ def rounds_of_pairs(config: dict, wildcards: dict) -> int:
 def is_offline(config: dict, run: str) -> bool:
     """Whether a run takes given preferences, for all of a round or for a part."""
     return source_of(config, run) in ("offline", "mix")
-
-
-def uses_gold_reward(config: dict, run: str) -> bool:
-    """Whether a run trains on the task's gold reward instead of the learned one."""
-    return config["runs"][run]["reward"] == "gold"
 
 
 def shards_of(config: dict, stage: str) -> list[str]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import caches
 
 PROFILE = "slurm/config.yaml"
-FROM_HUB = {"prepare_task", "prepare_task_with_preferences", "train_sft", "judge_responses"}
+FROM_HUB = {"prepare_task", "prepare_task_with_preferences", "prepare_prompts", "prepare_preferences"}
+FROM_HUB |= {"train_sft", "judge_responses"}
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
 # A resource -> the partition's limit of it, and its unit.
 LIMITS = {"_cores": ("cpus", "CPUs"), "mem_mb": ("memory_mb", "MB"), "runtime": ("minutes", "minutes")}

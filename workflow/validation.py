@@ -12,6 +12,7 @@ import experiments
 import jsonschema
 import labs
 import runs
+import scoring
 from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -69,7 +70,8 @@ def _lines(error: jsonschema.ValidationError) -> list[str]:
         known = list(error.schema.get("properties", {}))
         return [_join(path, key, _unknown(key, known)) for key in error.instance if key not in known]
     if error.validator == "oneOf" and isinstance(error.instance, dict):  # what is wrong with it as a mapping
-        return [line for part in error.context if part.validator != "type" for line in _lines(part)]
+        below = (part for part in error.context if part.validator != "type" or part.relative_path)
+        return [line for part in below for line in _lines(part)]
     if error.validator == "oneOf":
         return [f"{path}: {_shown(error.instance)} is neither a source nor a mapping of roles to sources"]
     if error.validator == "required":
@@ -153,9 +155,8 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
     for flag, reason in sources.problems(runs.options(config, "prepare_task", {"task": name})):
         where = f"tasks.{name}.data" if flag in sources.ROLES else "stages.prepare_task"
         found.append(f"{where}.{flag}: {reason}")
-    for role, source in data.items():
-        if source != sources.BUILT_IN:
-            found += _refused(f"tasks.{name}.data.{role}", formats.check, source)
+    for role, given in data.items():
+        found += _source_problems(f"tasks.{name}.data.{role}", given)
     if task["base_model"] != "from_scratch":
         files = (model_folders.CONFIG, model_folders.TOKENIZER)
         found += _refused(f"tasks.{name}.base_model", model_folders.check, task["base_model"], *files)
@@ -164,26 +165,62 @@ def _task_problems(config: dict, name: str, task: dict) -> list[str]:
         found.append(f"tasks.{name}: has neither data.preferences nor gold_reward, so no pair could be labelled")
     if "preferences" in data and runs.is_skewed(task):
         found.append(f"tasks.{name}.preferences.skew_responses: data.preferences is given, so nothing is sampled")
-    return found + _gold_reward_problems(f"tasks.{name}.gold_reward", runs.gold_reward_of(task))
+    return found + _reward_problems(f"tasks.{name}", task)
+
+
+def _source_problems(key: str, given: list) -> list[str]:
+    """What is wrong with the sources of a role; one of several is named by its number from 0."""
+    try:
+        parsed = sources.parse_all(given)
+    except InputError as error:
+        return [f"{key}: {error}"]
+    found = []
+    for number, source in enumerate(parsed):
+        if source.name != sources.BUILT_IN:
+            place = key if len(parsed) == 1 else f"{key}.{number}"
+            found += _refused(place, lambda name, source=source: formats.check(source), source.name)
+    return found
 
 
 def _judge_problems(key: str, task: dict) -> list[str]:
     if "judge" not in task:
         unused = "judge_responses" in task
         return [f"{key}.judge_responses: the task has no judge, so judge_responses never runs"] if unused else []
-    files = (model_folders.CONFIG, model_folders.TOKENIZER)
-    found = _refused(f"{key}.judge.model", model_folders.check, task["judge"]["model"], *files)
-    if "template" in task["judge"]:
-        found += _refused(f"{key}.judge.template", verdicts.read_template, task["judge"]["template"])
+    judge, kind = task["judge"], runs.judged_by(task)
+    found = []
+    if kind == "endpoint":
+        found += _refused(f"{key}.judge.endpoint", verdicts.check_endpoint, judge["endpoint"])
+    elif kind == "reward_model":
+        found += _refused(f"{key}.judge.reward_model", model_folders.check_reward_model, judge["reward_model"])
+    else:
+        files = (model_folders.CONFIG, model_folders.TOKENIZER)
+        found += _refused(f"{key}.judge.model", model_folders.check, judge["model"], *files)
+    if kind != "endpoint" and "key_variable" in judge:
+        found.append(f"{key}.judge.key_variable: only a judge with an endpoint has a key")
+    if "template" in judge:
+        found += _refused(f"{key}.judge.template", verdicts.read_template, judge["template"])
     return found
 
 
-def _gold_reward_problems(key: str, gold: dict) -> list[str]:
-    if gold.get("name") == "mode_length" and "target" not in gold:
-        return [f"{key}: mode_length needs a target length, as in {{name: mode_length, target: 20}}"]
-    if gold.get("name") != "mode_length" and "target" in gold:
-        return [f"{key}.target: {gold['name']} has no target length, only mode_length has"]
-    return []
+def _reward_problems(key: str, task: dict) -> list[str]:
+    """What is wrong with a task's reward_model and gold_reward: their specs, and what those name."""
+    of_length = runs.gold_reward_of(task)
+    if of_length.get("name") == "mode_length" and "target" not in of_length:
+        return [f"{key}.gold_reward: mode_length needs a target length, as in {{name: mode_length, target: 20}}"]
+    if of_length and of_length["name"] != "mode_length" and "target" in of_length:
+        return [f"{key}.gold_reward.target: {of_length['name']} has no target length, only mode_length has"]
+    try:
+        rewards = {"reward_model": scoring.training(task), "gold_reward": scoring.gold(task)}
+    except InputError as error:
+        return [f"{key}.{error}"]
+    return [problem for name, parts in rewards.items() for part in parts for problem in _part_problems(key, name, part)]
+
+
+def _part_problems(key: str, name: str, part: scoring.Part) -> list[str]:
+    if scoring.is_trained(part):
+        circle = f"{key}.{name}: the reward model that is trained here learns from preferences, so it cannot be gold"
+        return [circle] if name == "gold_reward" else []
+    return _refused(f"{key}.{name}", lambda _: part.check(), part.subject if part.kind != "name" else "")
 
 
 def _of_experiments(config: dict) -> list[str]:
@@ -244,6 +281,10 @@ def _run_problems(config: dict, name: str, run: dict) -> list[str]:
             found.append(f"runs.{name}.tasks: there is no task {task}; there are {', '.join(config['tasks'])}")
         elif run.get("reward") == "gold" and "gold_reward" not in config["tasks"][task]:
             found.append(f"runs.{name}.reward: task {task} has no gold_reward")
+        elif run.get("reward") == "given" and "preferences" not in runs.data_of(config["tasks"][task]):
+            found.append(f"runs.{name}.reward: task {task} has no data.preferences, so no scores are given")
+    if run.get("reward") == "given" and run["source"] != "offline":
+        found.append(f"runs.{name}.reward: given scores are those of the data, so its source must be offline")
     found += _mix_problems(config, name, run) + _history_problems(name, run)
     for stage in run:
         if stage.startswith("train_") and stage != f"train_{run['algorithm']}":
@@ -307,7 +348,8 @@ def _stages(config: dict):
         made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
         placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
         tuned = ["train_sft"] if runs.has_sft(task) else []
-        for stage in ("prepare_task", *made, *tuned, "train_reward_model", "evaluate_policy", *placed):
+        learned = ["train_reward_model"] if runs.trains_reward_model(config, name) else []
+        for stage in ("prepare_task", *made, *tuned, *learned, "evaluate_policy", *placed):
             yield stage, where
         if "preferences" not in runs.data_of(task):
             for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):
@@ -370,7 +412,9 @@ def _sampling_faults(chosen: dict, context: int):
 def _context_length(config: dict, stage: str, task: str) -> int | None:
     """The longest sequence that a stage's model reads, where that can be known without loading it."""
     judges = stage == "judge_responses"
-    model = config["tasks"][task]["judge"]["model"] if judges else config["tasks"][task]["base_model"]
+    if judges and runs.judged_by(config["tasks"][task]) == "endpoint":
+        return None
+    model = runs.judge_of(config["tasks"][task]) if judges else config["tasks"][task]["base_model"]
     if model == "from_scratch" and not judges:
         return runs.options(config, "initialize_model", {"task": task, "seed": 0}).get("context_length")
     return model_folders.context_length(model)

@@ -146,6 +146,7 @@ class Chat:
         ids = [self.end_id, tokenizer.eos_token_id, *ends_of_model]
         known = [each for each in dict.fromkeys(ids) if each is not None and each < min(len(tokenizer), self._rows())]
         self.stop_ids = {each: tokenizer.convert_ids_to_tokens(each) for each in known}
+        self.opening = self._opening()
         self.pad_id = tokenizer.pad_token_id if self._is_embedded(tokenizer.pad_token_id) else self.end_id
 
     def _rows(self) -> int:
@@ -198,6 +199,14 @@ class Chat:
             )
         return self.tokenizer.eos_token, ""
 
+    def _opening(self) -> str:
+        """Return what an answer's ids begin with as text before the answer, such as a blank that the tokenizer puts."""
+        try:
+            _, ids = self.encode(PROBE, ANSWER, finished=False)
+        except InputError:  # the template rewrites the prompt, so that answers are appended to it as they are
+            return ""
+        return self._decoded(ids).partition(ANSWER)[0]
+
     # From conversations to ids.
 
     def encode_prompt(self, messages: str | Messages, tools: list | None = None) -> list[int]:
@@ -224,7 +233,7 @@ class Chat:
         if whole.startswith(prompt):
             tail = self._closed(whole[len(prompt) :], finished)
         elif self.flags.rewritten_prompt == "append":
-            tail = conversations.text(answered) + (self.end_token if finished else "")
+            tail = self.lead + conversations.text(answered) + (self.gap + self.end_token if finished else "")
         else:
             raise InputError(_rewritten(prompt, whole))
         return self._joined(prompt, tail)
@@ -367,8 +376,20 @@ class Chat:
     def text_of(self, ids: list[int]) -> str:
         """Return the text of a sampled response, without its end and without what the template writes around it."""
         said = ids[:-1] if self.is_finished(ids) else ids
-        text = self.tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return text.removeprefix(self.lead).removesuffix(self.gap)
+        return self._decoded(said).removeprefix(self.opening).removesuffix(self.gap)
+
+    def _decoded(self, ids: list[int]) -> str:
+        """Return the text of ids that do not begin a sequence: of one that does, decoders drop the first blank."""
+        before, text = self._anchor
+        return self._text(before + ids).removeprefix(text)
+
+    @cached_property
+    def _anchor(self) -> tuple[list[int], str]:
+        ids = self._tokenized(ANCHORS[-1])
+        return ids, self._text(ids)
+
+    def _text(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
     def textless(self) -> list[int]:
         """Return the ids that the model can emit and the tokenizer has no text for."""
@@ -488,7 +509,19 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
     found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
-    return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
+    found -= {None, ""}
+    return sorted(found - _words(tokenizer, found), key=lambda token: (-len(token), token))
+
+
+def _words(tokenizer, tokens: set[str]) -> set[str]:
+    """Return the tokens that plain text becomes by itself, as a pad token may be an ordinary word."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return set()
+    bare = Tokenizer(backend.model)
+    bare.normalizer, bare.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    tokens = tokens - {tokenizer.unk_token}
+    return {each for each in tokens if bare.encode(each).ids == [tokenizer.convert_tokens_to_ids(each)]}
 
 
 def _begins_with(tokenizer, token_id: int) -> bool:

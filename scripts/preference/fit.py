@@ -98,9 +98,16 @@ def train(
     with Checkpoints(flags.output, made_by) as checkpoints, _tracked(flags, model) as track:
         log = fit(model, rows, loss, flags, checkpoints, track)
         memory = finish()
+        stop_as_trained(model, chat_format)
         artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
         policies.save(model, chat_format.tokenizer, flags.output, made_by, memory)
     return log
+
+
+def stop_as_trained(model, chat_format: Chat) -> None:
+    """Write the tokens that end a response into the generation config, which other tools stop at."""
+    if getattr(model, "generation_config", None) is not None:
+        model.generation_config.eos_token_id = list(chat_format.stop_ids)
 
 
 def _tracked(flags: Training, model):

@@ -22,7 +22,7 @@ NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
 POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
 POSITIVE += ("answer_words", "desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
 POSITIVE += ("retry_seconds", "timeout")
-SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise")
+SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise", "max_bad_share")
 # flag: (its word -> the packages that it needs beside those of every stage)
 PACKAGES = {"report_to": {"tensorboard": ("accelerate", "tensorboard"), "wandb": ("accelerate", "wandb")}}
 LIMITS = {  # name: (what holds, in words)

@@ -101,6 +101,9 @@ def _load(auto_class, path: str, dtype: str, new: str = "(?!)", **kwargs):
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{path}: weight {name} is not finite")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None  # or a pad token that also closes a response would never be trained as an input
     return model.eval().to(device())
 
 

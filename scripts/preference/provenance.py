@@ -41,6 +41,8 @@ def fingerprint(script: str, members: Iterable[str] = ()) -> dict[str, str]:
 def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     imported = [found for node in ast.walk(tree) for name in _imported_names(node) for found in _locate(name)]
+    if any(isinstance(node, ast.Attribute) and node.attr == "iter_modules" for node in ast.walk(tree)):
+        imported += path.parent.glob("*.py")  # a package that finds its members by their names
     _drop_docstrings(tree)
     digest = hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()[:16]
     return digest, tuple(sorted(set(imported)))

@@ -4,15 +4,16 @@
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
 from families import templates
-from families.vocabularies import byte_level, pieces
+from families.vocabularies import byte_level, pieces, train_sentencepiece
 
 # Heads of 32 dimensions are the smallest that vLLM's CPU attention knows.
 LLAMA_LIKE = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -158,7 +159,8 @@ ODD = {
     "forces_thinking": _plain(template=templates.FORCES_THINKING),
 }
 
-VLLM_FAMILIES: tuple[str, ...] = ()
+# vLLM's nested Gemma 3 needs torchvision, which its environment here does not have.
+VLLM_FAMILIES = tuple(name for name in FAMILIES if name != "gemma3_nested") + ("many_rows", "pad_without_row")
 
 
 def make(name: str, folder: Path | str) -> str:
@@ -170,29 +172,44 @@ def make(name: str, folder: Path | str) -> str:
     tokenizer.chat_template = family.template
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(_config(family, tokenizer))
-    if family.generation_ends:
-        model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(family.generation_ends))
     _spread(model)
+    _name_ends(model, family, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 
 
+def make_sentencepiece(folder: Path | str) -> str:
+    """Write a Llama 2 whose tokenizer is a `tokenizer.model` alone, as SentencePiece trains it, and return its path."""
+    make("llama2", folder)
+    train_sentencepiece(Path(folder) / "tokenizer.model")
+    (Path(folder) / "tokenizer.json").unlink()
+    settings = Path(folder) / "tokenizer_config.json"
+    kept = {key: value for key, value in json.loads(settings.read_text()).items() if key != "backend"}
+    settings.write_text(json.dumps(kept | {"tokenizer_class": "LlamaTokenizer"}))
+    return str(folder)
+
+
 def _config(family: Family, tokenizer):
-    end, rows = family.config_end or family.special["eos_token"], len(tokenizer) + family.rows
-    pad = tokenizer.pad_token_id
-    of_text = {
-        "vocab_size": rows,
-        "tie_word_embeddings": family.tied,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.convert_tokens_to_ids(end),
-        "pad_token_id": pad if pad is None or pad < rows else None,
-    }
+    size = {"vocab_size": len(tokenizer) + family.rows, "tie_word_embeddings": family.tied, "pad_token_id": None}
     if family.model_type == "gemma3":
         image = {f"{each}_token_index": tokenizer.unk_token_id for each in ("boi", "eoi", "image")}
-        text_config = GEMMA_LIKE | of_text | {"pad_token_id": None}
-        return AutoConfig.for_model("gemma3", text_config=text_config, **SHAPES["gemma3"], **image)
-    return AutoConfig.for_model(family.model_type, **SHAPES[family.model_type], **of_text)
+        return AutoConfig.for_model("gemma3", text_config=GEMMA_LIKE | size, **SHAPES["gemma3"], **image)
+    return AutoConfig.for_model(family.model_type, **SHAPES[family.model_type], **size)
+
+
+def _name_ends(model, family: Family, tokenizer) -> None:
+    """Write the special ids into the configs; the pad token only now, or its embedding would be zero."""
+    text_config = model.config.get_text_config()
+    text_config.bos_token_id = tokenizer.bos_token_id
+    text_config.eos_token_id = tokenizer.convert_tokens_to_ids(family.config_end or family.special["eos_token"])
+    pad = tokenizer.pad_token_id
+    if text_config is model.config and pad is not None and pad < text_config.vocab_size:  # nested configs leave it null
+        text_config.pad_token_id = pad
+    ends = tokenizer.convert_tokens_to_ids(list(family.generation_ends))
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=ends or text_config.eos_token_id, pad_token_id=pad
+    )
 
 
 def _spread(model) -> None:

@@ -94,9 +94,7 @@ LAYOUTS = {
         said=str.strip,
     ),
     "llama3": _llama3("<|begin_of_text|>", f"{_HEADER}Be brief.<|eot_id|>", set()),
-    "llama3_1": _llama3(
-        f"{_HEADER}{_DATES}<|eot_id|>", f"{_HEADER}{_DATES}Be brief.<|eot_id|>", {"<|eom_id|>"}
-    ),
+    "llama3_1": _llama3(f"{_HEADER}{_DATES}<|eot_id|>", f"{_HEADER}{_DATES}Be brief.<|eot_id|>", {"<|eom_id|>"}),
     "mistral": Layout(
         end="</s>",
         stops={"</s>"},

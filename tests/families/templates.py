@@ -54,8 +54,8 @@ SMOLLM2 = (
 
 # A line break right after a block is dropped, hence those in expressions.
 _TOOLS = (
-    "{% if tools %}{{ '\n\n' }}# Tools\n\n<tools>{% for tool in tools %}{{ '\n' ~ tool | tojson }}{% endfor %}{{ '\n' }}"
-    "</tools>{% endif %}"
+    "{% if tools %}{{ '\n\n' }}# Tools\n\n<tools>{% for tool in tools %}{{ '\n' ~ tool | tojson }}{% endfor %}"
+    "{{ '\n' }}</tools>{% endif %}"
 )
 _CALL = '<tool_call>\n{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}\n</tool_call>'
 # Results of tools that follow each other share one turn of the user.
@@ -71,7 +71,8 @@ QWEN2_5 = (
     + "<|im_end|>\n{% for m in messages %}"
     + "{% if m.role == 'tool' %}"
     + _RESULT
-    + "{% elif m.tool_calls %}<|im_start|>assistant{{ '\n' ~ m.content if m.content }}{% for c in m.tool_calls %}{{ '\n' }}"
+    + "{% elif m.tool_calls %}<|im_start|>assistant{{ '\n' ~ m.content if m.content }}"
+    + "{% for c in m.tool_calls %}{{ '\n' }}"
     + _CALL
     + "{% endfor %}<|im_end|>\n{% elif m.role != 'system' or not loop.first %}"
     + _CHATML_TURN
@@ -80,7 +81,8 @@ QWEN2_5 = (
 )
 # Thinking is shown from the last question on, and an answer without it gets an empty block.
 QWEN3 = (
-    SPLIT_SYSTEM + "{% if tools or system is not none %}<|im_start|>system\n{{ system or '' }}"
+    SPLIT_SYSTEM
+    + "{% if tools or system is not none %}<|im_start|>system\n{{ system or '' }}"
     + _TOOLS
     + "<|im_end|>\n{% endif %}"
     + "{% set ns = namespace(last=-1) %}"
@@ -127,8 +129,8 @@ PHI3 = (
 # Odd ones.
 NO_GENERATION_PROMPT = "{% for m in messages %}" + _CHATML_TURN + "{% endfor %}"
 TRIMS = CHATML.replace("m.content", "m.content | trim")
-DROPS_THINKING = CHATML.replace(
-    "m.content", "m.content if loop.last else m.content.split('</think>')[-1].lstrip('\n')"
-)
+DROPS_THINKING = CHATML.replace("m.content", "m.content if loop.last else m.content.split('</think>')[-1].lstrip('\n')")
 # Asks with an open block of thinking that no rendered answer has, the last one neither.
-FORCES_THINKING = CHATML.replace("m.content", "m.content.split('</think>')[-1]").replace(ASKS, ASKS[:-11] + "<think>\n{% endif %}")
+FORCES_THINKING = CHATML.replace("m.content", "m.content.split('</think>')[-1]").replace(
+    ASKS, ASKS[:-11] + "<think>\n{% endif %}"
+)

@@ -1,6 +1,8 @@
 """Small tokenizers of the two kinds that the families have: byte-level BPE, and converted SentencePiece BPE."""
 
+import io
 import json
+from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -83,3 +85,21 @@ def _beginning_with(tokenizer: Tokenizer, bos: str | None) -> Tokenizer:
             single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
         )
     return tokenizer
+
+
+def train_sentencepiece(path: Path) -> None:
+    """Write a model of the SentencePiece library itself, with a dummy prefix and byte fallback."""
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=400,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    path.write_bytes(model.getvalue())

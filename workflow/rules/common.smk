@@ -68,7 +68,8 @@ def stage(name, flags=None):
         task = config["tasks"].get(wildcards.get("task"), {})
         released = {"policy": task["base_model"]} if task and name in runs.TOKENIZING and not runs.has_sft(task) else {}
         template = {"template": provenance.digest(typed["chat_template"])} if typed.get("chat_template") else {}
-        return {"flags": runs.canonical(typed), "code": fingerprint(f"{name}.py"), **template, **released}
+        code = fingerprint(f"{name}.py", runs.members(config, name, wildcards) if task else ())
+        return {"flags": runs.canonical(typed), "code": code, **template, **released}
 
     return spec
 
@@ -227,8 +228,9 @@ def shard_words(stage):
 
 
 def local_sources(wildcards):
-    sources = runs.data_of(config["tasks"][wildcards.task]).values()
-    return [source for source in sources if runs.is_file(source)]
+    """The files that a task's sources stand for; those of a hub are no inputs."""
+    names = [name for name in runs.names_of_data(config["tasks"][wildcards.task]) if runs.is_file(name)]
+    return [str(file) for name in names for file in data_files.files(name)]
 
 
 def base_model(wildcards):
@@ -259,20 +261,22 @@ def base_model_spec(wildcards):
     return {**stage("train_sft")(wildcards), "base_model": config["tasks"][wildcards.task]["base_model"]}
 
 
-def judge_of(task):
-    return config["tasks"][task]["judge"]
+def judge_files(wildcards):
+    """The files of a judge's folder; a hub id has none, and an endpoint's model is elsewhere."""
+    task = config["tasks"][wildcards.task]
+    return [] if runs.judged_by(task) == "endpoint" else files_of(runs.judge_of(task))
 
 
 def judge_path(wildcards, resources):
-    return judge_of(wildcards.task)["model"]
+    return runs.judge_of(config["tasks"][wildcards.task])
 
 
 def judge_template(wildcards):
-    return judge_of(wildcards.task).get("template", [])
+    return config["tasks"][wildcards.task]["judge"].get("template", [])
 
 
 def judge_spec(wildcards):
-    return {**stage("judge_responses")(wildcards), "judge": judge_of(wildcards.task)["model"]}
+    return {**stage("judge_responses")(wildcards), "judge": runs.judge_of(config["tasks"][wildcards.task])}
 
 
 def preferences(split, wildcards):
@@ -343,14 +347,46 @@ def policy_flag(is_read, policy):
     return typed
 
 
-def reward_model(wildcards):
-    """The reward model that labels a run's samples; none where the run trains on the gold reward."""
-    return [] if runs.uses_gold_reward(config, wildcards.run) else f"{SEED}/reward_model/model".format(**wildcards)
+def reward_model(name):
+    """Return a function of the wildcards: the reward model that is trained here, if a stage scores responses by it."""
+
+    def found(wildcards):
+        parts = runs.rewards_of(config, name, dict(wildcards))
+        return runs.trained_reward_model(config, dict(wildcards)) if scoring.needs_training(parts) else []
+
+    return found
 
 
-def reward_model_manifest(wildcards):
-    model = reward_model(wildcards)
-    return f"{model}.manifest.json" if model else []
+def reward_model_manifest(name):
+    """Return a function of the wildcards: the manifest of that model, whose change counts."""
+
+    def found(wildcards):
+        model = reward_model(name)(wildcards)
+        return f"{model}.manifest.json" if model else []
+
+    return found
+
+
+def reward_files(name):
+    """Return a function of the wildcards: the Python files, and the files of model folders, that a stage scores by."""
+
+    def found(wildcards):
+        parts = runs.all_rewards_of(config, name, dict(wildcards))
+        folders = [path for model in scoring.models(parts) for path in files_of(model)]
+        return list(dict.fromkeys([*scoring.files(parts), *folders]))
+
+    return found
+
+
+def reward_model_flag(name):
+    """Return `--reward_model` of the model that is trained here, where it is all of the reward. Others are flags of the
+    stage (see `runs.options`)."""
+
+    def typed(wildcards, input):
+        alone = scoring.is_trained_alone(runs.rewards_of(config, name, dict(wildcards)))
+        return runs.as_flags({"reward_model": str(input.reward_model)}) if alone else ""
+
+    return typed
 
 
 def round_responses(wildcards):
@@ -442,6 +478,11 @@ def paths(files):
     return lambda wildcards: list(files(wildcards).values())
 
 
+def labelled_flag(name, paths):
+    """`--name LABEL=PATH ...` where there are any, else nothing."""
+    return lambda wildcards, input: runs.as_flags({name: labelled(paths)}) if paths else ""
+
+
 def labelled_paths(files):
     """The same as a script takes them, LABEL=PATH."""
     return lambda wildcards: labelled(files(wildcards))
@@ -528,7 +569,11 @@ CELLS = runs.cells(config)
 LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]
 BASELINES = list(dict.fromkeys((task, seed) for task, _, seed in CELLS))
 SFT = {f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.json" for task, seed in BASELINES}
-REWARD_MODELS = {f"{t}/{s}": f"{RESULTS}/{t}/seed{s}/reward_model/evaluation.json" for t, s in BASELINES}
+REWARD_MODELS = {
+    f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/reward_model/evaluation.json"
+    for task, seed in BASELINES
+    if runs.trains_reward_model(config, task)
+}
 # What is judged beside that, and the table of it.
 JUDGED = [each for each in CELLS if each[0] in runs.judged_tasks(config)]
 JUDGEMENTS = [f"{RESULTS}/tables/judgements.csv"] if JUDGED else []

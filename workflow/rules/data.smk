@@ -33,19 +33,23 @@ rule fetch_hub:
         "{params.command} {params.flags} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
+PREPARED = {table: f"{TASK}/data/{table}.parquet" for table in ("prompts", "eval_prompts")}
+SFT_DATA = {"sft": f"{TASK}/data/sft.parquet"}
+PREFERENCES = {table: f"{TASK}/data/{table}.parquet" for table in ("preferences", "eval_preferences", "answers")}
+
+
 rule prepare_task:
     input:
         local_sources,
     output:
-        sft=f"{TASK}/data/sft.parquet",
-        prompts=f"{TASK}/data/prompts.parquet",
-        eval_prompts=f"{TASK}/data/eval_prompts.parquet",
+        **PREPARED,
+        **SFT_DATA,
     log:
         f"{TASK}/data/prepare_task.log",
     benchmark:
         f"{TASK}/data/prepare_task.benchmark.tsv"
     wildcard_constraints:
-        task=one_of(set(config["tasks"]) - set(runs.tasks_with_preferences(config))),
+        task=one_of(runs.tasks_with(config, sft=True, preferences=False)),
     conda:
         "../../envs/core.yaml"
     resources:
@@ -56,17 +60,35 @@ rule prepare_task:
     message:
         "prepare_task {wildcards.task}"
     shell:
-        "{params.command} --output $(dirname {output.sft:q}) >> {log:q} 2> >(tee -a {log:q} >&2)"
+        "{params.command} --output $(dirname {output.prompts:q}) >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 use rule prepare_task as prepare_task_with_preferences with:
     output:
-        sft=f"{TASK}/data/sft.parquet",
-        prompts=f"{TASK}/data/prompts.parquet",
-        eval_prompts=f"{TASK}/data/eval_prompts.parquet",
-        preferences=f"{TASK}/data/preferences.parquet",
-        eval_preferences=f"{TASK}/data/eval_preferences.parquet",
+        **PREPARED,
+        **SFT_DATA,
+        **PREFERENCES,
     wildcard_constraints:
-        task=one_of(runs.tasks_with_preferences(config)),
+        task=one_of(runs.tasks_with(config, sft=True, preferences=True)),
     message:
         "prepare_task_with_preferences {wildcards.task}"
+
+
+# Of tasks that start from a released policy, and so have no SFT data.
+use rule prepare_task as prepare_prompts with:
+    output:
+        **PREPARED,
+    wildcard_constraints:
+        task=one_of(runs.tasks_with(config, sft=False, preferences=False)),
+    message:
+        "prepare_prompts {wildcards.task}"
+
+
+use rule prepare_task as prepare_preferences with:
+    output:
+        **PREPARED,
+        **PREFERENCES,
+    wildcard_constraints:
+        task=one_of(runs.tasks_with(config, sft=False, preferences=True)),
+    message:
+        "prepare_preferences {wildcards.task}"

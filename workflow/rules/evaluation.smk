@@ -7,8 +7,9 @@ rule evaluate_policy:
         reference=ancient(policy_folder(sft_policy)),
         prompts=f"{TASK}/data/eval_prompts.parquet",
         pairs=lambda wildcards: preferences("eval_preferences", wildcards),
-        reward_model_manifest=f"{SEED}/reward_model/model.manifest.json",
-        reward_model=ancient(f"{SEED}/reward_model/model"),
+        reward_model_manifest=reward_model_manifest("evaluate_policy"),
+        reward_model=ancient(reward_model("evaluate_policy")),
+        reward_files=reward_files("evaluate_policy"),
         baseline=f"{SEED}/sft/evaluation.parquet",
         trained_on=compared_table,
     output:
@@ -29,13 +30,14 @@ rule evaluate_policy:
         command=command("evaluate_policy"),
         policy=policy_path(this_policy),
         reference=policy_path(sft_policy),
+        reward_model=reward_model_flag("evaluate_policy"),
         baseline=given("baseline"),
         trained_on=given("trained_on"),
     message:
         "evaluate_policy {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
     shell:
         "{params.command} --policy {params.policy:q} --reference {params.reference:q}"
-        " --prompts {input.prompts:q} --pairs {input.pairs:q} --reward_model {input.reward_model:q}"
+        " --prompts {input.prompts:q} --pairs {input.pairs:q} {params.reward_model}"
         " {params.baseline} {params.trained_on}"
         " --output {output.metrics:q} --samples_output {output.samples:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
@@ -47,8 +49,9 @@ use rule evaluate_policy as evaluate_sft_policy with:
         reference=ancient(policy_folder(sft_policy)),
         prompts=f"{TASK}/data/eval_prompts.parquet",
         pairs=lambda wildcards: preferences("eval_preferences", wildcards),
-        reward_model_manifest=f"{SEED}/reward_model/model.manifest.json",
-        reward_model=ancient(f"{SEED}/reward_model/model"),
+        reward_model_manifest=reward_model_manifest("evaluate_policy"),
+        reward_model=ancient(reward_model("evaluate_policy")),
+        reward_files=reward_files("evaluate_policy"),
         baseline=[],
         trained_on=[],
     output:
@@ -63,6 +66,7 @@ use rule evaluate_policy as evaluate_sft_policy with:
         command=command("evaluate_policy"),
         policy=policy_path(sft_policy),
         reference=policy_path(sft_policy),
+        reward_model=reward_model_flag("evaluate_policy"),
         baseline="",
         trained_on="",
     message:
@@ -74,7 +78,7 @@ rule judge_responses:
     input:
         samples=f"{ROUND}/evaluation.parquet",
         baseline=f"{SEED}/sft/evaluation.parquet",
-        judge=lambda wildcards: files_of(judge_of(wildcards.task)["model"]),
+        judge=judge_files,
         template=judge_template,
     output:
         judgements=f"{ROUND}/judgements.parquet",

@@ -53,6 +53,7 @@ use rule score_responses as score_preference_responses with:
         responses=preference_responses,
         reward_model=[],
         manifest=[],
+        reward_files=reward_files("score_responses"),
     output:
         part("score_responses", f"{SEED}/{{split}}/rewards", ".parquet"),
     log:

@@ -232,7 +232,7 @@ rule render_report:
         command=command("render_report", experiment=config["experiment"]),
         judgements=given("judgements"),
         sft=labelled(SFT),
-        reward_models=labelled(REWARD_MODELS),
+        reward_models=labelled_flag("reward_models", REWARD_MODELS),
         samples=labelled(SAMPLES),
         trained_on=labelled(data_of_every_round()),
         claims=given("claims"),
@@ -243,6 +243,6 @@ rule render_report:
         "{params.command} --config {input.config:q}"
         " --metrics {input.metrics:q} --final {input.final:q} {params.judgements}"
         " --figures {input.figures:q} --sft {params.sft:q}"
-        " --reward_models {params.reward_models:q} --samples {params.samples:q} --trained_on {params.trained_on:q}"
+        " {params.reward_models} --samples {params.samples:q} --trained_on {params.trained_on:q}"
         " {params.claims} {params.expectations}"
         " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"

@@ -58,8 +58,9 @@ rule collect_responses:
 rule score_responses:
     input:
         responses=round_responses,
-        reward_model=ancient(reward_model),
-        manifest=reward_model_manifest,
+        reward_model=ancient(reward_model("score_responses")),
+        manifest=reward_model_manifest("score_responses"),
+        reward_files=reward_files("score_responses"),
     output:
         part("score_responses", f"{ROUND}/rewards", ".parquet"),
     log:
@@ -75,7 +76,7 @@ rule score_responses:
         stage=stage("score_responses"),
         command=command("score_responses"),
         shard=shard_flag,
-        reward_model=given("reward_model"),
+        reward_model=reward_model_flag("score_responses"),
     message:
         f"score_responses {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}{shard_words('score_responses')}"
     shell:

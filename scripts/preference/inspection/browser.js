@@ -219,6 +219,7 @@ function card(row) {
   const texts = element("div", isPair ? "texts pair" : "texts");
   const [chosen, rejected] = isPair ? compare(turns("chosen", row), turns("rejected", row)) : [];
   for (const name of data.texts) {
+    if (data.optional.includes(name) && value(name, row) === null) continue;
     const isSide = isPair && (name === "chosen" || name === "rejected");
     const part = texts.appendChild(element("section", isSide ? name : name === "prompt" ? "prompt" : "wide"));
     const line = part.appendChild(element("div", "facts"));

@@ -18,6 +18,7 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from preference import artifacts as sealed
+from preference import records
 from preference.inspection import artifacts, columns, samples
 from preference.stage import InputError
 from preference.turns import Turn
@@ -91,6 +92,7 @@ def content(path: Path, kind: str, table: pa.Table, texts: list[str]) -> dict:
         "rows": table.num_rows,
         "columns": read | measured,
         "texts": texts,
+        "optional": [name for name in texts if name in records.JSON_COLUMNS],
         "numbers": [name for name, values in measured.items() if any(value is not None for value in values)],
         "labels": [name for name in labels if table.column(name).null_count < table.num_rows],
     }

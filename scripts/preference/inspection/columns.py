@@ -10,6 +10,7 @@ from preference import records, turns
 from preference.turns import Turn
 
 TEXTS = ("prompt", "tools", "response", "chosen", "rejected", "baseline_response", "reply", "swapped_reply", "fields")
+QUESTIONS = TEXTS[:2]
 CATEGORIES = ("finish_reason", "verdict", "end_token")  # how the names of columns end whose values are counted
 KNOWN = {name for schema in records.SCHEMAS.values() for name in schema.names}
 MOST_VALUES, LONGEST_VALUE = 20, 40  # of a column of another program that is counted rather than read
@@ -48,11 +49,17 @@ def strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def readable(table: pa.Table) -> list[str]:
-    """Return the columns that are read as text, those of this workflow first: conversations, texts, nested values."""
+    """Return the columns that are read as text: conversations, texts, nested values.
+
+    Those of this workflow stand in its order; others stand before the answers where the file has them there.
+    """
     ours = [name for name in TEXTS if name in table.schema.names and _is_read(table, name)]
     counted = categories(table)
     others = [f.name for f in table.schema if f.name not in {*TEXTS, *KNOWN, *counted} and not is_number(f.type)]
-    return ours + others
+    asked, answers = [name for name in ours if name in QUESTIONS], [name for name in ours if name not in QUESTIONS]
+    place = min((table.schema.get_field_index(name) for name in answers), default=0)
+    before = [name for name in others if table.schema.get_field_index(name) < place]
+    return [*asked, *before, *answers, *(name for name in others if name not in before)]
 
 
 def _is_read(table: pa.Table, name: str) -> bool:

@@ -143,7 +143,7 @@ def _lengths(table: pa.Table, name: str, characters: bool) -> dict[str, np.ndarr
         return {f"{name}_characters": _floats(pc.utf8_length(columns.strings(column)))} if characters else {}
     cells = columns.cells(table, name)
     found = {f"{name}_characters": np.array([turns.length(cell) for cell in cells], dtype=float)} if characters else {}
-    if any(cell and cell[0].label for cell in cells):
+    if any(cell and len(cell) > 1 for cell in cells):
         found[f"{name}_messages"] = np.array([None if cell is None else len(cell) for cell in cells], dtype=float)
     return found
 
@@ -198,13 +198,12 @@ def rows(table: pa.Table, titles: dict[int, str], most: int, known: dict[str, np
     values, texts, counted = known or measures(table), columns.readable(table), columns.categories(table)
     for index, title in titles.items():
         one = table.slice(index, 1)
-        row = one.select([name for name in table.schema.names if name in ("prompt_id", "sample_id", *counted)])
-        row = row.to_pylist()[0]
-        facts = [title, f"row {index:,}"] + [f"{key} {row[key]}" for key in ("prompt_id", "sample_id") if key in row]
+        facts = [title, f"row {index:,}"]
+        facts += [f"{key} {one.column(key)[0]}" for key in ("prompt_id", "sample_id") if key in table.schema.names]
         facts += [
             f"{name} {terminal.number(values[name][index])}" for name in values if np.isfinite(values[name][index])
         ]
-        facts += [f"{name} {row[name]}" for name in counted if row[name] is not None]
+        facts += [f"{name} {value}" for name in counted if (value := columns.strings(one.column(name))[0].as_py())]
         lines += ["", *terminal.folded(facts[0], [f"· {fact}" for fact in facts[1:]])]
         for name in texts:
             if (cell := columns.cells(one, name)[0]) is not None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from preference.stage import InputError
 KINDS = ("responses", "rewards", "evaluation")  # that keep the ids which their policy drew
 ABOVE = ("responses", "rewards")  # the inputs that lead from a table to the one whose stage read the policy
 ANSWERS = {"response": "response_ids", "chosen": "chosen_tokens", "completion": None}  # and their ids as sampled
+BETWEEN = re.compile(r"(?<=\)) ")  # two tokens, each of which ends with its id in brackets
 
 
 def portrait(path: Path, kind: str, model: str | None) -> list[str]:
@@ -56,13 +58,28 @@ def _rendered(path: Path, model: str, flags: dict) -> list[str]:
     from preference import chat  # seconds, for the tokenizer
 
     known = {field.name for field in dataclasses.fields(chat.Flags)}
-    read_by = chat.load(model, chat.Flags(**{name: flags[name] for name in known & flags.keys()}))
-    prompt, response, ids, tools = conversation(path)
-    asked = read_by.encode_prompt(prompt, tools)
+    given = {name: flags[name] for name in known & flags.keys() if isinstance(flags[name], str)}
+    read_by = chat.load(model, chat.Flags(**given))
+    prompt, response, drawn, tools = conversation(path)
+    ids = drawn if _is_text_of(drawn, response, read_by) else None
     if ids is None:
         ids = read_by.encode(prompt, response, tools)[1] if response else []
-    lines = [*read_by.describe((asked, ids)).split("\n"), _end(read_by, ids) if ids else "no response"]
-    return ["", f"row 0 as {model} reads it", *(line for text in lines for line in terminal.quoted(text, len(text)))]
+    lines = [
+        read_by.describe((read_by.encode_prompt(prompt, tools), ids)),
+        _end(read_by, ids) if ids else "no response",
+    ]
+    if drawn is not None and ids != drawn:
+        lines.append("these are not the ids in the table, which this tokenizer reads as another text")
+    words = [BETWEEN.split(line) for line in "\n".join(lines).split("\n")]
+    shown = [line for each in [read_by.summary().split(" "), *words] for line in terminal.folded(" ", each)]
+    return ["", f"row 0 as {model} reads it:", *shown]
+
+
+def _is_text_of(ids: list[int] | None, response: list[dict], read_by) -> bool:
+    """Whether ids were sampled with this tokenizer: they are the response's text, or a tool call, which is parsed."""
+    if ids is None:
+        return False
+    return any("tool_calls" in message for message in response) or read_by.text_of(ids) == conversations.text(response)
 
 
 def _end(read_by, ids: list[int]) -> str:
@@ -112,4 +129,7 @@ def _is_answered(messages: list[dict]) -> bool:
 
 
 def _tools(value) -> list | None:
-    return json.loads(value) if isinstance(value, str) and value.strip() else value or None
+    try:
+        return json.loads(value) if isinstance(value, str) and value.strip() else value or None
+    except ValueError:
+        raise InputError("row 0, column 'tools' is not JSON") from None

@@ -1,0 +1,18 @@
+"""Chatbot Arena: two conversations and a `winner`, model_a, model_b or a tie."""
+
+from preference import dialogues
+from preference.columns import MESSAGES, TEXT, Row
+from preference.stage import InputError
+
+COLUMNS = {"conversation_a": MESSAGES, "conversation_b": MESSAGES, "winner": TEXT}
+WINNERS = ("model_a", "model_b")
+
+
+def example(row: Row) -> dict:
+    winner = row.text("winner")
+    if winner not in WINNERS and not winner.startswith("tie"):
+        raise InputError(f"{row.column('winner')} is {winner!r}, none of {', '.join(WINNERS)} and tie")
+    names = ("conversation_b", "conversation_a") if winner == "model_b" else ("conversation_a", "conversation_b")
+    scores = (1.0, 0.0) if winner in WINNERS else (0.5, 0.5)
+    pair = dialogues.pair(*(row.messages(name) for name in names), tuple(row.column(name) for name in names))
+    return {**pair, "chosen_reward": scores[0], "rejected_reward": scores[1]}

@@ -1,0 +1,11 @@
+"""Conversations as messages (UltraChat, Tulu): the last answer, and the turns before it as its prompt."""
+
+from preference import dialogues
+from preference.columns import CHAT, MESSAGES, Row
+
+COLUMNS = {"messages": MESSAGES}
+ALSO = {"prompt": CHAT}  # the first message once more
+
+
+def example(row: Row) -> dict:
+    return dialogues.answered(row.messages("messages"), row.column("messages"))

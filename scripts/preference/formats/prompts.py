@@ -1,0 +1,9 @@
+"""Prompts without answers."""
+
+from preference.columns import CHAT, Row
+
+COLUMNS = {"prompt": CHAT}
+
+
+def example(row: Row) -> dict:
+    return {"prompt": row.prompt("prompt"), "response": None}

@@ -1,0 +1,11 @@
+"""A row for each answer to a prompt, with one score, as this workflow's own answers.parquet has it."""
+
+from preference import dialogues
+from preference.columns import CHAT, NUMBER, Row
+
+COLUMNS = {"prompt": CHAT, "response": CHAT, "given_reward|reward|score": NUMBER}
+
+
+def example(row: Row) -> dict:
+    answer = dialogues.answered(row.prompt("prompt") + row.response("response"), row.column("response"))
+    return {**answer, "given_reward": row.number("given_reward")}

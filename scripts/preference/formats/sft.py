@@ -1,0 +1,10 @@
+"""Prompts with answers, and this workflow's own instructions."""
+
+from preference import dialogues
+from preference.columns import CHAT, Row
+
+COLUMNS = {"prompt": CHAT, "response": CHAT}
+
+
+def example(row: Row) -> dict:
+    return dialogues.answered(row.prompt("prompt") + row.response("response"), row.column("response"))

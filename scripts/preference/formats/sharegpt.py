@@ -1,0 +1,10 @@
+"""ShareGPT: conversations of `from` and `value`; the last answer, and the turns before it as its prompt."""
+
+from preference import dialogues
+from preference.columns import MESSAGES, Row
+
+COLUMNS = {"conversations|conversation": MESSAGES}
+
+
+def example(row: Row) -> dict:
+    return dialogues.answered(row.messages("conversations"), row.column("conversations"))

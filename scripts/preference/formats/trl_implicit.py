@@ -1,0 +1,30 @@
+"""TRL's preferences with an implicit prompt: two texts, whose prompt is what they share at their beginning.
+
+Other texts beside them would rather be the prompt, so a file that has some is of another format.
+"""
+
+import os
+
+from preference import conversations, dialogues
+from preference.columns import TEXT, Row
+from preference.stage import InputError
+
+COLUMNS = {"chosen": TEXT, "rejected": TEXT}
+ALONE = True
+
+
+def holds(rows: list[Row]) -> bool:
+    return not any(dialogues.is_transcript(row.value(name)) for row in rows for name in ("chosen", "rejected"))
+
+
+def example(row: Row) -> dict:
+    chosen, rejected = row.text("chosen"), row.text("rejected")
+    shared = os.path.commonprefix([chosen, rejected])
+    end = max((at + 1 for at, letter in enumerate(shared) if letter.isspace()), default=0)  # no half of a word
+    if not shared[:end].strip():
+        raise InputError("columns 'chosen' and 'rejected' have different prompts: they share no first word")
+    return {
+        "prompt": conversations.user(shared[:end].rstrip()),
+        "chosen": conversations.assistant(chosen[end:]),
+        "rejected": conversations.assistant(rejected[end:]),
+    }

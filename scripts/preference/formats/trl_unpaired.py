@@ -1,0 +1,11 @@
+"""TRL's unpaired preferences: an answer, and whether it is a good one."""
+
+from preference import dialogues
+from preference.columns import CHAT, LABEL, Row
+
+COLUMNS = {"prompt": CHAT, "completion": CHAT, "label": LABEL}
+
+
+def example(row: Row) -> dict:
+    answer = dialogues.answered(row.prompt("prompt") + row.response("completion"), row.column("completion"))
+    return {**answer, "given_reward": row.label("label"), "unpaired": True}

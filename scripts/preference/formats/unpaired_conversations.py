@@ -1,0 +1,11 @@
+"""Unpaired preferences as conversations: whether the last answer is a good one."""
+
+from preference import dialogues
+from preference.columns import MESSAGES, Row
+
+COLUMNS = {"messages|conversations": MESSAGES, "label": ("bool",)}
+
+
+def example(row: Row) -> dict:
+    answer = dialogues.answered(row.messages("messages"), row.column("messages"))
+    return {**answer, "given_reward": row.label("label"), "unpaired": True}
