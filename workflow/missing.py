@@ -21,7 +21,7 @@ def make_again_alone() -> None:
 async def plan(dag, create_inventory: bool = False) -> None:
     """Do what `DAG.update_needrun` does, for fewer jobs."""
     await plan_all(dag, create_inventory)
-    needed = await with_all(await with_all(stale_jobs(dag), followers, dag), makers_of_missing, dag)
+    needed = await with_all(await with_all(await stale_jobs(dag), followers, dag), makers_of_missing, dag)
     for job in dag._needrun - needed:
         dag.reason(job).clear()  # or a second pass would take it for a reason of the job's own
     dag._needrun &= needed
@@ -30,9 +30,12 @@ async def plan(dag, create_inventory: bool = False) -> None:
     dag._len = len(dag._finished | dag._needrun)
 
 
-def stale_jobs(dag) -> set:
+async def stale_jobs(dag) -> set:
     """Return the jobs that run for a reason of their own, not for that of another job."""
-    return {job for job in dag._needrun if not dag.reason(job).derived or dag.reason(job).forced}
+    found = {job for job in dag._needrun if not dag.reason(job).derived or dag.reason(job).forced}
+    # A target such as `all` runs nothing: what it lacks is what the user asks for.
+    asked_for = [await makers_of_missing(job, dag) for job in found if job.rule.norun]
+    return found.union(*asked_for) & dag._needrun
 
 
 async def followers(job, dag) -> list:
