@@ -375,6 +375,7 @@ RUN_ON_PURPOSE = {  # below scripts/preference
     "rewards/functions.py": ["exec", "compile"],  # the reward of the user's own that a config names
     "rewards/verifiers/__init__.py": ["importlib.import_module"],  # a module of that package, by its name
     "judges/__init__.py": ["importlib.import_module"],
+    "formats/__init__.py": ["importlib.import_module"],
 }
 RISKY = {"trust_remote_code": "False", "shell": "False", "allow_pickle": "False", "weights_only": "True"}
 

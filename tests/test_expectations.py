@@ -247,7 +247,7 @@ def test_only_tasks_that_both_runs_are_made_on_and_that_are_sampled_enough_are_a
 def test_the_workflow_and_the_library_mean_the_same(config):
     assert runs.GEOMETRY_SAMPLES == geometry.LAST
     assert tuple(dict.fromkeys(each.question for each in runs.contrasts(config))) == geometry.QUESTIONS
-    assert {*runs.PUSHING, "pref_ft"} == {name for name, table in runs.ALGORITHMS.items() if table != "rewards"}
+    assert {*runs.PUSHING, "pref_ft", "csft"} == {name for name, table in runs.ALGORITHMS.items() if table != "rewards"}
 
 
 def test_what_the_geometry_needs_is_missed_before_any_job(config):

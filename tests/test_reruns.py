@@ -96,9 +96,18 @@ MODULES = {
     "__init__": ("prepare_task", "write_config"),  # and so all
     "artifacts": ("prepare_task", "write_config"),
     "checkpoints": TRAININGS,
+    "chat": ("initialize_model",),
     "claims": ("render_report",),
+    "columns": ("prepare_task",),
+    "controls": ("initialize_model",),
+    "conversations": ("prepare_task",),
+    "data_files": ("prepare_task",),
+    "dialogues": ("prepare_task",),
+    "examples": ("prepare_task",),
     "fit": TRAININGS,
-    "formats": ("prepare_task",),
+    "formats/__init__": ("prepare_task",),
+    "formats/trl": ("prepare_task",),  # and so every other format
+    "hub_data": ("prepare_task",),
     "instructions": ("prepare_task",),
     "intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
     "leftovers": ("prepare_task", "write_config"),
@@ -123,6 +132,7 @@ MODULES = {
     "rewards/specs": ("score_responses", "evaluate_policy"),
     "rewards/verifiers/__init__": ("score_responses", "evaluate_policy"),
     "samplers": ("generate_responses", "evaluate_policy"),
+    "schedules": TRAININGS,
     "seeds": ("generate_responses",),
     "shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
     "sources": ("prepare_task",),
@@ -131,6 +141,7 @@ MODULES = {
     "summaries": ("summarize_run",),
     "tokens": ("initialize_model",),
     "trackers": TRAININGS,
+    "turns": ("render_report",),
     "unfinished": TRAININGS,
     "untrusted": ("render_report",),
 }
@@ -620,4 +631,9 @@ def test_every_script_and_every_module_has_a_row():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert scripts - NOT_RUN - OF_MORE_SAMPLES - OF_LABS - OF_OTHER_RUNS - OF_JUDGED_TASKS - OF_CLUSTERS <= set(STALE)
     imported = {file for script in STALE for file in provenance.fingerprint(f"{script}.py")}
-    assert {f"preference/{module}.py" for module in MODULES} == {file for file in imported if "/" in file}
+    members = {
+        str(path.relative_to(ROOT / "scripts")) for path in (ROOT / "scripts/preference/formats").glob("[a-z]*.py")
+    }
+    assert members < provenance.fingerprint("prepare_task.py").keys(), "each is found by its name, and counts"
+    listed = {f"preference/{module}.py" for module in MODULES}
+    assert listed | members == {file for file in imported if "/" in file}
