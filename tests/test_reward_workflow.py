@@ -106,6 +106,18 @@ def test_the_tables_and_the_report_say_that_nothing_was_scored(given):
     assert "nan" not in (given.folder / "results/miniature/tables/final.txt").read_text()
 
 
+def test_a_mixed_reward_is_scored_in_rounds_and_in_evaluations_by_its_parts(tmp_path):
+    workflow = small(tmp_path, reward_model=["trained", {**RULE, "weight": 0.5}])
+    workflow.call()
+    for table in ("rewards", "evaluation"):
+        rows = records.read(tmp_path / TASK / f"dpo_on_policy/seed1/round1/{table}.parquet", table)
+        assert {row["reward_says_the"] for row in rows} <= {0.0, 1.0}
+        assert len({row["reward_learned"] for row in rows}) > 2
+        assert all(row["reward"] == row["reward_learned"] + 0.5 * row["reward_says_the"] for row in rows)
+    assert "held-out accuracy" in (tmp_path / "results/miniature/report.html").read_text()
+    assert workflow.plan() == set()
+
+
 # Plans alone.
 
 
