@@ -9,6 +9,8 @@ import yaml
 
 from preference import artifacts, records
 
+pytestmark = pytest.mark.workflow
+
 TASK = "results/miniature/min_length"
 OWN = "def score(messages, response, fields):\n    return -abs(len(response) - 40) / 40\n"
 KTO = {"learning_rate": 1.0e-4, "epochs": 1, "batch_size": 8, "micro_batch_size": 4, "max_length": 200, "beta": 0.1}
