@@ -78,13 +78,14 @@ def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, sha
     score(flags, samples, shards)
     policy = policies.load_policy(flags.policy)
     reference = policy if flags.reference == flags.policy else policies.load_policy(flags.reference)
-    compare(policy, reference, chat_format, samples, flags, shards)
+    of_reference = chat_format if reference is policy else chat.load(flags.reference, flags)
+    compare(policy, reference, chat_format, of_reference, samples, flags, shards)
     count_wins(samples, baseline or samples)
     rng = numpy.random.default_rng(flags.seed)
     return samples, {
         **sample_metrics(samples, rng),
         **perplexity(policy, chat_format, prompts, flags, rng, shards),
-        **pair_metrics(policy, reference, chat_format, *pairs, flags, rng, shards),
+        **pair_metrics(policy, reference, chat_format, of_reference, *pairs, flags, rng, shards),
     }
 
 
@@ -96,10 +97,18 @@ def score(flags: Flags, samples: list[dict], shards: Shards) -> None:
         sample |= of_sample
 
 
-def compare(policy, reference, chat_format: chat.Chat, samples: list[dict], flags: Flags, shards: Shards) -> None:
+def compare(
+    policy,
+    reference,
+    chat_format: chat.Chat,
+    of_reference: chat.Chat,
+    samples: list[dict],
+    flags: Flags,
+    shards: Shards,
+) -> None:
     """Add logps, ref_logps, kl and entropy to each sample, from both models' full distributions."""
     sequences = [chat_format.row(sample, "response", sample["response_ids"], True) for sample in samples]
-    asked = reference_prompts(flags, chat_format, samples, sequences)
+    asked = reference_prompts(of_reference, chat_format, samples, sequences)
     items = [(prompt, response, other) for (prompt, response), other in zip(sequences, asked, strict=True)]
 
     def distances(some: list[tuple]) -> list[dict]:
@@ -113,10 +122,9 @@ def compare(policy, reference, chat_format: chat.Chat, samples: list[dict], flag
 
 
 def reference_prompts(
-    flags: Flags, chat_format: chat.Chat, rows: list[dict], sequences: list[tokens.Sequence]
+    of_reference: chat.Chat, chat_format: chat.Chat, rows: list[dict], sequences: list[tokens.Sequence]
 ) -> list[list[int]]:
     """Return the prompts as the reference reads them: without the control text of a policy that has one."""
-    of_reference = chat.load(flags.reference, flags)
     if of_reference.tokenizer.chat_template == chat_format.tokenizer.chat_template:
         return [prompt for prompt, _ in sequences]
     return [of_reference.encode_prompt(row["prompt"], row["tools"]) for row in rows]
@@ -210,13 +218,21 @@ def perplexity(policy, chat_format: chat.Chat, prompts: list[dict], flags: Flags
 
 
 def pair_metrics(
-    policy, reference, chat_format: chat.Chat, pairs: list[dict], encoded: list, flags: Flags, rng, shards: Shards
+    policy,
+    reference,
+    chat_format: chat.Chat,
+    of_reference: chat.Chat,
+    pairs: list[dict],
+    encoded: list,
+    flags: Flags,
+    rng,
+    shards: Shards,
 ) -> dict:
     """Log-probabilities of held-out pairs, and their margin: the difference of the two log-ratios to the reference."""
     if not pairs:
         return {}
-    asked = reference_prompts(flags, chat_format, pairs, [chosen for chosen, _ in encoded])
-    of_reference = [tuple((prompt, ids) for _, ids in pair) for prompt, pair in zip(asked, encoded, strict=True)]
+    asked = reference_prompts(of_reference, chat_format, pairs, [chosen for chosen, _ in encoded])
+    ref_encoded = [tuple((prompt, ids) for _, ids in pair) for prompt, pair in zip(asked, encoded, strict=True)]
 
     def all_logps(name: str, model, sequences: list) -> numpy.ndarray:
         def part(some: list, progress: Progress) -> list[list[float]]:
@@ -225,7 +241,7 @@ def pair_metrics(
         return numpy.array(shards.map(name, sequences, part, "pairs"))
 
     logps = all_logps("logps", policy, encoded)
-    ref_logps = logps if reference is policy else all_logps("ref_logps", reference, of_reference)
+    ref_logps = logps if reference is policy else all_logps("ref_logps", reference, ref_encoded)
     margins = (logps[:, 0] - ref_logps[:, 0]) - (logps[:, 1] - ref_logps[:, 1])
     values = {
         "chosen_logps": logps[:, 0],

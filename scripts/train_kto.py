@@ -75,10 +75,8 @@ def mismatched(samples: scored.Samples, flags: Flags) -> list[tokens.Sequence]:
     for own, following in zip(of_prompts, of_prompts[1:] + of_prompts[:1], strict=True):
         for place, sample in enumerate(own):
             others[sample] = following[place % len(following)]
-    return [
-        tokens.Limit(flags.max_length).fit((samples.sequences[i][0], samples.sequences[j][1]))
-        for i, j in enumerate(others)
-    ]
+    limit = fit.limit(flags)
+    return [limit.fit((samples.sequences[i][0], samples.sequences[j][1])) for i, j in enumerate(others)]
 
 
 class Baseline:

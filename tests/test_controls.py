@@ -103,7 +103,7 @@ def test_an_evaluation_asks_the_policy_with_the_control_text_and_the_reference_w
     files = {"policy": good_policy, "reference": tiny_policy, "prompts": "", "pairs": "", "samples_output": ""}
     flags = evaluate_policy.Flags(**prompts, **files, output=str(tmp_path / "evaluation.json"), seed=1)
     with Shards(flags.output, {}, 64) as shards:
-        evaluate_policy.compare(policies.load_policy(good_policy), model, good, samples, flags, shards)
+        evaluate_policy.compare(policies.load_policy(good_policy), model, good, bare, samples, flags, shards)
     for sample in samples:
         ids = sample["response_ids"]
         logp, ref_logp = (distributions(model, each.encode_prompt(sample["prompt"]), ids) for each in (good, bare))

@@ -4,13 +4,14 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 """
 
 import json
-import re
 import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-import scoring
+import scoring  # first: it makes the scripts' library importable
 from scoring import GOLD_REWARD, Part  # noqa: F401
+
+from preference import sources
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {
@@ -68,7 +69,6 @@ UNREAD_BY_JUDGES = {
     "endpoint": {*OF_ENGINES, "batch_size", "shard_size", "max_model_len"},
 }
 
-DATA_FILE = r"\.(parquet|json|jsonl|csv|tsv)(\.gz|\.zst)?$"  # how the names of files of data end
 SAID_OF_SOURCE = {"columns": {}, "fields": [], "weight": 1}  # what a source is if its mapping does not say
 
 # Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
@@ -246,13 +246,13 @@ def hub_models(config: dict) -> list[str]:
 
 def hub_data(config: dict) -> list[str]:
     """The data sets that come from the hub."""
-    sources = {name for task in config["tasks"].values() for name in names_of_data(task)}
-    return sorted(source for source in sources if source != "built_in" and not is_file(source))
+    named = {name for task in config["tasks"].values() for name in names_of_data(task)}
+    return sorted(source for source in named if source != "built_in" and not is_file(source))
 
 
 def is_file(source: str) -> bool:
     """Return whether a source is a path rather than a hub id or the built-in data."""
-    return source.startswith((".", "/")) or bool(re.search(DATA_FILE, source.split(":")[0]))
+    return sources.is_local(source)
 
 
 def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:

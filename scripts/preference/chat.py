@@ -163,7 +163,7 @@ class Chat:
             raise InputError(f"{self.path}: {token!r} is id {found}, and the model has {self._rows()} embeddings")
         return found
 
-    # What the template does, found out on a probe.
+    # What the template does: found by rendering a probe.
 
     def _probe(self) -> tuple[str, str]:
         """Return what the template writes between a prompt and the answer, and what it writes after the answer."""
@@ -510,18 +510,22 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
     found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
     found -= {None, ""}
-    return sorted(found - _words(tokenizer, found), key=lambda token: (-len(token), token))
+    if _pad_is_a_word(tokenizer):
+        found.discard(tokenizer.pad_token)
+    return sorted(found, key=lambda token: (-len(token), token))
 
 
-def _words(tokenizer, tokens: set[str]) -> set[str]:
-    """Return the tokens that plain text becomes by itself, as a pad token may be an ordinary word."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return set()
+def _pad_is_a_word(tokenizer) -> bool:
+    """Say if text becomes the pad token by itself, and the token has no other role.
+
+    Of no other token: merges may spell an end token, too, and a text must not become that one.
+    """
+    pad, backend = tokenizer.pad_token, getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or pad in (None, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
+        return False
     bare = Tokenizer(backend.model)
     bare.normalizer, bare.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
-    tokens = tokens - {tokenizer.unk_token}
-    return {each for each in tokens if bare.encode(each).ids == [tokenizer.convert_tokens_to_ids(each)]}
+    return bare.encode(pad).ids == [tokenizer.pad_token_id]
 
 
 def _begins_with(tokenizer, token_id: int) -> bool:

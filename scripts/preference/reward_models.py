@@ -109,10 +109,9 @@ def sequence_scores(model, sequences: list[tokens.Sequence], pad_id: int) -> tor
 
 
 def _ignore_padding(model, pad_id: int) -> None:
-    """Name a pad token, without which the library refuses batches, and let the token's embedding learn as any does."""
+    """Name a pad token, without which the library refuses batches."""
     for config in (model.config, model.config.get_text_config()):
         config.pad_token_id = pad_id
-    model.get_input_embeddings().padding_idx = None
 
 
 @contextlib.contextmanager
