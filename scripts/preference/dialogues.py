@@ -43,7 +43,7 @@ def check(prompt: Messages, column: str) -> None:
 def pair(chosen: Messages, rejected: Messages, columns: tuple[str, str]) -> dict:
     """Return the prompt and the two answers of conversations, compared where they part.
 
-    What follows is left out, because the prompts of later turns differ.
+    Later turns are left out, because their prompts differ.
 
     Args:
         columns: what the two are called in a message.

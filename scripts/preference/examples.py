@@ -31,7 +31,7 @@ def merge_equal(rows: Iterable[dict], seen: Callable[[dict], Hashable]) -> int:
         seen: a row -> what the model sees of its prompt.
 
     Returns:
-        How many prompts were another one's equals.
+        The number of prompts that were merged into an earlier one.
     """
     first: dict[Hashable, dict] = {}
     merged = set()

@@ -70,5 +70,5 @@ def _datasets():
     import datasets  # heavy, and not needed for the built-in data
 
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # the error is one line of ours
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # our own error is shown instead
     return datasets

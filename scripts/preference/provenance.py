@@ -81,7 +81,7 @@ def _drop_docstrings(tree: ast.Module) -> None:
 def digest(path: Path | str) -> str:
     """SHA-256 of a file's content; of a folder: of its files' names and digests, from its manifest if any.
 
-    Of a hub id, the commit that it was resolved to.
+    For a hub id, return the commit that it was resolved to.
     """
     if commit := model_folders.commit_of(str(path)):
         return commit

@@ -44,7 +44,7 @@ Sample = Callable[[list[Request], Progress], list[list[int]]]  # an engine: the 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What holds of every response, from the policy's chat format."""
+    """Token ids that end a response, and ids that are never drawn."""
 
     stops: tuple[int, ...]  # ids that end a response
     textless: tuple[int, ...]  # ids that are never drawn
@@ -410,7 +410,7 @@ def _vllm_params(rules: Rules, seed: int, flags: Flags):
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    # What the model folder calls EOS is among the stops already.
+    # The stops already include every EOS of the model folder.
     return SamplingParams(
         temperature=flags.temperature,
         top_p=flags.top_p,

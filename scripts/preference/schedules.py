@@ -13,7 +13,7 @@ def warmup_steps(ratio: float, total: int) -> int:
 def multiplier(step: int, total: int, warmup: int, schedule: str) -> float:
     """Return the learning rate of a step as a share of its peak; it is never 0.
 
-    Of n warm-up steps, step i has i / n, so that the last of them trains at the peak already. The first step after the
+    In n warm-up steps, step i has i / n, so that the last of them trains at the peak already. The first step after the
     warm-up has the peak, too. From there `linear` and `cosine` decay so that only a step after the last would have 0.
 
     Args:

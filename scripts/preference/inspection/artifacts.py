@@ -190,7 +190,7 @@ def unsealed(path: Path) -> str | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a table or JSON file is, byte by byte, what a stage of this workflow wrote."""
+    """Say if a table or JSON file still has the bytes that a stage of this workflow wrote."""
     return bool(made_by(path).get("stage")) and unsealed(path) is None
 
 

@@ -110,7 +110,7 @@ def measures(table: pa.Table) -> dict[str, np.ndarray]:
     """What can be counted of each row: numeric columns, the margin of pairs, and how long each text is.
 
     A text is counted in tokens (with EOS, as sampled) where the table has them, else in characters, as the name says.
-    Of conversations the characters are those of all messages, and the messages are counted where a row has several.
+    The length of a conversation is that of all its messages; messages are counted if a row has several.
     """
     found = {}
     for field in table.schema:
@@ -219,7 +219,7 @@ def said(cell: list[Turn], most: int) -> list[str]:
 def portrait(path: Path, kind: str, num_rows: int, seed: int, most: int) -> tuple[list[str], list[str]]:
     """Everything that is shown of a table, and what is wrong with it."""
     table, damaged = load(path)
-    # What is whole as its stage sealed it departs from the schema because the schema has changed since.
+    # The seal matches, so the file is intact, and the schema has changed since it was written.
     older = departures(table, kind) if artifacts.is_whole(path) else {}
     wrong = [line for line in check(table, kind, damaged) if line not in older.values()]
     lines = [f"  {line}" for line in wrong]

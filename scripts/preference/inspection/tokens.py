@@ -76,7 +76,7 @@ def _rendered(path: Path, model: str, flags: dict) -> list[str]:
 
 
 def _is_text_of(ids: list[int] | None, response: list[dict], read_by) -> bool:
-    """Whether ids were sampled with this tokenizer: they are the response's text, or a tool call, which is parsed."""
+    """Say if this tokenizer decodes ids to the response's text; the text of a tool call is parsed, so any ids pass."""
     if ids is None:
         return False
     return any("tool_calls" in message for message in response) or read_by.text_of(ids) == conversations.text(response)

@@ -37,7 +37,7 @@ class Flags:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How reward models read: responses per forward pass, and the longest prompt + response in tokens."""
+    """Responses per forward pass of a reward model, and the longest prompt + response in tokens."""
 
     batch_size: int
     max_length: int
