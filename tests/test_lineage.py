@@ -101,6 +101,14 @@ def test_changed_code_is_told_by_file(made):
     assert "← code since: preference/gone.py gone, preference/pairs.py changed, preference/records.py new" in text
 
 
+def test_a_module_that_a_flag_named_is_no_change_until_it_changes(made):
+    verifier = "preference/rewards/verifiers/min_length.py"
+    content = {"stage": "score_responses", "code": provenance.fingerprint("score_responses.py", [verifier])}
+    assert lineage.code_changes(content) == {}
+    content["code"][verifier] = "0"
+    assert lineage.code_changes(content) == {verifier: "changed"}
+
+
 def test_a_stages_name_cannot_lead_out_of_the_scripts(made):
     records.write(made["pairs"], "pairs", pairs(), {"stage": "../tests/conftest", "code": {"x.py": "0"}})
     assert "1 module has changed since: ../tests/conftest.py" in verdict(made["pairs"])

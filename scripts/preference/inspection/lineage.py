@@ -106,10 +106,16 @@ def code_changes(content: dict) -> dict[str, str]:
     # the name comes from a file: it must not lead out of the folder of scripts
     if not re.fullmatch(r"\w+", stage) or not (provenance.SCRIPTS / script).is_file():
         return {script: "gone"}
-    now = provenance.fingerprint(script)
+    now = provenance.fingerprint(script, _members(recorded))
     changed = {name: "changed" for name in recorded.keys() & now.keys() if recorded[name] != now[name]}
     changed |= {name: "new" for name in now.keys() - recorded.keys()}
     return dict(sorted((changed | {name: "gone" for name in recorded.keys() - now.keys()}).items()))
+
+
+def _members(recorded: dict) -> list[str]:
+    """The recorded modules of packages, such as verifiers: a flag named them, so no import statement needs to."""
+    named = [name for name in recorded if re.fullmatch(r"preference/(\w+/)+\w+\.py", name)]
+    return [name for name in named if (provenance.SCRIPTS / name).is_file()]
 
 
 def render(node: Node) -> list[str]:
