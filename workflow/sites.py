@@ -15,8 +15,8 @@ import caches
 
 PROFILE = "slurm/config.yaml"
 # Rules that may read models or data of the hub, by how their names begin.
-FROM_HUB = ("prepare_", "train_", "generate_", "collect_", "skew_", "score_", "compute_", "evaluate_", "judge_responses")
-FROM_HUB += ("diagnose_geometry",)
+FROM_HUB = ("prepare_", "train_", "generate_", "collect_", "skew_", "score_", "compute_", "evaluate_")
+FROM_HUB += ("judge_responses", "diagnose_geometry")
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
 # A resource -> the partition's limit of it, and its unit.
 LIMITS = {"_cores": ("cpus", "CPUs"), "mem_mb": ("memory_mb", "MB"), "runtime": ("minutes", "minutes")}
