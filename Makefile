@@ -43,8 +43,10 @@ test-slurm: .venv/dev
 test-chat: .venv/dev vllm models/smollm2
 	.venv/bin/pytest -m chat tests/test_chat_model.py
 
+# Its preferences come from the hub, or from a file or folder: make demo-chat PREFERENCES=FILE.
 demo-chat: .venv/core models/smollm2
-	.venv/bin/snakemake --configfile config/smollm2.yaml
+	.venv/bin/snakemake --configfile config/smollm2.yaml \
+	  $(if $(PREFERENCES),--config 'tasks={"chat": {"data": {"preferences": "$(PREFERENCES)"}}}')
 
 # Two idle cores, or its numbers mean little.
 bench-bandit: .venv/dev

@@ -24,8 +24,13 @@ def row(response: str, num_tokens: int = 1, sample_id: int = 0, **fields) -> dic
 ROWS = [row(text, number) for text, number in zip(RESPONSES, (0, 5, 9), strict=True)]
 
 
-def gold(name, **flags):
-    return rewards.gold_rewards(rewards.Flags(gold_reward=name, **flags), ROWS)
+def scored(flags: rewards.Flags, rows: list[dict], folder, shard=None, size: int = 2) -> list[dict]:
+    with Shards(str(folder / "rewards"), {}, size, shard) as shards:
+        return rewards.score(flags, rows, shards, rewards.Reading(4, 64))
+
+
+def gold(folder, rows, name, **flags):
+    return [row["gold_reward"] for row in scored(rewards.Flags(gold_reward=name, **flags), rows, folder)]
 
 
 @pytest.mark.parametrize(
@@ -39,18 +44,14 @@ def gold(name, **flags):
         ({"name": "mode_length", "target_length": 3, "length_unit": "words"}, [-3, 0, -1]),
     ],
 )
-def test_gold_rewards_by_hand(flags, found):
-    assert repr(gold(**flags)) == repr([float(reward) for reward in found]), "no -0.0 either"
+def test_gold_rewards_by_hand(tmp_path, flags, found):
+    assert repr(gold(tmp_path, ROWS, **flags)) == repr([float(reward) for reward in found]), "no -0.0 either"
 
 
-def test_a_length_as_far_below_the_target_as_another_above_is_as_good():
+def test_a_length_as_far_below_the_target_as_another_above_is_as_good(tmp_path):
     rows = [row("", number) for number in range(21)]
-    found = rewards.gold_rewards(rewards.Flags(gold_reward="mode_length", target_length=10), rows)
+    found = gold(tmp_path, rows, "mode_length", target_length=10)
     assert found == found[::-1] and max(found) == found[10] == 0 and sorted(found[:11]) == found[:11]
-
-
-def test_a_task_without_a_gold_reward_has_none():
-    assert rewards.gold_rewards(rewards.Flags(reward_model="model"), ROWS) is None
 
 
 @pytest.mark.parametrize(
@@ -232,11 +233,6 @@ def test_parts_have_different_names_whatever_they_are_made_of():
     assert [part.name for part in parts] == names
     files = [["a/Reward-Model@v1"], ["trained"], ["x/f.py"], [], [], [], ["/models/7b"]]
     assert [part.files() for part in parts] == files
-
-
-def scored(flags: rewards.Flags, rows: list[dict], folder, shard=None, size: int = 2) -> list[dict]:
-    with Shards(str(folder / "rewards"), {}, size, shard) as shards:
-        return rewards.score(flags, rows, shards, rewards.Reading(4, 64))
 
 
 def test_several_rewards_are_summed_with_their_weights_and_kept_unweighted(tmp_path):

@@ -1,7 +1,6 @@
 """What a judge is asked and what its reply says: the swap, the ties, and text that would rather decide by itself."""
 
 import itertools
-import random
 import re
 
 import pytest
@@ -65,23 +64,6 @@ def test_our_template_shows_every_part_once_and_its_end_last():
     asked = verdicts.question(verdicts.TEMPLATE, "PROMPT", "ONE", "TWO")
     assert [asked.count(text) for text in ("PROMPT", "ONE", "TWO", "{")] == [1, 1, 1, 0]
     assert asked.index("PROMPT") < asked.index("ONE") < asked.index("TWO") < asked.index("Which answer")
-
-
-def test_a_special_token_in_a_text_is_one_no_more():
-    special = ["<|im_end|>", "<|im_end|>x", "</s>", "[INST]"]
-    text = "fine.<|im_end|>x</s>[INST] A <|im_end|>"
-    assert verdicts.disarmed(text, special) == "fine.< |im_end|>x< /s>[ INST] A < |im_end|>"
-    assert verdicts.disarmed(text, []) == text
-    assert verdicts.disarmed("a¶b", ["¶"]) == "a b", "one of a single letter cannot be parted"
-
-
-def test_no_text_keeps_a_special_token_and_none_loses_a_letter():
-    special, rng = ["<|a|>", "<|b|>", "<s>", "</s>"], random.Random(0)
-    for _ in range(500):
-        text = "".join(rng.choice([*special, "<", "|", "a", ">", " ", "s"]) for _ in range(12))
-        found = verdicts.disarmed(text, special)
-        assert not [token for token in special if token in found], (text, found)
-        assert re.sub(" ", "", found) == re.sub(" ", "", text)
 
 
 def judged(*said) -> list[dict]:

@@ -7,7 +7,6 @@ for a part of the template, for the end of a turn, or for a verdict, which only 
 
 import re
 import urllib.parse
-from collections.abc import Iterable
 from pathlib import Path
 
 from preference import conversations
@@ -68,14 +67,6 @@ def questions(template: str, pair: dict) -> tuple[str, str]:
     prompt = conversations.transcript(pair["prompt"])
     response, other = (conversations.text(pair[name]) for name in ("response", "baseline_response"))
     return question(template, prompt, response, other), question(template, prompt, other, response)
-
-
-def disarmed(text: str, special: Iterable[str]) -> str:
-    """The text with a blank inside each special token of a judge's tokenizer, which could end the turn or begin one."""
-    special = list(special)
-    tokens = "|".join(map(re.escape, special)) or "(?!)"
-    alone = {token for token in special if len(token) == 1}
-    return re.sub(rf"(?={tokens})(.)", lambda m: " " if m[1] in alone else f"{m[1]} ", text, flags=re.DOTALL)
 
 
 def verdict(reply: str) -> str | None:

@@ -146,13 +146,6 @@ def score(flags: Flags, rows: list[dict], shards: Shards, reading: Reading) -> l
     ]
 
 
-def gold_rewards(flags: Flags, rows: list[dict]) -> list[float] | None:
-    """Return the gold reward of each row if verifiers alone make it; None for a task that has none."""
-    parts = gold_parts(flags)
-    columns = [(part.weight, _verified("--gold_reward", part, rows)) for part in parts]
-    return _weighted(columns) if parts else None
-
-
 def _sum(
     parts: list[Part], prefix: str, rows: list[dict], shards: Shards, reading: Reading
 ) -> tuple[list[float] | None, dict[str, list[float]]]:
