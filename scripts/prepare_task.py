@@ -246,7 +246,7 @@ def as_row(example: dict, role: str, flags: Flags) -> tuple[dict | None, str | N
     about = {name: example[name] for name in examples.NAMED}
     if KINDS[role] == "pairs":
         if example.get("unpaired"):
-            return None, UNPAIRED
+            return None, UNPAIRED if examples.scored(example) else "empty response"
         return examples.pair(example, flags.pairing, flags.min_margin, flags.seed)
     response = examples.answer(example)
     if KINDS[role] == "sft" and response is None:

@@ -148,14 +148,25 @@ def test_useless_rows_are_dropped_counted_and_printed(tmp_path, capsys):
         f"sft: {paths['sft']}: format sft, 8 rows, 4 kept, "
         "dropped: 1 duplicate, 1 empty prompt, 1 empty response, 1 longer than max_characters"
     )
-    assert lines[1].endswith("format trl, 6 rows, 5 kept, dropped: 1 identical chosen and rejected")
-    assert "" in {row["chosen"] for row in made["preferences"] + made["eval_preferences"]}
+    assert lines[1].endswith("format trl, 6 rows, 4 kept, dropped: 1 empty chosen response, 1 identical chosen and rejected")
     metadata = records.metadata(tmp_path / "data" / "sft.parquet")
     assert metadata["dropped"]["empty response"] == 1 and metadata["flags"]["num_eval_prompts"] == 1
     assert metadata["inputs"]["preferences"]["sha256"] == provenance.digest(paths["preferences"])
     for role in made:
         counts = records.metadata(tmp_path / "data" / f"{role}.parquet")
         assert counts["rows_in"] == counts["rows_out"] + sum(counts["dropped"].values())
+
+
+def test_an_empty_answer_is_never_the_preferred_one(tmp_path, capsys):
+    odd = [{"prompt": "x", "chosen": " ", "rejected": "b"}, {"prompt": "y", "chosen": "a", "rejected": ""}]
+    path = source(tmp_path, "pairs", [*pairs(*range(4)), *odd, {"prompt": "z", "chosen": None, "rejected": "b"}])
+    made = prepare(tmp_path, preferences=path, num_eval_prompts=1)
+    assert "dropped: 2 empty chosen response" in capsys.readouterr().out
+    assert all(row["chosen"].strip() for row in made["preferences"] + made["eval_preferences"])
+    rows = [{"prompt": f"p{i}", "completion": ["a", ""][i % 2], "label": i < 2} for i in range(4)]
+    made = prepare(tmp_path, preferences=source(tmp_path, "unpaired", rows), num_eval_prompts=1)
+    assert "3 kept, dropped: 1 empty response" in capsys.readouterr().out
+    assert all(row["prompt"] != "p1" for row in made["answers"] + made["prompts"] + made["eval_prompts"])
 
 
 def test_equal_flags_give_equal_bytes_and_another_seed_another_order(tmp_path):
