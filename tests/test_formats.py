@@ -373,8 +373,10 @@ def test_parquet_json_and_folders_of_them_load_alike_and_leave_nothing_beside(tm
     pq.write_table(pa.Table.from_pylist(rows[2:]), tmp_path / "data" / "2.parquet")
     (tmp_path / "lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "list.json").write_text(json.dumps(rows))
+    (tmp_path / "object.json").write_text(json.dumps({"version": 1, "data": rows}, indent=1))
+    (tmp_path / "repeated.csv").write_bytes(separated(rows[:2]) + separated(rows[2:]))
     before = sorted(tmp_path.rglob("*"))
-    for name in ("data", "lines.jsonl", "list.json"):
+    for name in ("data", "lines.jsonl", "list.json", "object.json", "repeated.csv"):
         table = formats.load(Source(str(tmp_path / name)))
         assert (table.kinds(), table.rows) == ({"prompt": "text", "response": "text"}, rows)
     assert sorted(tmp_path.rglob("*")) == before
@@ -395,6 +397,7 @@ def test_a_csv_has_numbers_labels_and_messages_where_formats_have_them_and_texts
     [
         ("none.parquet", None, "no such file or folder"),
         ("junk.parquet", b"junk", "cannot be read: Parquet file size is 4 bytes"),
+        ("pretty.json", b'{\n"prompt": "p",\n}', "line 3: is not JSON at character 1: Expecting property name"),
         ("junk.jsonl", b"not json", "line 1: is not JSON at character 1: Expecting value"),
         ("empty.jsonl", b"", "has no rows"),
         ("text.txt", b"x", "is or holds no data file (.parquet, .json, .jsonl, .csv, .tsv, plain or with .gz or .zst)"),
@@ -441,15 +444,19 @@ def fill(folder, **files):
         {"train-00000-of-00001": "parquet", "validation-00000-of-00001": "parquet"},
         {"data__train-00000-of-00001": "parquet", "data__test-00000-of-00001-ab12cd34": "parquet"},
         {"train__a": "jsonl", "test__a": "jsonl"},
+        {"Train": "jsonl", "Test": "jsonl"},
+        {"traindata": "jsonl", "testset": "jsonl"},
+        {"train": "jsonl", "more": "jsonl"},
+        {"train": "jsonl", "held_out": "jsonl"},
     ],
 )
 def test_splits_of_a_folder_are_never_mixed(tmp_path, files):
     fill(tmp_path, **files)
     (tmp_path / "README.md").write_text("---\n---")
-    with pytest.raises(InputError, match="holds the splits .*; name one, as .*:train"):
+    with pytest.raises(InputError, match="holds the splits .*; name one, as .*:[tT]rain"):
         load(tmp_path)
     name = next(iter(files))
-    split = "train_prefs" if "prefs" in name else "train"
+    split = name if name in ("train_prefs", "Train", "traindata") else "train"
     assert load(f"{tmp_path}:{split}") == [{"prompt": name}]
     with pytest.raises(InputError, match="has no split dev; it has "):
         load(f"{tmp_path}:dev")
