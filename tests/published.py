@@ -272,6 +272,12 @@ PUBLISHED = {
         pair("a", "b", "c"),
         [],
     ),
+    "two answers to a question": (
+        "ultrafeedback",
+        {"question": "q", "chosen": said("a"), "rejected": said("b")},
+        pair("q", "a", "b"),
+        [],
+    ),
     "an answer that is a tool call": (
         "ultrafeedback",
         {

@@ -142,6 +142,25 @@ def test_a_system_message_of_the_conversation_counts_before_the_column():
     assert converted(row)[1][0]["prompt"] == system("of the conversation", "q")
 
 
+@pytest.mark.parametrize(
+    "prompt, chosen, whole",
+    [
+        (system("s", "q"), chat("q", "a"), system("s", "q")),
+        (system("s"), chat("q", "a"), system("s", "q")),
+        (chat("x", "y"), chat("q", "a"), chat("x", "y", "q")),
+        (chat("x", "y", "q"), said("a"), chat("x", "y", "q")),
+        (chat("q "), chat("q", "a"), chat("q")),
+        (chat("q"), system("s", "q", "a"), system("s", "q")),
+        (chat("other"), chat("q", "a"), None),
+    ],
+)
+def test_answers_go_on_from_the_prompt_or_repeat_it(prompt, chosen, whole):
+    row = {"prompt": prompt, "chosen": chosen, "rejected": [*chosen[:-1], *said("b")]}
+    _, found, bad = converted(row)
+    assert [example["prompt"] for example in found] == ([] if whole is None else [whole])
+    assert [reason for _, reason in bad] == ([] if whole else ["column 'chosen' asks something else than the prompt"])
+
+
 def test_a_prompt_that_quotes_a_transcript_is_a_text():
     text = "Human: is this a transcript?\n\nAssistant: who knows\n\nDiscuss."
     assert converted({"prompt": text, "response": "a"})[1][0]["prompt"] == chat(text)

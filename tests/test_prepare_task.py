@@ -148,7 +148,8 @@ def test_useless_rows_are_dropped_counted_and_printed(tmp_path, capsys):
         f"sft: {paths['sft']}: format sft, 8 rows, 4 kept, "
         "dropped: 1 duplicate, 1 empty prompt, 1 empty response, 1 longer than max_characters"
     )
-    assert lines[1].endswith("format trl, 6 rows, 4 kept, dropped: 1 empty chosen response, 1 identical chosen and rejected")
+    dropped = "1 empty chosen response, 1 identical chosen and rejected"
+    assert lines[1].endswith(f"format trl, 6 rows, 4 kept, dropped: {dropped}")
     metadata = records.metadata(tmp_path / "data" / "sft.parquet")
     assert metadata["dropped"]["empty response"] == 1 and metadata["flags"]["num_eval_prompts"] == 1
     assert metadata["inputs"]["preferences"]["sha256"] == provenance.digest(paths["preferences"])

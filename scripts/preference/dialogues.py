@@ -65,6 +65,22 @@ def pair(chosen: Messages, rejected: Messages, columns: tuple[str, str]) -> dict
     return {"prompt": chosen[:at], "chosen": [chosen[at]], "rejected": [rejected[at]]}
 
 
+def with_prompt(prompt: Messages, messages: Messages, column: str) -> Messages:
+    """Return the whole conversation of a prompt and of messages that go on from it or repeat it.
+
+    Raises:
+        InputError: the messages begin with a question that is not in the prompt; the line begins with `column`.
+    """
+    if not prompt or not messages or messages[0]["role"] == "assistant":
+        return prompt + messages
+    if any(_stripped(prompt[-1]) == _stripped(message) for message in messages):
+        has_own = prompt[0]["role"] != "system" or messages[0]["role"] == "system"
+        return messages if has_own else prompt[:1] + messages
+    if prompt[-1]["role"] == messages[0]["role"]:
+        raise InputError(f"{column} asks something else than the prompt")
+    return prompt + messages
+
+
 def _parting(chosen: Messages, rejected: Messages) -> int:
     """Return the index of the first message that differs by more than white space; of equal ones, of the last."""
     shared = min(len(chosen), len(rejected))
