@@ -114,6 +114,12 @@ PUBLISHED = {
         sft("q", "a"),
         [],
     ),
+    "turns of role and text": (
+        "messages",
+        {"messages": [{"role": "prompter", "text": "q"}, {"role": "assistant", "text": "a"}]},
+        sft("q", "a"),
+        [],
+    ),
     "lists of texts": (
         "turns_of_texts",
         {"conversations": ["q", "a", "more", "b"]},

@@ -119,6 +119,28 @@ def test_a_tool_message_stays_one_and_a_call_keeps_its_arguments():
     assert prompt[1]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x": 1}'}
 
 
+CALL = {"name": "f", "arguments": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "parameters": {"x": 1}}]},
+        {"role": "assistant", "content": None, "tool_calls": json.dumps([CALL])},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"x": 1}'}},
+        {"role": "tool_call", "content": json.dumps(CALL)},
+        {"from": "function_call", "value": json.dumps([CALL])},
+    ],
+)
+def test_a_call_is_one_by_every_published_spelling(turn):
+    result = {"role": "function", "name": "f", "content": "1"}
+    example = converted({"messages": [*chat("q"), turn, result, *said("a")]})[1][0]
+    called = {"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    assert example["prompt"][1] == {"role": "assistant", "content": "", "tool_calls": [called]}
+    assert example["prompt"][2] == result | {"role": "tool"} and example["response"] == said("a")
+    assert converted({"messages": [*chat("q"), turn]})[1][0]["response"] == example["prompt"][1:2]
+
+
 def test_calls_of_a_tool_that_differ_by_their_names_alone_are_not_where_conversations_part():
     def call(name):
         return [{"role": "assistant", "content": "", "tool_calls": [{"id": name, "function": {"name": "f"}}]}]
