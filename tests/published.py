@@ -157,6 +157,28 @@ PUBLISHED = {
         sft(system("s", "a", "b", "c"), "d"),
         [],
     ),
+    "a system message by another name": (
+        "sft",
+        {"system_message": "s", "prompt": "q", "response": "a"},
+        sft(system("s", "q"), "a"),
+        [],
+    ),
+    "OpenAI's functions": (
+        "messages",
+        {"messages": chat("q", "a"), "functions": [{"name": "clock"}]},
+        sft("q", "a", tools=[{"name": "clock"}]),
+        [],
+    ),
+    "OpenAI's preferences": (
+        "openai_preferences",
+        {
+            "input": {"messages": ABC, "tools": [{"name": "clock"}], "parallel_tool_calls": True},
+            "preferred_output": said("d"),
+            "non_preferred_output": said("e"),
+        },
+        {"prompt": ABC, "chosen": said("d"), "rejected": said("e"), "tools": [{"name": "clock"}]},
+        [],
+    ),
     "alpaca preferences": (
         "alpaca_preferences",
         {"instruction": "q", "input": None, "output_1": "one", "output_2": "two", "preference": 2, "source": "x"},

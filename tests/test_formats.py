@@ -423,11 +423,13 @@ def test_parquet_json_and_folders_of_them_load_alike_and_leave_nothing_beside(tm
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_csv_has_numbers_labels_and_messages_where_formats_have_them_and_texts_elsewhere(tmp_path):
+def test_a_csv_has_numbers_labels_messages_and_turns_where_formats_have_them_and_texts_elsewhere(tmp_path):
     messages = json.dumps(chat("q", "a"))
     (tmp_path / "h.csv").write_bytes(separated([{"prompt": "7", "response": "8", "helpfulness": "3"}]))
     (tmp_path / "l.csv").write_bytes(separated([{"prompt": "7", "completion": "8", "label": "False"}]))
     (tmp_path / "m.csv").write_bytes(separated([{"messages": messages}]))
+    (tmp_path / "y.csv").write_bytes(separated([{"prompt": "q", "response": "a", "history": '[["b", "c"]]'}]))
+    assert load(tmp_path / "y.csv")[0]["history"] == [["b", "c"]]
     assert load(tmp_path / "h.csv") == [{"prompt": "7", "response": "8", "helpfulness": 3.0}]
     assert load(tmp_path / "l.csv") == [{"prompt": "7", "completion": "8", "label": False}]
     assert load(tmp_path / "m.csv") == [{"messages": chat("q", "a")}]
