@@ -179,6 +179,24 @@ PUBLISHED = {
         {"prompt": ABC, "chosen": said("d"), "rejected": said("e"), "tools": [{"name": "clock"}]},
         [],
     ),
+    "Dolly": (
+        "alpaca_instructions",
+        {"instruction": "Add.", "context": "1 2", "response": "3", "category": "c"},
+        sft("Add.\n1 2", "3"),
+        ["category"],
+    ),
+    "alpaca with a score": (
+        "alpaca_scored",
+        {"instruction": "Add.", "input": "1 2", "output": "3", "score": 4.5},
+        one_answer("Add.\n1 2", "3", 4.5),
+        [],
+    ),
+    "LLaMA-Factory's KTO": (
+        "alpaca_kto",
+        {"instruction": "Add.", "input": "1 2", "output": "4", "kto_tag": False},
+        one_answer("Add.\n1 2", "4", 0.0, unpaired=True),
+        [],
+    ),
     "alpaca preferences": (
         "alpaca_preferences",
         {"instruction": "q", "input": None, "output_1": "one", "output_2": "two", "preference": 2, "source": "x"},
@@ -190,6 +208,19 @@ PUBLISHED = {
         {"instruction": "Add.", "input": "1 2", "chosen": "3", "rejected": "4"},
         pair("Add.\n1 2", "3", "4"),
         [],
+    ),
+    "UltraFeedback's first preferences": (
+        "alpaca_pairs",
+        {
+            "instruction": "q",
+            "chosen_response": "a",
+            "rejected_response": "b",
+            "chosen_avg_rating": 5.0,
+            "rejected_avg_rating": 3.5,
+            "chosen_model": "m",
+        },
+        pair("q", "a", "b", 5.0, 3.5),
+        ["chosen_model"],
     ),
     "AlpacaEval outputs": (
         "alpaca_eval_outputs",
@@ -402,6 +433,12 @@ PUBLISHED = {
         sft(system("s", "q"), "a"),
         ["id"],
     ),
+    "a prompt and two messages": (
+        "trl",
+        {"prompt": "q", "chosen": said("a")[0], "rejected": said("b")[0]},
+        pair("q", "a", "b"),
+        [],
+    ),
     "pairs of an input": ("input_pairs", {"input": "q", "chosen": "a", "rejected": "b"}, pair("q", "a", "b"), []),
     "messages and two messages": (
         "conversation_pairs",
@@ -566,10 +603,42 @@ PUBLISHED = {
         pair("q", "b", "a", 1.0, 0.0),
         ["model_a", "model_b"],
     ),
+    "Chatbot Arena's bad answers": (
+        "chatbot_arena",
+        {"conversation_a": chat("q", "a"), "conversation_b": chat("q", "b"), "winner": "both_bad"},
+        pair("q", "a", "b", 0.5, 0.5),
+        [],
+    ),
+    "Chatbot Arena's 55k": (
+        "arena_55k",
+        {
+            "id": 1,
+            "prompt": '["q", "more"]',
+            "response_a": '["a", "b"]',
+            "response_b": '["c", null]',
+            "winner_model_a": 0,
+            "winner_model_b": 1,
+            "winner_tie": 0,
+        },
+        pair("q", "c", "a", 1.0, 0.0),
+        ["id"],
+    ),
     "lists of answers and of scores": (
         "scored_lists",
         {"prompt": "q", "responses": ["a", "b"], "scores": [0.5, 2]},
         scored("q", ("a", 0.5), ("b", 2.0)),
+        [],
+    ),
+    "generations and their ratings": (
+        "scored_lists",
+        {"instruction": "q", "generations": ["a", "b"], "ratings": [2.0, 4.0], "model_name": "m"},
+        scored("q", ("a", 2.0), ("b", 4.0)),
+        ["model_name"],
+    ),
+    "a question with rated answers": (
+        "scored",
+        {"question": "q", "answer": "a", "rating": 4},
+        one_answer("q", "a", 4.0),
         [],
     ),
     "our instructions": (

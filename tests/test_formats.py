@@ -249,6 +249,8 @@ HISTORY = {"instruction": "Q", "output": "a", "history": [["a", "b"]]}
 TOOLS = {"prompt": "Q", "response": "a", "tools": "[]"}
 RAW = {"instruction": "Q", "completions": [{"response": "a", "overall_score": 1}]}
 NECTAR = {"prompt": "Q", "answers": [{"answer": "a", "rank": 1}]}
+RIGHT = {"prompt": "Q", "chosen": ["a"], "rejected": ["b"]}
+ARENA = {"prompt": '["Q"]', "response_a": '["a"]', "response_b": '["b"]', "winner_model_a": 1, "winner_model_b": 0}
 
 
 @pytest.mark.parametrize(
@@ -275,6 +277,9 @@ NECTAR = {"prompt": "Q", "answers": [{"answer": "a", "rank": 1}]}
         (RAW, {"completions": []}, "column 'completions' is not a list of mappings"),
         (RAW, {"completions": [{"response": "a", "overall_score": "N/A"}]}, "overall_score is 'N/A', not a finite"),
         (NECTAR, {"answers": [{"answer": "a"}]}, "column 'answers' has an answer without a rank"),
+        (RIGHT, {"chosen": []}, "column 'chosen' is empty, so no answer is right"),
+        (ARENA, {"response_a": '["a", "b"]'}, "column 'response_a' has 2 answers to 1 prompts"),
+        (ARENA, {"prompt": "Q"}, "column 'prompt' is not JSON of a list of texts"),
         ({"prompt": "Q", "completion": "a", "label": True}, {"label": 2}, "column 'label' is 2; it must be true or"),
         ({"prompt": "Q", "response": "a"}, {"prompt": said("a")}, "column 'response' does not begin with a message of"),
         ({"prompt": chat("Q")}, {"prompt": chat("Q", "a")}, "prompt: ends with a message of the assistant"),
@@ -286,6 +291,15 @@ def test_a_bad_row_is_named_by_number_and_column(good, wrong, line):
     _, found, bad = converted(good, good | wrong)
     assert len(found) == 1 and [number for number, _ in bad] == [1]
     assert line in bad[0][1]
+
+
+def test_answers_to_a_prompt_are_scored_on_one_scale():
+    def row(*scores):
+        names = ("overall_score", "fine-grained_score")
+        return {"instruction": "q", "completions": [dict(zip(names, each, strict=True)) for each in scores]}
+
+    _, found, _ = converted(row((8.0, 2.0), (None, 4.0)), row((None, 2.0), (None, 4.0)))
+    assert [[each["given_reward"] for each in example["answers"]] for example in found] == [[8.0, None], [2.0, 4.0]]
 
 
 @pytest.mark.parametrize(
@@ -427,6 +441,8 @@ def test_a_csv_has_numbers_labels_messages_and_turns_where_formats_have_them_and
     messages = json.dumps(chat("q", "a"))
     (tmp_path / "h.csv").write_bytes(separated([{"prompt": "7", "response": "8", "helpfulness": "3"}]))
     (tmp_path / "l.csv").write_bytes(separated([{"prompt": "7", "completion": "8", "label": "False"}]))
+    (tmp_path / "k.csv").write_bytes(separated([{"instruction": "7", "output": "8", "kto_tag": "TRUE"}]))
+    assert load(tmp_path / "k.csv") == [{"instruction": "7", "output": "8", "kto_tag": True}]
     (tmp_path / "m.csv").write_bytes(separated([{"messages": messages}]))
     (tmp_path / "y.csv").write_bytes(separated([{"prompt": "q", "response": "a", "history": '[["b", "c"]]'}]))
     assert load(tmp_path / "y.csv")[0]["history"] == [["b", "c"]]

@@ -15,6 +15,10 @@ TEXT, MESSAGES, MAPPINGS, MAPPING, TEXTS = ("text",), ("messages",), ("mappings"
 CHAT = (*TEXT, *MESSAGES)
 NUMBER = ("int", "float")
 LABEL = ("bool", *NUMBER)
+PAIR = {  # two answers to a prompt in another column
+    "chosen|chosen_response": (*TEXT, *MAPPING),
+    "rejected|rejected_response": (*TEXT, *MAPPING),
+}
 SCORES = {  # optional columns with the scores of two answers
     "chosen_reward|score_chosen|chosen_score|chosen_rating|rating_chosen|chosen-rating|chosen_avg_rating": NUMBER,
     "rejected_reward|score_rejected|rejected_score|rejected_rating|rating_rejected|rejected-rating"

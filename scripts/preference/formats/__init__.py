@@ -108,7 +108,7 @@ def load(source: Source) -> Table:
         raise InputError(f"{source.name}: has no column '{missing[0]}'; it has {', '.join(rows[0])}")
     names, kinds = Table(source, rows).names, _kinds_of_names()
     if is_local(source.name) and data_files.holds_texts_only(data_files.files(source.name)[0]):
-        numeric = {column for name, column in names.items() if "float" in kinds.get(name, ())}
+        numeric = {column for name, column in names.items() if {"float", "bool"} & kinds.get(name, set())}
         rows = [{name: _scalar(value) if name in numeric else value for name, value in row.items()} for row in rows]
     nested = {column for name, column in names.items() if name in kinds and "text" not in kinds[name]}
     nested |= {names[name] for name in ("history",) if name in names}  # JSON in a CSV file, a plain text in SHP

@@ -3,7 +3,7 @@
 from preference import dialogues
 from preference.columns import CHAT, NUMBER, Row
 
-COLUMNS = {"prompt": CHAT, "response": CHAT, "given_reward|reward|score": NUMBER}
+COLUMNS = {"prompt|question": CHAT, "response|answer": CHAT, "given_reward|reward|score|rating": NUMBER}
 
 
 def example(row: Row) -> dict:
