@@ -151,10 +151,20 @@ def read_source(role: str, source: sources.Source, flags: Flags) -> Read:
     check_bad(source.name, bad, len(table.rows), flags)
     needed = [example for example in found if is_of_use(example, KINDS[role])]
     if not needed and found:
-        lacks = {"pairs": "holds no pairs of a chosen and a rejected response"}
-        raise InputError(f"{source.name}: {lacks.get(KINDS[role], f'holds no responses, so it cannot be --{role}')}")
+        raise InputError(f"{source.name}: {lack_of(role, match)}")
     found = [examples.named(example, flags.system) for example in found]
     return Read(source, match.name, len(table.rows), found, bad, match.unused())
+
+
+def lack_of(role: str, match: formats.Match) -> str:
+    """Return what a source lacks for a role, and the columns in which it may have it."""
+    lack, column = f"holds no responses, so it cannot be --{role}", "response"
+    if KINDS[role] == "pairs":
+        lack, column = "holds no pairs of a chosen and a rejected response", "chosen"
+    if unused := match.unused():
+        hint = f"map what you need, as in columns: {{{column}: {unused[0]}}}"
+        lack += f"; format {match.name} does not use the columns {', '.join(unused)}; {hint}"
+    return lack
 
 
 def read_built_in(source: sources.Source, flags: Flags) -> Read:

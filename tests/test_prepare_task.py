@@ -226,6 +226,11 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
         ({"sft": "{sft}", "prompts": "built_in", "num_eval_prompts": 1}, "--prompts: only sft can be built_in"),
         ({"sft": "{prompts}", "num_eval_prompts": 1}, "holds no responses, so it cannot be --sft"),
         ({"sft": "{sft}", "preferences": "{sft}", "num_eval_prompts": 1}, "holds no pairs"),
+        (
+            {"sft": "{named}", "num_eval_prompts": 1},
+            "cannot be --sft; format prompts does not use the columns reply; map what you need, as in columns: "
+            "{{response: reply}}",
+        ),
         ({"sft": "{empty}", "num_eval_prompts": 1}, "none of its 3 rows is left; dropped: 3 empty response"),
         ({"sft": "{sft}", "eval_prompts": "{some}"}, "2 of its prompts are also in --sft {sft}, such as 'p"),
         (
@@ -253,6 +258,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, options, line):
         "pairs": source(tmp_path, "pairs", pairs(*range(10))),
         "some": source(tmp_path, "some", sft(3, 50, 4)),
         "other": source(tmp_path, "other", sft(50, 51, 52)),
+        "named": source(tmp_path, "named", [{"prompt": "p", "reply": "r"}]),
         "empty": source(tmp_path, "empty", [{"prompt": f"p{i}", "response": ""} for i in range(3)]),
     }
     with pytest.raises(InputError) as error:
