@@ -58,6 +58,12 @@ PUBLISHED = {
     "Tulu": ("messages", {"id": "1", "messages": chat("q", "a"), "source": "s"}, sft("q", "a"), ["id", "source"]),
     "messages with a system message": ("messages", {"messages": system("s", "q", "a")}, sft(system("s", "q"), "a"), []),
     "messages that end with a question": ("messages", {"messages": chat("q", "a", "more")}, sft("q", "a"), []),
+    "messages of which some are not learnt": (
+        "messages",
+        {"messages": [*chat("q"), said("a")[0] | {"weight": 1}, *chat("more"), said("b")[0] | {"weight": 0}]},
+        sft("q", "a"),
+        [],
+    ),
     "messages as JSON text": (
         "messages",
         {"messages": '[{"role": "user", "content": "q"}, {"role": "bot", "content": "a"}]'},

@@ -141,6 +141,14 @@ class Row:
         """Return a conversation with roles and keys by one spelling."""
         return as_messages(self.value(name), self.column(name))
 
+    def conversation(self, name: str) -> Messages:
+        """Return a conversation up to the last answer that is to be learnt: no `weight: 0`, no `train: false`."""
+        messages = self.messages(name)
+        answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        while answers and _is_not_learnt(self.value(name)[answers[-1]]):
+            messages = messages[: answers.pop()]
+        return messages
+
     def prompt(self, name: str) -> Messages:
         """Return a prompt: messages, or a text, which may be a transcript that ends as the assistant begins."""
         if isinstance(self.value(name), list):
@@ -153,6 +161,10 @@ class Row:
         if isinstance(value, dict):
             return as_messages([value], self.column(name))
         return self.messages(name) if isinstance(value, list) else conversations.assistant(self.text(name))
+
+
+def _is_not_learnt(message: dict) -> bool:
+    return message.get("weight") == 0 or message.get("train") is False
 
 
 def as_text(value, where: str) -> str:
