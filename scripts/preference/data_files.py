@@ -23,6 +23,7 @@ SPLIT = re.compile(
     r"[-_]?(data|set|split|\d+)?([-_.]|$)",
     re.IGNORECASE,
 )
+OF_SPLIT = re.compile(r"-\d+-of-\d+")  # the hub calls a file of the split NAME NAME-00000-of-00002
 SHARD = re.compile(r"[-_.]?\d+(-of-\d+)?(-[0-9a-f]{6,})?$")
 NONE = f"is or holds no data file ({', '.join(KINDS)}, plain or with .gz or .zst)"
 
@@ -113,7 +114,8 @@ def _of_split(folder: str, data: list[Path], split: str | None) -> list[Path]:
     groups: dict[str, list[Path]] = {}
     for path in data:
         groups.setdefault(SHARD.sub("", ENDING.sub("", path.name)), []).append(path)
-    if split is None and not any(SPLIT.search(name) for name in groups):
+    named = any(SPLIT.search(name) for name in groups) or any(OF_SPLIT.search(path.name) for path in data)
+    if split is None and not named:
         return data  # pieces of one table, whatever they are called
     return groups[_chosen(folder, list(groups), split)]
 
