@@ -452,6 +452,12 @@ PUBLISHED = {
         pair("q", "a", "b"),
         [],
     ),
+    "UltraInteract": (
+        "conversation_pairs",
+        {"id": "1", "trajectory": [{"from": "user", "value": "q"}], "chosen": "a", "rejected": "b"},
+        pair("q", "a", "b"),
+        ["id"],
+    ),
     "ShareGPT and two messages": (
         "conversation_pairs",
         {

@@ -188,6 +188,29 @@ def test_a_prompt_that_quotes_a_transcript_is_a_text():
     assert converted({"prompt": text, "response": "a"})[1][0]["prompt"] == chat(text)
 
 
+@pytest.mark.parametrize(
+    "text, prompt",
+    [
+        ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c", chat("a", "b", "c")),
+        ("Human: a\r\n\r\nAssistant: b\r\n\r\nHuman: c\r\n\r\nAssistant: ", chat("a", "b", "c")),
+        ("\n\nHuman: a", chat("a")),
+        ("Human: nature", chat("Human: nature")),
+    ],
+)
+def test_a_prompt_that_is_a_transcript_is_its_turns(text, prompt):
+    assert converted({"prompt": text, "response": "d"})[1][0]["prompt"] == prompt
+
+
+def test_one_text_that_begins_as_a_transcript_does_not_change_the_format():
+    rows = [{"prompt": "q", "chosen": "a", "rejected": "b"}] * 3
+    match, found, bad = converted(*rows, {"prompt": "Human: nature", "chosen": "a", "rejected": "b"})
+    assert (match.name, bad) == ("trl", []) and found[3]["prompt"] == chat("Human: nature")
+
+
+def test_an_answer_that_repeats_the_prompt_does_not_ask_twice():
+    assert converted({"prompt": chat("q"), "completion": chat("q", "a")})[1][0]["prompt"] == chat("q")
+
+
 def test_a_prompt_that_is_json_of_other_things_is_a_text():
     assert converted({"prompt": '[{"a": 1}]', "response": "b"})[1][0]["prompt"] == chat('[{"a": 1}]')
 

@@ -155,6 +155,10 @@ class Row:
             return self.messages(name)
         return dialogues.prompt_of_text(self.text(name))
 
+    def whole(self, prompt: str, response: str) -> Messages:
+        """Return a prompt and its answer as one conversation; the answer may repeat the prompt."""
+        return dialogues.with_prompt(self.prompt(prompt), self.response(response), self.column(response))
+
     def response(self, name: str) -> Messages:
         """Return an answer that is a text, a message or messages."""
         value = self.value(name)

@@ -3,7 +3,7 @@
 from preference.columns import MESSAGES, PAIR, SCORES, Row
 
 COLUMNS = {
-    "messages|conversations|conversation|prompt": MESSAGES,
+    "messages|conversations|conversation|trajectory|prompt": MESSAGES,
     **PAIR,
 }
 ALSO = SCORES

@@ -7,5 +7,5 @@ COLUMNS = {"prompt|question": CHAT, "response|answer": CHAT, "given_reward|rewar
 
 
 def example(row: Row) -> dict:
-    answer = dialogues.answered(row.prompt("prompt") + row.response("response"), row.column("response"))
+    answer = dialogues.answered(row.whole("prompt", "response"), row.column("response"))
     return {**answer, "given_reward": row.number("given_reward")}
