@@ -7,7 +7,7 @@ the data's answers to each prompt of the window, with the data's own scores.
 
 import dataclasses
 
-from preference import chat, pairs, provenance, records, stage
+from preference import chat, chat_flags, pairs, provenance, records, stage
 from preference.stage import InputError, flag
 
 
@@ -27,7 +27,7 @@ def main(flags: Flags) -> None:
     chat_format = chat.load(flags.policy, flags)
     found, rows_in, taken = of_pairs(flags, chat_format) if flags.preferences else of_answers(flags, chat_format)
     rows = numbered(found)
-    inputs = {name: getattr(flags, name) for name in ("preferences", "answers", "policy")} | chat.inputs(flags)
+    inputs = {name: getattr(flags, name) for name in ("preferences", "answers", "policy")} | chat_flags.inputs(flags)
     counts = {"rows_in": rows_in, "rows_out": len(rows), "dropped": {}}
     records.write(flags.output, "responses", rows, provenance.describe(__file__, flags, inputs, **counts))
     stage.say(f"{len(rows)} responses of {taken}")

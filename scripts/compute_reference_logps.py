@@ -7,7 +7,7 @@ compares with the very same numbers.
 import dataclasses
 from statistics import fmean
 
-from preference import chat, policies, provenance, records, stage, tokens
+from preference import chat, chat_flags, policies, provenance, records, stage, tokens
 from preference.shards import Shards
 from preference.stage import Progress, flag
 
@@ -30,7 +30,7 @@ def main(flags: Flags) -> None:
     policies.check_context(model.config, flags.reference, flags.max_length)
     limit = tokens.Limit(flags.max_length, flags.long_prompts)
     kept, encoded = chat.encode_pairs(flags.pairs, rows, chat_format, limit)
-    inputs = {"pairs": flags.pairs, "reference": flags.reference, **chat.inputs(flags)}
+    inputs = {"pairs": flags.pairs, "reference": flags.reference, **chat_flags.inputs(flags)}
     dropped = {"no room, or equal after the cut": len(rows) - len(kept)} if len(kept) < len(rows) else {}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(kept), dropped=dropped)
 

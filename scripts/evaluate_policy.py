@@ -13,6 +13,7 @@ import numpy
 from preference import (
     artifacts,
     chat,
+    chat_flags,
     conversations,
     intervals,
     policies,
@@ -45,16 +46,17 @@ class Flags(samplers.Flags, rewards.Flags):
 def main(flags: Flags) -> None:
     rewards.check(flags)
     prompts, pairs = records.read(flags.prompts, "eval_prompts"), records.read(flags.pairs, "pairs", may_be_empty=True)
-    if flags.trained_on:
-        records.check_disjoint(flags.trained_on, records.read(flags.trained_on, "prompts"), flags.prompts, prompts)
     baseline = records.read(flags.baseline, "evaluation") if flags.baseline else None
     chat_format = chat.load(flags.policy, flags)
+    if flags.trained_on:
+        trained_on = records.read(flags.trained_on, "prompts")
+        chat_format.check_disjoint(flags.trained_on, trained_on, flags.prompts, prompts)
     policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
     artifacts.check_model(flags.reference)
     pairs = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
     inputs = ("policy", "reference", "prompts", "pairs", "baseline", "trained_on")
     facts = {"rows_in": len(prompts), "engine": samplers.resolve_engine(flags.engine)}
-    read = {name: getattr(flags, name) for name in inputs} | chat.inputs(flags) | rewards.inputs(flags)
+    read = {name: getattr(flags, name) for name in inputs} | chat_flags.inputs(flags) | rewards.inputs(flags)
     made_by = provenance.describe(__file__, flags, read, rewards.members(flags), **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
         samples, metrics = evaluate(flags, chat_format, prompts, pairs, baseline, shards)

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy
 
-from preference import chat, provenance, records, samplers, stage
+from preference import chat, chat_flags, provenance, records, samplers, stage
 from preference.seeds import derive_seed
 from preference.shards import Shards
 from preference.stage import InputError, flag
@@ -31,7 +31,7 @@ def main(flags: Flags) -> None:
     chat_format = chat.load(flags.policy, flags)
     # Rounds draw anew where they meet a prompt again.
     drawing = dataclasses.replace(flags, seed=derive_seed(flags.seed, "round", flags.round))
-    inputs = {"policy": flags.policy, "prompts": flags.prompts, **chat.inputs(flags)}
+    inputs = {"policy": flags.policy, "prompts": flags.prompts, **chat_flags.inputs(flags)}
     engine = samplers.resolve_engine(flags.engine)
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)
     with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:

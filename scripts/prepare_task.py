@@ -11,10 +11,12 @@ import dataclasses
 import itertools
 import random
 from collections import Counter
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 from preference import (
     artifacts,
+    chat_flags,
     conversations,
     data_files,
     examples,
@@ -44,7 +46,7 @@ UNPAIRED = "unpaired, so in answers.parquet only"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
+class Flags(chat_flags.Flags):
     sft: tuple[str, ...] | None = flag(
         "sources of prompts with responses, or built_in; of pairs the chosen responses, of scored answers the best",
         None,
@@ -58,6 +60,11 @@ class Flags:
     )
     eval_preferences: tuple[str, ...] | None = flag(
         "sources of held-out pairs; else the pairs of held-out prompts", None
+    )
+    base_model: str | None = flag(
+        "model folder or hub id: prompts that it sees as equal count as one; texts that differ by white space around "
+        "them always do",
+        None,
     )
     system: str | None = flag("system message of every conversation that has none", None)
     pairing: str = flag("which two of a prompt's scored answers are compared", "best_vs_worst", choices=PAIRINGS)
@@ -103,7 +110,7 @@ def main(flags: Flags) -> None:
     read = {role: [read_source(role, each, flags) for each in sources_of(role, flags)] for role in KINDS}
     read = {role: parts for role, parts in read.items() if parts}
     every = [example for parts in read.values() for part in parts for example in part.examples]
-    merged = examples.merge_equal(every, examples.stripped)
+    merged = sum(examples.merge_equal(every, seen) for seen in views(flags))
     loaded = {role: settle(role, parts, flags) for role, parts in read.items()}
     if merged:
         print(f"{merged} prompts are the same to the model as another one, so each counts as that one")
@@ -183,6 +190,15 @@ def read_built_in(source: sources.Source, flags: Flags) -> Read:
         for row in rows
     ]
     return Read(source, BUILT_IN, len(found), found)
+
+
+def views(flags: Flags) -> list[Callable[[dict], Hashable]]:
+    """Return functions of a row; prompts of which one of them returns the same are one prompt."""
+    if flags.base_model is None:
+        return [conversations.stripped_key]
+    from preference import chat  # torch: a task whose model is not there yet does without
+
+    return [conversations.stripped_key, chat.load(flags.base_model, flags, chat.TEMPLATE).seen]
 
 
 def check_bad(name: str, bad: list[tuple[int, str]], rows: int, flags: Flags) -> None:
@@ -388,7 +404,8 @@ def write(tables: dict[str, list[dict]], loaded: dict[str, Role], read: dict[str
     training, held = ((*TRAINING, ANSWERS), HELD_OUT)
     trained_on, held_out = ({i for role in roles for i in ids(tables.get(role, []))} for roles in (training, held))
     assert not trained_on & held_out, f"{len(trained_on & held_out)} prompts are both trained on and held out"
-    made_by = provenance.describe(__file__, flags, inputs_of(read), **read_as(read))
+    files = inputs_of(read) | chat_flags.inputs(flags) | texts_of_model(flags)
+    made_by = provenance.describe(__file__, flags, files, **read_as(read))
     for role, rows in tables.items():
         kind = KINDS.get(role, role)
         columns = set(records.SCHEMAS[kind].names)
@@ -408,6 +425,14 @@ def inputs_of(read: dict[str, list[Read]]) -> dict:
         if paths:
             found[role] = paths if len(paths) > 1 else paths[0]
     return found
+
+
+def texts_of_model(flags: Flags) -> dict:
+    """Return what was read of the base model: its files without its weights."""
+    if flags.base_model is None or not Path(flags.base_model).is_dir():
+        return {"base_model": flags.base_model}
+    files = sorted(path for path in Path(flags.base_model).iterdir() if path.is_file())
+    return {"base_model": tuple(path for path in files if path.suffix != ".safetensors")}
 
 
 def read_as(read: dict[str, list[Read]]) -> dict:

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from statistics import fmean
 
-from preference import chat, provenance, records, samplers, stage
+from preference import chat, chat_flags, provenance, records, samplers, stage
 from preference.seeds import uniform
 from preference.stage import flag
 
@@ -28,7 +28,7 @@ def main(flags: Flags) -> None:
     chat_format = chat.load(flags.policy, flags)
     skewed = [cut(chat_format, row, limit(flags, row)) for row in rows]
     number = sum(row["num_tokens"] < before["num_tokens"] for row, before in zip(skewed, rows, strict=True))
-    inputs = {"responses": flags.responses, "policy": flags.policy, **chat.inputs(flags)}
+    inputs = {"responses": flags.responses, "policy": flags.policy, **chat_flags.inputs(flags)}
     counts = {"rows_in": len(rows), "rows_out": len(skewed), "cut": number, "dropped": {}}
     records.write(flags.output, "responses", skewed, provenance.describe(__file__, flags, inputs, **counts))
     before, after = (fmean(row["num_tokens"] for row in some) for some in (rows, skewed))

@@ -9,7 +9,7 @@ import dataclasses
 
 import torch
 
-from preference import chat, fit, provenance, scored, stage
+from preference import chat_flags, fit, provenance, scored, stage
 from preference.losses.best_of_n import best_of_n_loss
 from preference.losses.likelihood import pref_ft_loss
 from preference.responses import Responses
@@ -41,7 +41,7 @@ def main(flags: Flags) -> None:
         means = {name: value * len(micro) / len(rows) for name, value in seen.items()}  # a row of the log is of prompts
         return torch.stack(losses).sum() / len(step), means
 
-    inputs = {"rewards": flags.rewards, "policy": flags.policy, **chat.inputs(flags)}
+    inputs = {"rewards": flags.rewards, "policy": flags.policy, **chat_flags.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(samples.prompt_ids))
     lengths = [max(responses.lengths[i] for i in some) for some in learnt]
     named = fit.Rows([samples.prompt_ids[some[0]] for some in learnt], lengths)

@@ -9,7 +9,7 @@ text, so that whatever samples from the policy asks for good answers. A row of t
 import dataclasses
 from functools import partial
 
-from preference import chat, fit, pairwise, policies, provenance, records, stage
+from preference import chat, chat_flags, fit, pairwise, policies, provenance, records, stage
 from preference.losses.likelihood import sft_loss
 from preference.responses import Responses
 from preference.stage import flag
@@ -38,7 +38,7 @@ def main(flags: Flags) -> None:
         chosen = sum(examples[i].is_chosen for i in micro)
         return sft_loss(read.logprobs, read.mask) * share, read.seen() | {"chosen": chosen}
 
-    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat.inputs(flags)}
+    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat_flags.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(pairs), rows_out=len(examples))
     named = fit.Rows([example.prompt_id for example in examples], responses.lengths)
     log = fit.train(model, good, named, loss, flags, made_by)

@@ -6,7 +6,7 @@ negative gradient on what was not (arXiv 2404.14367, section 3.2).
 
 import dataclasses
 
-from preference import chat, fit, pairwise, provenance, records, stage
+from preference import chat, chat_flags, fit, pairwise, provenance, records, stage
 from preference.losses.likelihood import pref_ft_loss
 from preference.responses import Responses
 
@@ -30,7 +30,7 @@ def main(flags: Flags) -> None:
         seen = read.seen()
         return pref_ft_loss(read.logps).sum() / len(step), {"chosen_logps": seen.pop("logps"), **seen}
 
-    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat.inputs(flags)}
+    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat_flags.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=num_rows, rows_out=len(rows))
     named = fit.Rows([row["prompt_id"] for row in rows], responses.lengths)
     log = fit.train(model, chat_format, named, loss, flags, made_by)

@@ -10,7 +10,19 @@ import dataclasses
 import numpy
 import torch
 
-from preference import artifacts, chat, fit, intervals, labels, policies, provenance, records, reward_models, stage
+from preference import (
+    artifacts,
+    chat,
+    chat_flags,
+    fit,
+    intervals,
+    labels,
+    policies,
+    provenance,
+    records,
+    reward_models,
+    stage,
+)
 from preference.losses.contrastive import bradley_terry_loss
 from preference.stage import Progress, flag
 
@@ -28,13 +40,13 @@ class Flags(fit.Training):
 
 def main(flags: Flags) -> None:
     rows, eval_rows = records.read(flags.pairs, "pairs"), records.read(flags.eval_pairs, "pairs")
-    records.check_disjoint(flags.pairs, rows, flags.eval_pairs, eval_rows)
+    chat_format = chat.load(flags.policy, flags)
+    chat_format.check_disjoint(flags.pairs, rows, flags.eval_pairs, eval_rows)
     counts = {"rows_in": len(rows)}
     rows = labels.subset(rows, flags.num_pairs, flags.seed, flags.pairs)
     rows, counts["swapped"] = labels.noised(rows, flags.label_noise, flags.seed)
     counts["pairs"] = len(rows)
     print(f"pairs to learn from: {len(rows)} of {counts['rows_in']}, the labels of {counts['swapped']} swapped")
-    chat_format = chat.load(flags.policy, flags)
     torch.manual_seed(flags.seed)  # the new head's weights
     model = policies.new_reward_model(flags.policy, chat_format.pad_id)
     policies.check_context(model.config, flags.policy, flags.max_length)
@@ -50,7 +62,7 @@ def main(flags: Flags) -> None:
 
     pad = chat_format.pad_id
     lengths = [max(sum(map(len, a)), sum(map(len, b))) for a, b in zip(chosen, rejected, strict=True)]
-    inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy, **chat.inputs(flags)}
+    inputs = {"pairs": flags.pairs, "eval_pairs": flags.eval_pairs, "policy": flags.policy, **chat_flags.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, **counts)
     named = fit.Rows([row["prompt_id"] for row in rows], lengths)
     fit.train(

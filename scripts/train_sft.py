@@ -6,7 +6,7 @@ compared by length. The tokenizer is saved with the chat template that every lat
 
 import dataclasses
 
-from preference import chat, fit, policies, provenance, records, stage, tokens
+from preference import chat, chat_flags, fit, policies, provenance, records, stage, tokens
 from preference.losses.likelihood import sft_loss
 from preference.stage import InputError, flag
 
@@ -40,7 +40,7 @@ def main(flags: Flags) -> None:
         return sft_loss(logprobs, mask) * share, {}
 
     lengths = [len(prompt) + len(response) for prompt, response in sequences]
-    inputs = {"data": flags.data, "base_model": flags.base_model, **chat.inputs(flags)}
+    inputs = {"data": flags.data, "base_model": flags.base_model, **chat_flags.inputs(flags)}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), rows_out=len(examples))
     named = fit.Rows([example.prompt_id for example in examples], lengths)
     log = fit.train(model, chat_format, named, loss, flags, made_by)

@@ -1,6 +1,7 @@
 """A model hub on loopback, with what a folder holds: as much of the hub's interface as its client asks for."""
 
 import hashlib
+import itertools
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,13 +9,19 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REVISIONS = ("main", "v1", COMMIT)
 
 
 class Hub:
-    """Serves `folder/<models or datasets>/<owner>/<name>/<files>`; use as a context manager."""
+    """Serves `folder/<models or datasets>/<owner>/<name>/<files>`; use as a context manager.
+
+    Attributes:
+        gated: names that it gives to nobody.
+        renamed: old name -> new name, where it leads to.
+    """
 
     def __init__(self, folder: Path):
-        self.folder, self.asked = folder, []
+        self.folder, self.asked, self.gated, self.renamed = folder, [], set(), {}
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,6 +63,14 @@ class Hub:
             request.wfile.write(content)
 
     def _found(self, words: list[str]) -> tuple[int, dict, bytes]:
+        name = "/".join(words[2:4] if words[0] in ("api", "datasets") else words[:2])
+        if name in self.gated:
+            return 401, {"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to {name} is restricted."}, b"{}"
+        if name in self.renamed:
+            return 307, {"Location": "/" + "/".join(words).replace(name, self.renamed[name])}, b""
+        asked = [then for word, then in itertools.pairwise(words) if word in ("resolve", "revision")]
+        if asked and asked[0] not in REVISIONS and not asked[0].startswith("refs/"):
+            return 404, {"X-Error-Code": "RevisionNotFound"}, b"{}"
         if words[0] == "api" and len(words) >= 4:
             return self._of_repository(words[1], "/".join(words[2:4]), words[4:])
         kind, words = ("datasets", words[1:]) if words[0] == "datasets" else ("models", words)
@@ -63,6 +78,8 @@ class Hub:
         if len(words) > 4 and words[2] == "resolve" and file.is_file():
             content = file.read_bytes()
             return 200, {"ETag": f'"{_digest(content)}"', "Accept-Ranges": "bytes"}, content
+        if not (self.folder / kind / "/".join(words[:2])).is_dir():
+            return 404, {"X-Error-Code": "RepoNotFound"}, b""
         return 404, {"X-Error-Code": "EntryNotFound"}, b""
 
     def _of_repository(self, kind: str, name: str, words: list[str]) -> tuple[int, dict, bytes]:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tokenizers import processors
 
-from preference import chat, conversations, policies
+from preference import chat, chat_flags, conversations, policies
 from preference.conversations import assistant, user
 from preference.stage import InputError
 
@@ -39,6 +39,14 @@ def changed(tiny_policy, tmp_path):
 def test_a_prompt_is_rendered_with_the_template_and_ends_where_the_response_begins(chat_format):
     ids = chat_format.encode_prompt("count to 3")
     assert chat_format.tokenizer.decode(ids) == "<|prompter|>count to 3<|endoftext|><|assistant|>"
+
+
+def test_prompts_of_equal_ids_are_one_prompt_to_the_model(changed):
+    folder = changed(template=chat.TEMPLATE.replace("{{ message['content'] }}", "{{ message['content'].rstrip('!') }}"))
+    rows = [{"prompt_id": text, "prompt": user(text), "tools": None} for text in ("say", "say!", "said")]
+    assert len({chat.load(folder).seen(row) for row in rows}) == 2
+    with pytest.raises(InputError, match="a: 1 of its prompts are to the model the same as some in b, such as say"):
+        chat.load(folder).check_disjoint("a", rows[::2], "b", rows[1:2])
 
 
 def test_a_finished_response_is_closed_by_one_end_token_and_a_cut_one_by_none(chat_format):
@@ -169,7 +177,7 @@ def test_a_template_and_its_variables_can_be_given(tiny_policy, tmp_path):
     flags = chat.Flags(chat_template=str(tmp_path / "t.jinja"), chat_template_kwargs='{"greeting": "Hello!"}')
     found = chat.load(tiny_policy, flags)
     assert found.tokenizer.decode(found.encode_prompt("x")).startswith("Hello!<|prompter|>user:x")
-    assert chat.inputs(flags) == {"chat_template": str(tmp_path / "t.jinja")}
+    assert chat_flags.inputs(flags) == {"chat_template": str(tmp_path / "t.jinja")}
     with pytest.raises(InputError, match="--chat_template_kwargs \\[1\\]: is not a JSON object"):
         chat.load(tiny_policy, chat.Flags(chat_template_kwargs="[1]"))
 

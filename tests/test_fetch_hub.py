@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pandas
 import pytest
 from hub import COMMIT, Hub
 
-from preference import conversations, records
+from preference import artifacts, conversations, records
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
+MODEL = "lab/tiny-1m@v1"
 
 
 @pytest.fixture
@@ -36,11 +38,11 @@ def call(folder, script, *arguments, **environment):
 
 
 def test_models_and_data_are_there_without_a_network_afterwards(tmp_path, hub):
-    asked = ("--models", "lab/tiny-1m", "--data", "lab/says:train", "--output", "hub.json")
+    asked = ("--models", MODEL, "--data", "lab/says:train", "--output", "hub.json")
     done = call(tmp_path, "fetch_hub", *asked, **hub.environment())
     assert done.returncode == 0, done.stderr
     said = json.loads((tmp_path / "hub.json").read_text())
-    assert said["models"] == {"lab/tiny-1m": COMMIT} and said["data"] == {"lab/says:train": 304}
+    assert said["models"] == {MODEL: COMMIT} and said["data"] == {"lab/says:train": 304}
 
     offline = {"HF_HUB_OFFLINE": "1"}
     sizes = ("--num_sft", "64", "--num_prompts", "32", "--num_eval_prompts", "16", "--seed", "0")
@@ -48,10 +50,64 @@ def test_models_and_data_are_there_without_a_network_afterwards(tmp_path, hub):
     assert done.returncode == 0, done.stderr
     files = ("--data", "data/sft.parquet", "--output", "policy", "--log_output", "training.csv")
     flags = ("--learning_rate", "1e-3", "--epochs", "1", "--batch_size", "16", "--micro_batch_size", "16")
-    flags += ("--max_length", "128", "--seed", "0", "--base_model", "lab/tiny-1m")
+    flags += ("--max_length", "128", "--seed", "0", "--base_model", MODEL)
     done = call(tmp_path, "train_sft", *files, *flags, **offline)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "policy" / "model.safetensors").is_file() and not (tmp_path / "home").exists()
+    assert artifacts.metadata(tmp_path / "policy")["inputs"]["base_model"] == {"path": MODEL, "sha256": COMMIT}
+
+
+def test_a_released_policy_is_known_by_its_commit_in_all_that_is_made_of_it(tmp_path, hub):
+    done = call(tmp_path, "fetch_hub", "--models", MODEL, "--output", "hub.json", **hub.environment())
+    assert done.returncode == 0, done.stderr
+    sft = tmp_path / "sft.jsonl"
+    sft.write_text("".join(json.dumps({"prompt": f"p{n}", "response": "r"}) + "\n" for n in range(8)))
+    given = ("--prompts", "sft.jsonl", "--num_eval_prompts", "2", "--seed", "0", "--base_model", MODEL)
+    done = call(tmp_path, "prepare_task", *given, "--output", "data", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    made_by = records.metadata(tmp_path / "data" / "prompts.parquet")
+    assert made_by["inputs"]["base_model"] == {"path": MODEL, "sha256": COMMIT}
+    drawn = (
+        "--temperature",
+        "1",
+        "--top_p",
+        "1",
+        "--max_new_tokens",
+        "4",
+        "--seed",
+        "0",
+        "--engine",
+        "transformers",
+        "--round",
+        "1",
+    )
+    files = ("--policy", MODEL, "--prompts", "data/prompts.parquet", "--output", "responses.parquet")
+    done = call(tmp_path, "generate_responses", *files, *drawn, "--samples_per_prompt", "1", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    made_by = records.metadata(tmp_path / "responses.parquet")
+    assert made_by["inputs"]["policy"] == {"path": MODEL, "sha256": COMMIT}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("lab/tiny-1m@v2", "the hub has the model, but no such revision of it"),
+        ("lab/closed", "is gated: accept its terms on the hub, and log in here (hf auth login)"),
+        ("lab/none", "is not on the hub, or is private and you are not logged in (hf auth login)"),
+        ("lab/former", "was renamed to lab/tiny-1m on the hub; name that"),
+        ("lab/away", "is not in the hub's cache, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set)"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_is_one_line_that_says_why(tmp_path, hub, model, said):
+    hub.gated, hub.renamed = {"lab/closed"}, {"lab/former": "lab/tiny-1m"}
+    environment = hub.environment() | ({"HF_HUB_OFFLINE": "1"} if model == "lab/away" else {})
+    (tmp_path / "sft.jsonl").write_text('{"prompt": "p", "response": "r"}\n')
+    given = ("--sft", "sft.jsonl", "--num_eval_prompts", "1", "--seed", "0", "--base_model", model, "--output", "data")
+    for script, arguments in (("prepare_task", given), ("fetch_hub", ("--models", model, "--output", "hub.json"))):
+        done = call(tmp_path, script, *arguments, **environment)
+        assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith(f"{script}.py: {model}: {said}")
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists() and not (tmp_path / "hub.json").exists()
 
 
 def test_data_that_are_a_program_are_there_afterwards_as_the_hubs_own_copy_of_their_rows(tmp_path, hub):
@@ -75,4 +131,5 @@ def test_data_that_are_a_program_are_there_afterwards_as_the_hubs_own_copy_of_th
 def test_what_the_hub_does_not_have_is_one_line(tmp_path, hub, asked):
     done = call(tmp_path, "fetch_hub", *asked, "--output", "hub.json", **hub.environment())
     assert done.returncode == 1 and not (tmp_path / "hub.json").exists()
-    assert f"fetch_hub.py: {asked[1]}: cannot be" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert re.search(f"fetch_hub.py: {asked[1]}: (is not on|cannot be)", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr

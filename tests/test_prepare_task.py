@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import prepare_task
-from preference import conversations, examples, provenance, records
+from preference import chat, conversations, examples, provenance, records
 from preference.stage import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -500,6 +500,15 @@ def test_a_held_out_prompt_with_a_trailing_blank_is_a_training_prompt(tmp_path):
     paths = {"sft": source(tmp_path, "sft", sft(0, 1)), "eval_prompts": source(tmp_path, "eval", [{"prompt": "p1 "}])}
     with pytest.raises(InputError, match="1 of its prompts are also in --sft"):
         prepare(tmp_path, **paths)
+
+
+def test_prompts_that_the_base_model_reads_as_one_are_one_prompt(tmp_path, tiny_policy):
+    template = tmp_path / "calm.jinja"
+    template.write_text(chat.TEMPLATE.replace("{{ message['content'] }}", "{{ message['content'].rstrip('!') }}"))
+    paths = {"sft": source(tmp_path, "sft", sft(0, 1)), "eval_prompts": source(tmp_path, "eval", [{"prompt": "p1!"}])}
+    assert prompts(prepare(tmp_path, base_model=tiny_policy, **paths)["eval_prompts"]) == {"p1!"}
+    with pytest.raises(InputError, match="1 of its prompts are also in --sft"):
+        prepare(tmp_path, base_model=tiny_policy, chat_template=str(template), **paths)
 
 
 def test_prompts_are_merged_by_what_the_model_is_said_to_see():

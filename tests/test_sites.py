@@ -89,6 +89,8 @@ def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
     model = tmp_path / "hub" / "models--lab--a" / "snapshots" / "0"
     model.mkdir(parents=True)
     (model / "config.json").touch()
+    (model.parents[1] / "refs").mkdir()
+    (model.parents[1] / "refs" / "main").write_text("0")
     assert re.search("lab/a comes from the hub; .* fetch \\(it is not in", missed("train_sft", "plot_rewards"))
     fetched.write_text(json.dumps({"models": {"lab/a": "0"}, "data": {}}))
     assert "lab/b:train comes from the hub" in missed("train_sft")
@@ -100,3 +102,8 @@ def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
     (model / "config.json").symlink_to(tmp_path / "blob")  # as in a scratch that was cleared of old files
     assert "lab/a comes from the hub" in missed("train_sft") and "--forcerun fetch_hub" in missed("train_sft")
     assert missed("plot_rewards") is None
+    (model / "config.json").unlink()
+    (model / "config.json").touch()
+    assert missed("train_sft") is None
+    hub["models"] = ["lab/a@v1"]
+    assert "lab/a@v1 comes from the hub" in missed("train_sft")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import hub_data
+from preference import hub_data, model_folders
 
 KEPT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME")
 KEPT += ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE")  # what libraries call the folders that they write to
@@ -35,8 +35,9 @@ def holds(kind: str, name: str) -> bool:
         return hub_data.kept(name, of_hub()).is_file()
     said = [os.environ[name] for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE") if name in os.environ]
     models = _expanded(said[0]) if said else of_hub() / "hub"
-    files = models.glob(f"models--{name.replace('/', '--')}/snapshots/*/config.json")
-    return any(file.is_file() for file in files)  # and not a link to what was cleared
+    commit = model_folders.commit_of(name, models)
+    folder = models / model_folders.cached_as(name) / "snapshots"
+    return commit is not None and (folder / commit / "config.json").is_file()  # and not a link to what was cleared
 
 
 def _expanded(path: str) -> Path:

@@ -227,6 +227,11 @@ def members(config: dict, stage: str, wildcards: dict) -> list[str]:
     return []
 
 
+def is_released(task: dict) -> bool:
+    """Return whether a task's base model exists before the workflow runs."""
+    return task["base_model"] != "from_scratch"
+
+
 def chat_of(task: dict) -> dict[str, str]:
     """Return what a task says of its chat format, as the flags of the stages that tokenize."""
     said = {key: task[key] for key in CHAT if key in task}
@@ -301,7 +306,7 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage in TOKENIZING:
         chosen |= chat_of(task)
     if stage == "prepare_task":
-        chosen |= data_of(task)
+        chosen |= data_of(task) | (chat_of(task) | {"base_model": task["base_model"]} if is_released(task) else {})
     if stage == "judge_responses":
         chosen |= _names(wildcards) | _judge_flags(task)
     chosen |= _shares(config, stage, wildcards, chosen)

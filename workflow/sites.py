@@ -14,8 +14,9 @@ from typing import NamedTuple
 import caches
 
 PROFILE = "slurm/config.yaml"
-FROM_HUB = {"prepare_task", "prepare_task_with_preferences", "prepare_prompts", "prepare_preferences"}
-FROM_HUB |= {"train_sft", "judge_responses"}
+# Rules that may read models or data of the hub, by how their names begin.
+FROM_HUB = ("prepare_", "train_", "generate_", "collect_", "skew_", "score_", "compute_", "evaluate_")
+FROM_HUB += ("judge_responses", "diagnose_geometry")
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
 # A resource -> the partition's limit of it, and its unit.
 LIMITS = {"_cores": ("cpus", "CPUs"), "mem_mb": ("memory_mb", "MB"), "runtime": ("minutes", "minutes")}
@@ -109,7 +110,7 @@ def _of_accounts(asked: list[tuple[str, dict]]) -> str | None:
 
 def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched: str) -> str | None:
     """What jobs would look for in vain, as they ask the hub's cache only and it was not fetched into that."""
-    if not {rule for rule, _ in asked} & FROM_HUB:
+    if not any(rule.startswith(FROM_HUB) for rule, _ in asked):
         return None
     there = json.loads(Path(fetched).read_text(encoding="utf-8")) if Path(fetched).is_file() else {}
     for kind, names in hub.items():

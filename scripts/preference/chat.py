@@ -5,10 +5,10 @@ where the assistant speaks, and the response is what it renders after that, up t
 Text of the data never becomes a special token: it is tokenized as text, whatever it spells.
 """
 
-import dataclasses
+import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from tokenizers import Tokenizer
 from transformers.utils import cached_file
 
 from preference import controls, conversations, model_folders, policies
+from preference.chat_flags import Flags
 from preference.conversations import Messages
-from preference.stage import InputError, flag
+from preference.stage import InputError
 from preference.tokens import Limit, Sequence
 
 # The published template (arXiv 2404.14367, code): plain-text tags, EOS between the turns.
@@ -35,33 +36,6 @@ MARKS = re.compile("[\U00100000-\U00107fff]")
 ANCHORS = ("\n", "a")  # what a text is tokenized after, where it must not begin a sequence
 PROBE, ANSWER = "Is this prompt kept?", "Yes it is"
 SHOWN = 400  # tokens of a sequence that a log shows
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags:
-    """The flags of every stage that tokenizes conversations."""
-
-    chat_template: str | None = flag("file with a Jinja chat template, used in place of the tokenizer's own", None)
-    chat_template_kwargs: str | None = flag(
-        'JSON object of variables for the template, such as {"enable_thinking": false}', None
-    )
-    end_of_turn: str | None = flag("token that closes a response; by default what the template writes after one", None)
-    special_tokens: str = flag(
-        "special tokens that texts of the data spell: read as text, or allowed, for data that is rendered already",
-        "text",
-        ("text", "allow"),
-    )
-    rewritten_prompt: str = flag(
-        "if the template renders a prompt differently once an answer follows, as those do that drop thinking: refuse "
-        "it, or append the answer to the prompt as it was sampled from",
-        "refuse",
-        ("refuse", "append"),
-    )
-
-
-def inputs(flags: Flags) -> dict[str, str]:
-    """Return the files among the flags, for the provenance of an artifact."""
-    return {"chat_template": flags.chat_template} if flags.chat_template else {}
 
 
 def load(path: str, flags: Flags | None = None, template: str | None = None, control: str | None = None) -> "Chat":
@@ -216,6 +190,27 @@ class Chat:
             InputError: the template fails on it, or writes BOS twice.
         """
         return self._ids(self._render(self._guarded(conversations.as_prompt(messages)), self._guarded(tools), True))
+
+    def seen(self, row: dict) -> Hashable:
+        """Return what the model sees of a row's prompt, equal where it sees two prompts as one: a hash of its ids.
+
+        If the template fails on it, its texts stand for it: the stage that reads the row says what is wrong.
+        """
+        try:
+            ids = self.encode_prompt(row["prompt"], row["tools"])
+        except InputError:
+            return conversations.stripped_key(row)
+        return hashlib.sha256(json.dumps(ids).encode()).digest()
+
+    def check_disjoint(self, path: str, rows: list[dict], eval_path: str, eval_rows: list[dict]) -> None:
+        """Raise an InputError where the model sees a prompt of the first table in the second, which is held out."""
+        held_out = {self.seen(row) for row in eval_rows}
+        shared = [row["prompt_id"] for row in rows if self.seen(row) in held_out]
+        if shared:
+            raise InputError(
+                f"{path}: {len(shared)} of its prompts are to the model the same as some in {eval_path}, such as "
+                f"{min(shared)}"
+            )
 
     def encode(
         self, messages: str | Messages, response: str | Messages, tools: list | None = None, finished: bool = True

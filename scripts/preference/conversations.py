@@ -181,6 +181,12 @@ def key(messages: Messages, tools: list | None = None) -> str:
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def stripped_key(row: dict) -> str:
+    """Return what a model sees of a prompt if nobody knows its template: `key` without white space around texts."""
+    messages = [{**message, "content": message["content"].strip()} for message in row["prompt"]]
+    return key(messages, row["tools"])
+
+
 def prompt_id(prompt: str | Messages, tools: list | None = None) -> str:
     """Return the name of a prompt: 16 hex digits of the SHA-256 of its canonical messages and tools.
 

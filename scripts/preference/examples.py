@@ -43,12 +43,6 @@ def merge_equal(rows: Iterable[dict], seen: Callable[[dict], Hashable]) -> int:
     return len(merged)
 
 
-def stripped(row: dict) -> Hashable:
-    """Return what a model sees of a prompt if nobody knows its template: it without white space around texts."""
-    messages = [{**message, "content": message["content"].strip()} for message in row["prompt"]]
-    return conversations.key(messages, row["tools"])
-
-
 def grouped(examples: list[dict], join_unpaired: bool) -> list[dict]:
     """Return examples in which rows that are answers to one prompt are one list, at the place of its first row.
 

@@ -82,18 +82,26 @@ def located(path: str) -> tuple[str, dict[str, str]]:
     return match["name"], {"revision": match["revision"]}
 
 
-def commit_of(path: str) -> str | None:
-    """Return the commit that a hub id was resolved to when it was last loaded here; None for a folder."""
+def commit_of(path: str, cache: Path | None = None) -> str | None:
+    """Return the commit that a hub id was resolved to when it was last loaded here; None for a folder.
+
+    Args:
+        cache: the folder of the hub's models; by default the one that the hub's client uses.
+    """
     if _exists(Path(path)) or not HUB.fullmatch(path):
         return None
-    name, revision = located(path)
-    revision = revision.get("revision", "main")
+    revision = located(path)[1].get("revision", "main")
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
-    reference = cache / "refs" / revision
+    folder = (cache or Path(os.environ.get("HF_HUB_CACHE", home / "hub"))) / cached_as(path)
+    reference = folder / "refs" / revision
     if reference.is_file():
         return reference.read_text().strip()
-    return revision if (cache / "snapshots" / revision).is_dir() else None
+    return revision if (folder / "snapshots" / revision).is_dir() else None
+
+
+def cached_as(path: str) -> str:
+    """Return the name of the folder that the hub's client keeps a model in."""
+    return f"models--{located(path)[0].replace('/', '--')}"
 
 
 def _check_index(folder: Path) -> None:

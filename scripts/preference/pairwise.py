@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from preference import chat, fit, provenance, records, stage
+from preference import chat, chat_flags, fit, provenance, records, stage
 from preference.responses import Read, Responses
 from preference.stage import flag
 
@@ -64,7 +64,7 @@ def train(script: str, flags: Flags, objective: Objective, with_reference: bool)
         return losses.sum() / len(step), seen(pairs, read, chosen_rewards.detach(), rejected_rewards.detach())
 
     lengths = [max(len(prompt) + len(response) for prompt, response in pair) for pair in encoded]
-    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat.inputs(flags)}
+    inputs = {"pairs": flags.pairs, "policy": flags.policy, **chat_flags.inputs(flags)}
     made_by = provenance.describe(script, flags, inputs, rows_in=num_rows, rows_out=len(rows))
     named = fit.Rows([row["prompt_id"] for row in rows], lengths)
     log = fit.train(model, chat_format, named, loss, flags, made_by)

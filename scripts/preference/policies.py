@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from preference import artifacts, model_folders, tokens
+from preference import artifacts, hub_models, model_folders, tokens
 from preference.stage import InputError
 
 transformers_logging.set_verbosity_error()
@@ -46,6 +46,7 @@ def _check(path: str, *needed: str) -> None:
 
 def load_config(path: str):
     """The config of a model folder or hub id."""
+    hub_models.check_name(path)
     try:
         name, revision = model_folders.located(path)
         return AutoConfig.from_pretrained(name, trust_remote_code=False, **revision)
@@ -56,6 +57,8 @@ def load_config(path: str):
 def _unloadable(path: str, what: str, error: Exception) -> InputError:
     if (name := model_folders.code_of_its_own(path)) and "custom code" in str(error):
         return InputError(f"{path}: {name} asks for code of its own to be run (auto_map), which is never done")
+    if of_hub := hub_models.fault(path, error):
+        return InputError(f"{path}: {of_hub}")
     return InputError(f"{path}: {what}: {model_folders.reason(error)}")
 
 

@@ -234,13 +234,6 @@ def types_of(field: pa.Field) -> tuple[pa.DataType, ...]:
     return (MESSAGES, FULL_MESSAGES) if field.type == MESSAGES else (field.type,)
 
 
-def check_disjoint(path: Path | str, rows: list[dict], eval_path: Path | str, eval_rows: list[dict]) -> None:
-    """Raise an InputError where a prompt of the first table is also in the second, which is kept for evaluation."""
-    shared = {row["prompt_id"] for row in rows} & {row["prompt_id"] for row in eval_rows}
-    if shared:
-        raise InputError(f"{path}: {len(shared)} prompts are also in {eval_path}, such as {min(shared)}")
-
-
 def metadata(path: Path | str) -> dict:
     """What made an artifact of any sort: kind, path, stage, flags, code, inputs, versions, counts."""
     if Path(path).suffix != ".parquet":

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from preference import chat, fit, policies, provenance, records, stage, tokens
+from preference import chat, chat_flags, fit, policies, provenance, records, stage, tokens
 from preference.chat import Chat
 from preference.responses import Read, Responses
 from preference.stage import flag
@@ -96,7 +96,7 @@ def train(
         return losses.sum() / len(step), of_micro.seen() | rewards | seen
 
     inputs = {"rewards": flags.rewards, "policy": flags.policy, "reference": getattr(flags, "reference", None)}
-    inputs |= chat.inputs(flags)
+    inputs |= chat_flags.inputs(flags)
     made_by = provenance.describe(script, flags, inputs, rows_in=len(samples.prompt_ids))
     named = fit.Rows(samples.prompt_ids, responses.lengths)
     say(fit.train(model, chat_format, named, loss, flags, made_by, finish), len(samples.prompt_ids), "samples")

@@ -233,6 +233,12 @@ def local_sources(wildcards):
     return [str(file) for name in names for file in data_files.files(name)]
 
 
+def base_model_texts(wildcards):
+    """The files of a released base model that say how it renders a conversation: all but its weights."""
+    model = config["tasks"][wildcards.task]["base_model"]
+    return [path for path in files_of(model) if not path.endswith(".safetensors")]
+
+
 def base_model(wildcards):
     """A from-scratch model is an input by its manifest, a local folder by its files; a hub id is none."""
     model = config["tasks"][wildcards.task]["base_model"]

@@ -41,6 +41,7 @@ PREFERENCES = {table: f"{TASK}/data/{table}.parquet" for table in ("preferences"
 rule prepare_task:
     input:
         local_sources,
+        base_model=base_model_texts,
     output:
         **PREPARED,
         **SFT_DATA,

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from preference import chat, conversations, samplers, verdicts
+from preference import chat, chat_flags, conversations, samplers, verdicts
 from preference.shards import Shards
 from preference.stage import InputError
 
@@ -16,7 +16,7 @@ class Judge:
 
     def __init__(self, flags):
         self.flags, self.chat_format = flags, chat.load(flags.judge, flags, PLAIN)
-        self.inputs = {"judge": flags.judge, **chat.inputs(flags)}
+        self.inputs = {"judge": flags.judge, **chat_flags.inputs(flags)}
         self.facts = {"engine": samplers.resolve_engine(flags.engine)}
 
     def judge(self, pairs: list[dict], template: str, shards: Shards) -> list[dict]:
