@@ -385,9 +385,11 @@ def in_order(role: str, rows: list[dict], flags: Flags) -> list[dict]:
 
 def check_not_empty(tables: dict[str, list[dict]], loaded: dict[str, Role]) -> None:
     for role, rows in tables.items():
-        may_be_empty = KINDS.get(role) == "pairs" and loaded[origin(role, loaded)].is_unpaired
-        if not rows and not may_be_empty:
-            raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
+        if rows or (KINDS.get(role) == "pairs" and loaded["preferences"].is_unpaired):
+            continue
+        if loaded[origin(role, loaded)].is_unpaired:
+            raise InputError(f"--{role} {loaded[role].names}: holds no pairs, and --preferences does; give pairs")
+        raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
 
 
 def ids(rows: list[dict]) -> set[str]:

@@ -186,7 +186,7 @@ PUBLISHED = {
         [],
     ),
     "Dolly": (
-        "alpaca_instructions",
+        "dolly",
         {"instruction": "Add.", "context": "1 2", "response": "3", "category": "c"},
         sft("Add.\n1 2", "3"),
         ["category"],
@@ -640,6 +640,18 @@ PUBLISHED = {
         {"prompt": "q", "responses": ["a", "b"], "scores": [0.5, 2]},
         scored("q", ("a", 0.5), ("b", 2.0)),
         [],
+    ),
+    "a prompt beside an instruction": (
+        "sft",
+        {"instruction": "Be kind.", "prompt": "q", "response": "a"},
+        sft("q", "a"),
+        ["instruction"],
+    ),
+    "Magpie": (
+        "sharegpt",
+        {"instruction": "q", "response": "a", "conversations": sharegpt("q", "a")},
+        sft("q", "a"),
+        ["instruction", "response"],
     ),
     "generations and their ratings": (
         "scored_lists",

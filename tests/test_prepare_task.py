@@ -249,6 +249,10 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
             {"sft": "{sft}", "eval_preferences": "{pairs}", "num_eval_prompts": 1},
             "is of use only beside preferences",
         ),
+        (
+            {"preferences": "{pairs}", "eval_preferences": "{unpaired}", "num_eval_prompts": 1},
+            "--eval_preferences {unpaired}: holds no pairs, and --preferences does",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, options, line):
@@ -258,6 +262,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, options, line):
         "pairs": source(tmp_path, "pairs", pairs(*range(10))),
         "some": source(tmp_path, "some", sft(3, 50, 4)),
         "other": source(tmp_path, "other", sft(50, 51, 52)),
+        "unpaired": source(tmp_path, "unpaired", [{"prompt": "z", "completion": "a", "label": True}]),
         "named": source(tmp_path, "named", [{"prompt": "p", "reply": "r"}]),
         "empty": source(tmp_path, "empty", [{"prompt": f"p{i}", "response": ""} for i in range(3)]),
     }

@@ -5,6 +5,7 @@ A format's module has
 * COLUMNS: the columns that it needs, each with the kinds of values that it takes; `a|b` is either name;
 * ALSO: further columns that it uses if they exist (optional);
 * ALONE: true if other columns of texts mean that it is another format (optional);
+* WITHOUT: columns that mean that it is another format (optional);
 * holds(rows): whether the values look like it, for formats that share their columns with others (optional);
 * REFUSED: why data of this format is of no use, in the place of `example`;
 * example(row): a row (see columns.Row) as a mapping with `prompt` and one of `response`; `chosen`, `rejected` and
@@ -146,6 +147,8 @@ class Match:
         if not all(self.needed.values()) or not self.table.source.columns.keys() <= self.names():
             return False
         if getattr(self.module, "ALONE", False) and self._has_others():
+            return False
+        if any(self.kinds.get(name, "null") != "null" for name in getattr(self.module, "WITHOUT", ())):
             return False
         holds = getattr(self.module, "holds", None)
         return holds is None or holds([self.row(values) for values in self.table.rows[:SAMPLED]])

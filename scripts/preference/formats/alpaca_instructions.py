@@ -1,10 +1,10 @@
-"""Instructions of AlpacaFarm and Dolly: an instruction, perhaps its input or context, and an answer."""
+"""AlpacaFarm's instructions: an instruction, perhaps its input, and an answer."""
 
 from preference import conversations
 from preference.columns import TEXT, Row
 
-COLUMNS = {"instruction": TEXT, "output|response|generation": (*TEXT, "null")}
-ALSO = {"input|context": TEXT}
+COLUMNS = {"instruction": TEXT, "output": (*TEXT, "null")}
+ALSO = {"input": TEXT}
 
 
 def example(row: Row) -> dict:

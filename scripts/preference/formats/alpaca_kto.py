@@ -3,7 +3,7 @@
 from preference.columns import TEXT, Row
 from preference.formats import alpaca_instructions
 
-COLUMNS = {"instruction": TEXT, "output|response": TEXT, "kto_tag|label": ("bool",)}
+COLUMNS = {"instruction": TEXT, "output": TEXT, "kto_tag|label": ("bool",)}
 ALSO = alpaca_instructions.ALSO
 
 

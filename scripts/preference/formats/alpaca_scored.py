@@ -3,7 +3,7 @@
 from preference.columns import NUMBER, TEXT, Row
 from preference.formats import alpaca_instructions
 
-COLUMNS = {"instruction": TEXT, "output|response|generation": TEXT, "given_reward|reward|score|rating": NUMBER}
+COLUMNS = {"instruction": TEXT, "output": TEXT, "given_reward|reward|score|rating": NUMBER}
 ALSO = alpaca_instructions.ALSO
 
 
