@@ -169,8 +169,8 @@ def lack_of(role: str, match: formats.Match) -> str:
     if KINDS[role] == "pairs":
         lack, column = "holds no pairs of a chosen and a rejected response", "chosen"
     if unused := match.unused():
-        hint = f"map what you need, as in columns: {{{column}: {unused[0]}}}"
-        lack += f"; format {match.name} does not use the columns {', '.join(unused)}; {hint}"
+        lack += f"; format {match.name} does not use the columns {', '.join(unused)}"
+        lack += f"; to use one, map it, as in columns: {{{column}: NAME}}"
     return lack
 
 

@@ -228,8 +228,8 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
         ({"sft": "{sft}", "preferences": "{sft}", "num_eval_prompts": 1}, "holds no pairs"),
         (
             {"sft": "{named}", "num_eval_prompts": 1},
-            "cannot be --sft; format prompts does not use the columns reply; map what you need, as in columns: "
-            "{{response: reply}}",
+            "cannot be --sft; format prompts does not use the columns reply; to use one, map it, as in columns: "
+            "{{response: NAME}}",
         ),
         ({"sft": "{empty}", "num_eval_prompts": 1}, "none of its 3 rows is left; dropped: 3 empty response"),
         ({"sft": "{sft}", "eval_prompts": "{some}"}, "2 of its prompts are also in --sft {sft}, such as 'p"),
