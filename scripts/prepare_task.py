@@ -158,10 +158,20 @@ def read_source(role: str, source: sources.Source, flags: Flags) -> Read:
     check_bad(source.name, bad, len(table.rows), flags)
     needed = [example for example in found if is_of_use(example, KINDS[role])]
     if not needed and found:
-        lacks = {"pairs": "holds no pairs of a chosen and a rejected response"}
-        raise InputError(f"{source.name}: {lacks.get(KINDS[role], f'holds no responses, so it cannot be --{role}')}")
+        raise InputError(f"{source.name}: {lack_of(role, match)}")
     found = [examples.named(example, flags.system) for example in found]
     return Read(source, match.name, len(table.rows), found, bad, match.unused())
+
+
+def lack_of(role: str, match: formats.Match) -> str:
+    """Return what a source lacks for a role, and the columns in which it may have it."""
+    lack, column = f"holds no responses, so it cannot be --{role}", "response"
+    if KINDS[role] == "pairs":
+        lack, column = "holds no pairs of a chosen and a rejected response", "chosen"
+    if unused := match.unused():
+        lack += f"; format {match.name} does not use the columns {', '.join(unused)}"
+        lack += f"; to use one, map it, as in columns: {{{column}: NAME}}"
+    return lack
 
 
 def read_built_in(source: sources.Source, flags: Flags) -> Read:
@@ -262,7 +272,7 @@ def as_row(example: dict, role: str, flags: Flags) -> tuple[dict | None, str | N
     about = {name: example[name] for name in examples.NAMED}
     if KINDS[role] == "pairs":
         if example.get("unpaired"):
-            return None, UNPAIRED
+            return None, UNPAIRED if examples.scored(example) else "empty response"
         return examples.pair(example, flags.pairing, flags.min_margin, flags.seed)
     response = examples.answer(example)
     if KINDS[role] == "sft" and response is None:
@@ -375,9 +385,11 @@ def in_order(role: str, rows: list[dict], flags: Flags) -> list[dict]:
 
 def check_not_empty(tables: dict[str, list[dict]], loaded: dict[str, Role]) -> None:
     for role, rows in tables.items():
-        may_be_empty = KINDS.get(role) == "pairs" and loaded[origin(role, loaded)].is_unpaired
-        if not rows and not may_be_empty:
-            raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
+        if rows or (KINDS.get(role) == "pairs" and loaded["preferences"].is_unpaired):
+            continue
+        if loaded[origin(role, loaded)].is_unpaired:
+            raise InputError(f"--{role} {loaded[role].names}: holds no pairs, and --preferences does; give pairs")
+        raise InputError(f"--{role}: no row is left; every prompt that it could have is held out")
 
 
 def ids(rows: list[dict]) -> set[str]:

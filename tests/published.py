@@ -58,6 +58,12 @@ PUBLISHED = {
     "Tulu": ("messages", {"id": "1", "messages": chat("q", "a"), "source": "s"}, sft("q", "a"), ["id", "source"]),
     "messages with a system message": ("messages", {"messages": system("s", "q", "a")}, sft(system("s", "q"), "a"), []),
     "messages that end with a question": ("messages", {"messages": chat("q", "a", "more")}, sft("q", "a"), []),
+    "messages of which some are not learnt": (
+        "messages",
+        {"messages": [*chat("q"), said("a")[0] | {"weight": 1}, *chat("more"), said("b")[0] | {"weight": 0}]},
+        sft("q", "a"),
+        [],
+    ),
     "messages as JSON text": (
         "messages",
         {"messages": '[{"role": "user", "content": "q"}, {"role": "bot", "content": "a"}]'},
@@ -114,6 +120,12 @@ PUBLISHED = {
         sft("q", "a"),
         [],
     ),
+    "turns of role and text": (
+        "messages",
+        {"messages": [{"role": "prompter", "text": "q"}, {"role": "assistant", "text": "a"}]},
+        sft("q", "a"),
+        [],
+    ),
     "lists of texts": (
         "turns_of_texts",
         {"conversations": ["q", "a", "more", "b"]},
@@ -151,6 +163,46 @@ PUBLISHED = {
         sft(system("s", "a", "b", "c"), "d"),
         [],
     ),
+    "a system message by another name": (
+        "sft",
+        {"system_message": "s", "prompt": "q", "response": "a"},
+        sft(system("s", "q"), "a"),
+        [],
+    ),
+    "OpenAI's functions": (
+        "messages",
+        {"messages": chat("q", "a"), "functions": [{"name": "clock"}]},
+        sft("q", "a", tools=[{"name": "clock"}]),
+        [],
+    ),
+    "OpenAI's preferences": (
+        "openai_preferences",
+        {
+            "input": {"messages": ABC, "tools": [{"name": "clock"}], "parallel_tool_calls": True},
+            "preferred_output": said("d"),
+            "non_preferred_output": said("e"),
+        },
+        {"prompt": ABC, "chosen": said("d"), "rejected": said("e"), "tools": [{"name": "clock"}]},
+        [],
+    ),
+    "Dolly": (
+        "dolly",
+        {"instruction": "Add.", "context": "1 2", "response": "3", "category": "c"},
+        sft("Add.\n1 2", "3"),
+        ["category"],
+    ),
+    "alpaca with a score": (
+        "alpaca_scored",
+        {"instruction": "Add.", "input": "1 2", "output": "3", "score": 4.5},
+        one_answer("Add.\n1 2", "3", 4.5),
+        [],
+    ),
+    "LLaMA-Factory's KTO": (
+        "alpaca_kto",
+        {"instruction": "Add.", "input": "1 2", "output": "4", "kto_tag": False},
+        one_answer("Add.\n1 2", "4", 0.0, unpaired=True),
+        [],
+    ),
     "alpaca preferences": (
         "alpaca_preferences",
         {"instruction": "q", "input": None, "output_1": "one", "output_2": "two", "preference": 2, "source": "x"},
@@ -162,6 +214,19 @@ PUBLISHED = {
         {"instruction": "Add.", "input": "1 2", "chosen": "3", "rejected": "4"},
         pair("Add.\n1 2", "3", "4"),
         [],
+    ),
+    "UltraFeedback's first preferences": (
+        "alpaca_pairs",
+        {
+            "instruction": "q",
+            "chosen_response": "a",
+            "rejected_response": "b",
+            "chosen_avg_rating": 5.0,
+            "rejected_avg_rating": 3.5,
+            "chosen_model": "m",
+        },
+        pair("q", "a", "b", 5.0, 3.5),
+        ["chosen_model"],
     ),
     "AlpacaEval outputs": (
         "alpaca_eval_outputs",
@@ -272,6 +337,12 @@ PUBLISHED = {
         pair("a", "b", "c"),
         [],
     ),
+    "two answers to a question": (
+        "ultrafeedback",
+        {"question": "q", "chosen": said("a"), "rejected": said("b")},
+        pair("q", "a", "b"),
+        [],
+    ),
     "an answer that is a tool call": (
         "ultrafeedback",
         {
@@ -368,12 +439,24 @@ PUBLISHED = {
         sft(system("s", "q"), "a"),
         ["id"],
     ),
+    "a prompt and two messages": (
+        "trl",
+        {"prompt": "q", "chosen": said("a")[0], "rejected": said("b")[0]},
+        pair("q", "a", "b"),
+        [],
+    ),
     "pairs of an input": ("input_pairs", {"input": "q", "chosen": "a", "rejected": "b"}, pair("q", "a", "b"), []),
     "messages and two messages": (
         "conversation_pairs",
         {"messages": chat("q"), "chosen": said("a")[0], "rejected": said("b")[0]},
         pair("q", "a", "b"),
         [],
+    ),
+    "UltraInteract": (
+        "conversation_pairs",
+        {"id": "1", "trajectory": [{"from": "user", "value": "q"}], "chosen": "a", "rejected": "b"},
+        pair("q", "a", "b"),
+        ["id"],
     ),
     "ShareGPT and two messages": (
         "conversation_pairs",
@@ -532,10 +615,54 @@ PUBLISHED = {
         pair("q", "b", "a", 1.0, 0.0),
         ["model_a", "model_b"],
     ),
+    "Chatbot Arena's bad answers": (
+        "chatbot_arena",
+        {"conversation_a": chat("q", "a"), "conversation_b": chat("q", "b"), "winner": "both_bad"},
+        pair("q", "a", "b", 0.5, 0.5),
+        [],
+    ),
+    "Chatbot Arena's 55k": (
+        "arena_55k",
+        {
+            "id": 1,
+            "prompt": '["q", "more"]',
+            "response_a": '["a", "b"]',
+            "response_b": '["c", null]',
+            "winner_model_a": 0,
+            "winner_model_b": 1,
+            "winner_tie": 0,
+        },
+        pair("q", "c", "a", 1.0, 0.0),
+        ["id"],
+    ),
     "lists of answers and of scores": (
         "scored_lists",
         {"prompt": "q", "responses": ["a", "b"], "scores": [0.5, 2]},
         scored("q", ("a", 0.5), ("b", 2.0)),
+        [],
+    ),
+    "a prompt beside an instruction": (
+        "sft",
+        {"instruction": "Be kind.", "prompt": "q", "response": "a"},
+        sft("q", "a"),
+        ["instruction"],
+    ),
+    "Magpie": (
+        "sharegpt",
+        {"instruction": "q", "response": "a", "conversations": sharegpt("q", "a")},
+        sft("q", "a"),
+        ["instruction", "response"],
+    ),
+    "generations and their ratings": (
+        "scored_lists",
+        {"instruction": "q", "generations": ["a", "b"], "ratings": [2.0, 4.0], "model_name": "m"},
+        scored("q", ("a", 2.0), ("b", 4.0)),
+        ["model_name"],
+    ),
+    "a question with rated answers": (
+        "scored",
+        {"question": "q", "answer": "a", "rating": 4},
+        one_answer("q", "a", 4.0),
         [],
     ),
     "our instructions": (

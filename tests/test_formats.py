@@ -119,6 +119,28 @@ def test_a_tool_message_stays_one_and_a_call_keeps_its_arguments():
     assert prompt[1]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x": 1}'}
 
 
+CALL = {"name": "f", "arguments": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "parameters": {"x": 1}}]},
+        {"role": "assistant", "content": None, "tool_calls": json.dumps([CALL])},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"x": 1}'}},
+        {"role": "tool_call", "content": json.dumps(CALL)},
+        {"from": "function_call", "value": json.dumps([CALL])},
+    ],
+)
+def test_a_call_is_one_by_every_published_spelling(turn):
+    result = {"role": "function", "name": "f", "content": "1"}
+    example = converted({"messages": [*chat("q"), turn, result, *said("a")]})[1][0]
+    called = {"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    assert example["prompt"][1] == {"role": "assistant", "content": "", "tool_calls": [called]}
+    assert example["prompt"][2] == result | {"role": "tool"} and example["response"] == said("a")
+    assert converted({"messages": [*chat("q"), turn]})[1][0]["response"] == example["prompt"][1:2]
+
+
 def test_calls_of_a_tool_that_differ_by_their_names_alone_are_not_where_conversations_part():
     def call(name):
         return [{"role": "assistant", "content": "", "tool_calls": [{"id": name, "function": {"name": "f"}}]}]
@@ -142,9 +164,51 @@ def test_a_system_message_of_the_conversation_counts_before_the_column():
     assert converted(row)[1][0]["prompt"] == system("of the conversation", "q")
 
 
+@pytest.mark.parametrize(
+    "prompt, chosen, whole",
+    [
+        (system("s", "q"), chat("q", "a"), system("s", "q")),
+        (system("s"), chat("q", "a"), system("s", "q")),
+        (chat("x", "y"), chat("q", "a"), chat("x", "y", "q")),
+        (chat("x", "y", "q"), said("a"), chat("x", "y", "q")),
+        (chat("q "), chat("q", "a"), chat("q")),
+        (chat("q"), system("s", "q", "a"), system("s", "q")),
+        (chat("other"), chat("q", "a"), None),
+    ],
+)
+def test_answers_go_on_from_the_prompt_or_repeat_it(prompt, chosen, whole):
+    row = {"prompt": prompt, "chosen": chosen, "rejected": [*chosen[:-1], *said("b")]}
+    _, found, bad = converted(row)
+    assert [example["prompt"] for example in found] == ([] if whole is None else [whole])
+    assert [reason for _, reason in bad] == ([] if whole else ["column 'chosen' asks something else than the prompt"])
+
+
 def test_a_prompt_that_quotes_a_transcript_is_a_text():
     text = "Human: is this a transcript?\n\nAssistant: who knows\n\nDiscuss."
     assert converted({"prompt": text, "response": "a"})[1][0]["prompt"] == chat(text)
+
+
+@pytest.mark.parametrize(
+    "text, prompt",
+    [
+        ("\n\nHuman: a\n\nAssistant: b\n\nHuman: c", chat("a", "b", "c")),
+        ("Human: a\r\n\r\nAssistant: b\r\n\r\nHuman: c\r\n\r\nAssistant: ", chat("a", "b", "c")),
+        ("\n\nHuman: a", chat("a")),
+        ("Human: nature", chat("Human: nature")),
+    ],
+)
+def test_a_prompt_that_is_a_transcript_is_its_turns(text, prompt):
+    assert converted({"prompt": text, "response": "d"})[1][0]["prompt"] == prompt
+
+
+def test_one_text_that_begins_as_a_transcript_does_not_change_the_format():
+    rows = [{"prompt": "q", "chosen": "a", "rejected": "b"}] * 3
+    match, found, bad = converted(*rows, {"prompt": "Human: nature", "chosen": "a", "rejected": "b"})
+    assert (match.name, bad) == ("trl", []) and found[3]["prompt"] == chat("Human: nature")
+
+
+def test_an_answer_that_repeats_the_prompt_does_not_ask_twice():
+    assert converted({"prompt": chat("q"), "completion": chat("q", "a")})[1][0]["prompt"] == chat("q")
 
 
 def test_a_prompt_that_is_json_of_other_things_is_a_text():
@@ -208,6 +272,8 @@ HISTORY = {"instruction": "Q", "output": "a", "history": [["a", "b"]]}
 TOOLS = {"prompt": "Q", "response": "a", "tools": "[]"}
 RAW = {"instruction": "Q", "completions": [{"response": "a", "overall_score": 1}]}
 NECTAR = {"prompt": "Q", "answers": [{"answer": "a", "rank": 1}]}
+RIGHT = {"prompt": "Q", "chosen": ["a"], "rejected": ["b"]}
+ARENA = {"prompt": '["Q"]', "response_a": '["a"]', "response_b": '["b"]', "winner_model_a": 1, "winner_model_b": 0}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +300,9 @@ NECTAR = {"prompt": "Q", "answers": [{"answer": "a", "rank": 1}]}
         (RAW, {"completions": []}, "column 'completions' is not a list of mappings"),
         (RAW, {"completions": [{"response": "a", "overall_score": "N/A"}]}, "overall_score is 'N/A', not a finite"),
         (NECTAR, {"answers": [{"answer": "a"}]}, "column 'answers' has an answer without a rank"),
+        (RIGHT, {"chosen": []}, "column 'chosen' is empty, so no answer is right"),
+        (ARENA, {"response_a": '["a", "b"]'}, "column 'response_a' has 2 answers to 1 prompts"),
+        (ARENA, {"prompt": "Q"}, "column 'prompt' is not JSON of a list of texts"),
         ({"prompt": "Q", "completion": "a", "label": True}, {"label": 2}, "column 'label' is 2; it must be true or"),
         ({"prompt": "Q", "response": "a"}, {"prompt": said("a")}, "column 'response' does not begin with a message of"),
         ({"prompt": chat("Q")}, {"prompt": chat("Q", "a")}, "prompt: ends with a message of the assistant"),
@@ -245,6 +314,15 @@ def test_a_bad_row_is_named_by_number_and_column(good, wrong, line):
     _, found, bad = converted(good, good | wrong)
     assert len(found) == 1 and [number for number, _ in bad] == [1]
     assert line in bad[0][1]
+
+
+def test_answers_to_a_prompt_are_scored_on_one_scale():
+    def row(*scores):
+        names = ("overall_score", "fine-grained_score")
+        return {"instruction": "q", "completions": [dict(zip(names, each, strict=True)) for each in scores]}
+
+    _, found, _ = converted(row((8.0, 2.0), (None, 4.0)), row((None, 2.0), (None, 4.0)))
+    assert [[each["given_reward"] for each in example["answers"]] for example in found] == [[8.0, None], [2.0, 4.0]]
 
 
 @pytest.mark.parametrize(
@@ -373,18 +451,24 @@ def test_parquet_json_and_folders_of_them_load_alike_and_leave_nothing_beside(tm
     pq.write_table(pa.Table.from_pylist(rows[2:]), tmp_path / "data" / "2.parquet")
     (tmp_path / "lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "list.json").write_text(json.dumps(rows))
+    (tmp_path / "object.json").write_text(json.dumps({"version": 1, "data": rows}, indent=1))
+    (tmp_path / "repeated.csv").write_bytes(separated(rows[:2]) + separated(rows[2:]))
     before = sorted(tmp_path.rglob("*"))
-    for name in ("data", "lines.jsonl", "list.json"):
+    for name in ("data", "lines.jsonl", "list.json", "object.json", "repeated.csv"):
         table = formats.load(Source(str(tmp_path / name)))
         assert (table.kinds(), table.rows) == ({"prompt": "text", "response": "text"}, rows)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_csv_has_numbers_labels_and_messages_where_formats_have_them_and_texts_elsewhere(tmp_path):
+def test_a_csv_has_numbers_labels_messages_and_turns_where_formats_have_them_and_texts_elsewhere(tmp_path):
     messages = json.dumps(chat("q", "a"))
     (tmp_path / "h.csv").write_bytes(separated([{"prompt": "7", "response": "8", "helpfulness": "3"}]))
     (tmp_path / "l.csv").write_bytes(separated([{"prompt": "7", "completion": "8", "label": "False"}]))
+    (tmp_path / "k.csv").write_bytes(separated([{"instruction": "7", "output": "8", "kto_tag": "TRUE"}]))
+    assert load(tmp_path / "k.csv") == [{"instruction": "7", "output": "8", "kto_tag": True}]
     (tmp_path / "m.csv").write_bytes(separated([{"messages": messages}]))
+    (tmp_path / "y.csv").write_bytes(separated([{"prompt": "q", "response": "a", "history": '[["b", "c"]]'}]))
+    assert load(tmp_path / "y.csv")[0]["history"] == [["b", "c"]]
     assert load(tmp_path / "h.csv") == [{"prompt": "7", "response": "8", "helpfulness": 3.0}]
     assert load(tmp_path / "l.csv") == [{"prompt": "7", "completion": "8", "label": False}]
     assert load(tmp_path / "m.csv") == [{"messages": chat("q", "a")}]
@@ -395,6 +479,7 @@ def test_a_csv_has_numbers_labels_and_messages_where_formats_have_them_and_texts
     [
         ("none.parquet", None, "no such file or folder"),
         ("junk.parquet", b"junk", "cannot be read: Parquet file size is 4 bytes"),
+        ("pretty.json", b'{\n"prompt": "p",\n}', "line 3: is not JSON at character 1: Expecting property name"),
         ("junk.jsonl", b"not json", "line 1: is not JSON at character 1: Expecting value"),
         ("empty.jsonl", b"", "has no rows"),
         ("text.txt", b"x", "is or holds no data file (.parquet, .json, .jsonl, .csv, .tsv, plain or with .gz or .zst)"),
@@ -434,23 +519,25 @@ def fill(folder, **files):
 
 
 @pytest.mark.parametrize(
-    "files",
+    "split, files",
     [
-        {"train": "jsonl", "test": "jsonl"},
-        {"train_prefs": "jsonl", "test_prefs": "jsonl"},
-        {"train-00000-of-00001": "parquet", "validation-00000-of-00001": "parquet"},
-        {"data__train-00000-of-00001": "parquet", "data__test-00000-of-00001-ab12cd34": "parquet"},
-        {"train__a": "jsonl", "test__a": "jsonl"},
+        ("train", {"train": "jsonl", "test": "jsonl"}),
+        ("train_prefs", {"train_prefs": "jsonl", "test_prefs": "jsonl"}),
+        ("train", {"train-00000-of-00001": "parquet", "validation-00000-of-00001": "parquet"}),
+        ("train", {"data__train-00000-of-00001": "parquet", "data__test-00000-of-00001-ab12cd34": "parquet"}),
+        ("train", {"train__a": "jsonl", "test__a": "jsonl"}),
+        ("Train", {"Train": "jsonl", "Test": "jsonl"}),
+        ("traindata", {"traindata": "jsonl", "testset": "jsonl"}),
+        ("a", {"a": "jsonl", "held_out": "jsonl"}),
+        ("filtered", {"filtered-00000-of-00001-ab12cd34": "parquet", "raw-00000-of-00001": "parquet"}),
     ],
 )
-def test_splits_of_a_folder_are_never_mixed(tmp_path, files):
+def test_splits_of_a_folder_are_never_mixed(tmp_path, split, files):
     fill(tmp_path, **files)
     (tmp_path / "README.md").write_text("---\n---")
-    with pytest.raises(InputError, match="holds the splits .*; name one, as .*:train"):
+    with pytest.raises(InputError, match=f"holds the splits .*; name one, as .*:{split}$"):
         load(tmp_path)
-    name = next(iter(files))
-    split = "train_prefs" if "prefs" in name else "train"
-    assert load(f"{tmp_path}:{split}") == [{"prompt": name}]
+    assert load(f"{tmp_path}:{split}") == [{"prompt": next(iter(files))}]
     with pytest.raises(InputError, match="has no split dev; it has "):
         load(f"{tmp_path}:dev")
 

@@ -148,14 +148,26 @@ def test_useless_rows_are_dropped_counted_and_printed(tmp_path, capsys):
         f"sft: {paths['sft']}: format sft, 8 rows, 4 kept, "
         "dropped: 1 duplicate, 1 empty prompt, 1 empty response, 1 longer than max_characters"
     )
-    assert lines[1].endswith("format trl, 6 rows, 5 kept, dropped: 1 identical chosen and rejected")
-    assert "" in {row["chosen"] for row in made["preferences"] + made["eval_preferences"]}
+    dropped = "1 empty chosen response, 1 identical chosen and rejected"
+    assert lines[1].endswith(f"format trl, 6 rows, 4 kept, dropped: {dropped}")
     metadata = records.metadata(tmp_path / "data" / "sft.parquet")
     assert metadata["dropped"]["empty response"] == 1 and metadata["flags"]["num_eval_prompts"] == 1
     assert metadata["inputs"]["preferences"]["sha256"] == provenance.digest(paths["preferences"])
     for role in made:
         counts = records.metadata(tmp_path / "data" / f"{role}.parquet")
         assert counts["rows_in"] == counts["rows_out"] + sum(counts["dropped"].values())
+
+
+def test_an_empty_answer_is_never_the_preferred_one(tmp_path, capsys):
+    odd = [{"prompt": "x", "chosen": " ", "rejected": "b"}, {"prompt": "y", "chosen": "a", "rejected": ""}]
+    path = source(tmp_path, "pairs", [*pairs(*range(4)), *odd, {"prompt": "z", "chosen": None, "rejected": "b"}])
+    made = prepare(tmp_path, preferences=path, num_eval_prompts=1)
+    assert "dropped: 2 empty chosen response" in capsys.readouterr().out
+    assert all(row["chosen"].strip() for row in made["preferences"] + made["eval_preferences"])
+    rows = [{"prompt": f"p{i}", "completion": ["a", ""][i % 2], "label": i < 2} for i in range(4)]
+    made = prepare(tmp_path, preferences=source(tmp_path, "unpaired", rows), num_eval_prompts=1)
+    assert "3 kept, dropped: 1 empty response" in capsys.readouterr().out
+    assert all(row["prompt"] != "p1" for row in made["answers"] + made["prompts"] + made["eval_prompts"])
 
 
 def test_equal_flags_give_equal_bytes_and_another_seed_another_order(tmp_path):
@@ -214,6 +226,11 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
         ({"sft": "{sft}", "prompts": "built_in", "num_eval_prompts": 1}, "--prompts: only sft can be built_in"),
         ({"sft": "{prompts}", "num_eval_prompts": 1}, "holds no responses, so it cannot be --sft"),
         ({"sft": "{sft}", "preferences": "{sft}", "num_eval_prompts": 1}, "holds no pairs"),
+        (
+            {"sft": "{named}", "num_eval_prompts": 1},
+            "cannot be --sft; format prompts does not use the columns reply; to use one, map it, as in columns: "
+            "{{response: NAME}}",
+        ),
         ({"sft": "{empty}", "num_eval_prompts": 1}, "none of its 3 rows is left; dropped: 3 empty response"),
         ({"sft": "{sft}", "eval_prompts": "{some}"}, "2 of its prompts are also in --sft {sft}, such as 'p"),
         (
@@ -232,6 +249,10 @@ def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on
             {"sft": "{sft}", "eval_preferences": "{pairs}", "num_eval_prompts": 1},
             "is of use only beside preferences",
         ),
+        (
+            {"preferences": "{pairs}", "eval_preferences": "{unpaired}", "num_eval_prompts": 1},
+            "--eval_preferences {unpaired}: holds no pairs, and --preferences does",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, options, line):
@@ -241,6 +262,8 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path, options, line):
         "pairs": source(tmp_path, "pairs", pairs(*range(10))),
         "some": source(tmp_path, "some", sft(3, 50, 4)),
         "other": source(tmp_path, "other", sft(50, 51, 52)),
+        "unpaired": source(tmp_path, "unpaired", [{"prompt": "z", "completion": "a", "label": True}]),
+        "named": source(tmp_path, "named", [{"prompt": "p", "reply": "r"}]),
         "empty": source(tmp_path, "empty", [{"prompt": f"p{i}", "response": ""} for i in range(3)]),
     }
     with pytest.raises(InputError) as error:

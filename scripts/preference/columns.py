@@ -15,6 +15,10 @@ TEXT, MESSAGES, MAPPINGS, MAPPING, TEXTS = ("text",), ("messages",), ("mappings"
 CHAT = (*TEXT, *MESSAGES)
 NUMBER = ("int", "float")
 LABEL = ("bool", *NUMBER)
+PAIR = {  # two answers to a prompt in another column
+    "chosen|chosen_response": (*TEXT, *MAPPING),
+    "rejected|rejected_response": (*TEXT, *MAPPING),
+}
 SCORES = {  # optional columns with the scores of two answers
     "chosen_reward|score_chosen|chosen_score|chosen_rating|rating_chosen|chosen-rating|chosen_avg_rating": NUMBER,
     "rejected_reward|score_rejected|rejected_score|rejected_rating|rating_rejected|rejected-rating"
@@ -137,11 +141,23 @@ class Row:
         """Return a conversation with roles and keys by one spelling."""
         return as_messages(self.value(name), self.column(name))
 
+    def conversation(self, name: str) -> Messages:
+        """Return a conversation up to the last answer that is to be learnt: no `weight: 0`, no `train: false`."""
+        messages = self.messages(name)
+        answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        while answers and _is_not_learnt(self.value(name)[answers[-1]]):
+            messages = messages[: answers.pop()]
+        return messages
+
     def prompt(self, name: str) -> Messages:
         """Return a prompt: messages, or a text, which may be a transcript that ends as the assistant begins."""
         if isinstance(self.value(name), list):
             return self.messages(name)
         return dialogues.prompt_of_text(self.text(name))
+
+    def whole(self, prompt: str, response: str) -> Messages:
+        """Return a prompt and its answer as one conversation; the answer may repeat the prompt."""
+        return dialogues.with_prompt(self.prompt(prompt), self.response(response), self.column(response))
 
     def response(self, name: str) -> Messages:
         """Return an answer that is a text, a message or messages."""
@@ -149,6 +165,10 @@ class Row:
         if isinstance(value, dict):
             return as_messages([value], self.column(name))
         return self.messages(name) if isinstance(value, list) else conversations.assistant(self.text(name))
+
+
+def _is_not_learnt(message: dict) -> bool:
+    return message.get("weight") == 0 or message.get("train") is False
 
 
 def as_text(value, where: str) -> str:

@@ -19,11 +19,19 @@ ALIASES = {  # the names that published data sets give to the roles
     "bot": "assistant",
     "chatbot": "assistant",
     "model": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
     "developer": "system",
     "observation": "tool",
+    "function": "tool",
     "function_response": "tool",
+    "tool_response": "tool",
     "ipython": "tool",
 }
+CALLS = ("function_call", "tool_call")  # roles of a message whose content is a tool call
+
+CONTENTS = ("content", "value", "text")
 
 Messages = list[dict]
 
@@ -55,7 +63,8 @@ def canonical(messages, where: str = "messages") -> Messages:
     text, a null content becomes an empty text, and keys without a value, or unknown ones, are dropped.
 
     Args:
-        messages: a list of mappings with `role` and `content` (or `from` and `value`).
+        messages: a list of mappings with `role` and `content` (or `from` and `value`, or `text`). A message with the
+            role `function_call` is a tool call of the assistant.
         where: the name of the column for the error.
 
     Raises:
@@ -71,14 +80,17 @@ def _canonical(message: dict, where: str) -> dict:
     if not isinstance(role, str):
         raise InputError(f"{where}: has no role")
     role = ALIASES.get(role.lower(), role.lower())
+    content = next((message[key] for key in CONTENTS if message.get(key) is not None), None)
+    calls = message.get("tool_calls") or message.get("function_call")
+    if role in CALLS:
+        role, content, calls = "assistant", None, content
     if role not in ROLES:
         raise InputError(f"{where}: role is {role!r}; it must be one of {', '.join(ROLES)}")
-    content = _content(message.get("content", message.get("value")), where)
-    found = {"role": role, "content": content}
+    found = {"role": role, "content": _content(content, where)}
     if message.get("name"):
         found["name"] = str(message["name"])
-    if message.get("tool_calls"):
-        found["tool_calls"] = _tool_calls(message["tool_calls"], where)
+    if calls:
+        found["tool_calls"] = _tool_calls(calls, where)
     if message.get("tool_call_id"):
         found["tool_call_id"] = str(message["tool_call_id"])
     if reasoning := message.get("reasoning_content") or message.get("thinking"):
@@ -108,6 +120,7 @@ def _tool_calls(calls, where: str) -> list[dict]:
             calls = json.loads(calls)
         except ValueError:
             raise InputError(f"{where}: tool_calls is not JSON") from None
+    calls = [calls] if isinstance(calls, dict) else calls
     if not isinstance(calls, list):
         raise InputError(f"{where}: tool_calls is not a list")
     found = []
@@ -115,7 +128,7 @@ def _tool_calls(calls, where: str) -> list[dict]:
         function = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise InputError(f"{where}: a tool call has no function name")
-        arguments = function.get("arguments")
+        arguments = function.get("arguments", function.get("parameters"))
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments or {}, ensure_ascii=False, sort_keys=True)
         one = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}

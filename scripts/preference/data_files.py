@@ -18,7 +18,12 @@ from preference.sources import ENDING, KINDS, PICKLE, PICKLES
 from preference.stage import InputError
 
 OF_LIBRARY = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # these hold no rows
-SPLIT = re.compile(r"(^|[-_.])(train|training|validation|valid|val|dev|test|testing|eval|evaluation)([-_.]|$)")
+SPLIT = re.compile(
+    r"(^|[-_.])(train|training|validation|valid|val|dev|test|testing|eval|evaluation|held[-_]?out|holdout)"
+    r"[-_]?(data|set|split|\d+)?([-_.]|$)",
+    re.IGNORECASE,
+)
+OF_SPLIT = re.compile(r"-\d+-of-\d+")  # the hub calls a file of the split NAME NAME-00000-of-00002
 SHARD = re.compile(r"[-_.]?\d+(-of-\d+)?(-[0-9a-f]{6,})?$")
 NONE = f"is or holds no data file ({', '.join(KINDS)}, plain or with .gz or .zst)"
 
@@ -109,7 +114,8 @@ def _of_split(folder: str, data: list[Path], split: str | None) -> list[Path]:
     groups: dict[str, list[Path]] = {}
     for path in data:
         groups.setdefault(SHARD.sub("", ENDING.sub("", path.name)), []).append(path)
-    if split is None and not any(SPLIT.search(name) for name in groups):
+    named = any(SPLIT.search(name) for name in groups) or any(OF_SPLIT.search(path.name) for path in data)
+    if split is None and not named:
         return data  # pieces of one table, whatever they are called
     return groups[_chosen(folder, list(groups), split)]
 
@@ -129,7 +135,7 @@ def _of_inner_folder(folder: str, inner: list[str], split: str | None) -> list[P
 
 def _chosen(folder: str, names: list[str], split: str | None) -> str:
     if split is None and len(names) > 1:
-        first = next((name for name in names if "train" in name), names[0])
+        first = next((name for name in names if "train" in name.lower()), names[0])
         raise InputError(f"{folder}: holds the splits {', '.join(names)}; name one, as {folder}:{first}")
     if split is not None and split not in names:
         _of_no_split(folder, split, ", ".join(names))
@@ -223,14 +229,31 @@ def _read_lines(file: Path, content: bytes) -> list[dict]:
 
 
 def _read_list(file: Path, content: bytes) -> list[dict]:
-    """Read a list of rows, or JSON lines under another name."""
+    """Read a list of rows, an object that has one under `data`, one row, or JSON lines under another name."""
     content = content.removeprefix(codecs.BOM_UTF8)
-    if content.lstrip().startswith(b"{"):
+    if content.lstrip().startswith(b"{") and _goes_on(content):
         return _read_lines(file, content)
     rows = _parsed(file, content, 1) if content.strip() else []
+    if isinstance(rows, dict):
+        rows = rows["data"] if _is_table(rows.get("data")) else [rows]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{file}: is no list of mappings of columns to values")
     return rows
+
+
+def _goes_on(content: bytes) -> bool:
+    """Return whether something follows the first JSON object, as in JSON lines."""
+    try:
+        json.loads(content)
+    except json.JSONDecodeError as error:
+        return error.msg == "Extra data"
+    except (ValueError, RecursionError):
+        pass  # the reader says what is wrong
+    return False
+
+
+def _is_table(value) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def _parsed(file: Path, content: bytes, line: int):
@@ -266,7 +289,8 @@ def _read_csv(file: Path, content: bytes, delimiter: str = ",") -> list[dict]:
     for number, cells in rows:
         if len(cells) != len(names):
             raise InputError(f"{file}: line {number}: has {len(cells)} cells, and the header has {len(names)}")
-    return [dict(zip(names, cells, strict=True)) for _, cells in rows]
+    # Files that were joined end to end repeat the header.
+    return [dict(zip(names, cells, strict=True)) for _, cells in rows if cells != names]
 
 
 def _read_tsv(file: Path, content: bytes) -> list[dict]:

@@ -7,7 +7,8 @@ from preference.conversations import Messages
 from preference.stage import InputError
 
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
-TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
+TURN = re.compile(r"(?:\A\s*|\r?\n\r?\n)(Human|Assistant):")
+OPEN_TURN = re.compile(r"\r?\n\r?\nAssistant:\s*\Z")
 NO_ANSWER = "does not end with a message of the assistant that answers another one"
 NO_TURN = "does not begin with a message of the user and end with an answer to one"
 NO_TRANSCRIPT = "is no transcript of a Human turn and an Assistant turn"
@@ -65,6 +66,22 @@ def pair(chosen: Messages, rejected: Messages, columns: tuple[str, str]) -> dict
     return {"prompt": chosen[:at], "chosen": [chosen[at]], "rejected": [rejected[at]]}
 
 
+def with_prompt(prompt: Messages, messages: Messages, column: str) -> Messages:
+    """Return the whole conversation of a prompt and of messages that go on from it or repeat it.
+
+    Raises:
+        InputError: the messages begin with a question that is not in the prompt; the line begins with `column`.
+    """
+    if not prompt or not messages or messages[0]["role"] == "assistant":
+        return prompt + messages
+    if any(_stripped(prompt[-1]) == _stripped(message) for message in messages):
+        has_own = prompt[0]["role"] != "system" or messages[0]["role"] == "system"
+        return messages if has_own else prompt[:1] + messages
+    if prompt[-1]["role"] == messages[0]["role"]:
+        raise InputError(f"{column} asks something else than the prompt")
+    return prompt + messages
+
+
 def _parting(chosen: Messages, rejected: Messages) -> int:
     """Return the index of the first message that differs by more than white space; of equal ones, of the last."""
     shared = min(len(chosen), len(rejected))
@@ -109,14 +126,24 @@ def _joined(said: list[tuple[str, str]]) -> Messages:
     return messages
 
 
+def are_transcripts(texts: list) -> bool:
+    """Return whether at least half of the texts that say something begin as transcripts do."""
+    texts = [text for text in texts if text]
+    return bool(texts) and 2 * sum(map(is_transcript, texts)) >= len(texts)
+
+
 def is_transcript(text) -> bool:
     """Return whether a text begins as a transcript does."""
     return isinstance(text, str) and text.lstrip().startswith("Human:")
 
 
 def prompt_of_text(text: str) -> Messages:
-    """Return the messages of a prompt that is plain text, or a transcript that ends where the assistant begins."""
-    if is_transcript(text) and text.rstrip().endswith("\n\nAssistant:"):
+    """Return the messages of a prompt that is plain text, or a transcript in which the assistant speaks next."""
+    speakers = TURN.findall(text) if is_transcript(text) else []
+    is_sure = len(speakers) > 1 or text.startswith("\n")  # any text may begin with "Human:"
+    if is_sure and speakers[-1:] == ["Human"]:
+        text = f"{text.rstrip()}\n\nAssistant:"
+    if speakers and OPEN_TURN.search(text):
         return without_open_turn(of_transcript(text, "the prompt"))
     return conversations.user(text)
 

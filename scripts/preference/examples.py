@@ -76,14 +76,23 @@ def _score(reward: float | None) -> float:
 
 
 def scored(example: dict) -> list[dict]:
-    """Return rows of kind "answers": every answer, with the data's own score, of a pair without scores 1 and 0."""
+    """Return rows of kind "answers": every answer, with the data's own score, of a pair without scores 1 and 0.
+
+    An unpaired answer that is labelled good and says nothing is left out.
+    """
     about = {name: example[name] for name in (*NAMED, "unpaired") if name in example}
     if "chosen" in example:
         rewards = (example.get("chosen_reward"), example.get("rejected_reward"))
         rewards = (1.0, 0.0) if None in rewards else rewards
         sides = zip((example["chosen"], example["rejected"]), rewards, strict=True)
         return [{**about, "response": response, "given_reward": reward} for response, reward in sides]
-    return [{**about, **each} for each in example.get("answers", ())]
+    return [{**about, **each} for each in example.get("answers", ()) if not _is_empty_and_good(each, example)]
+
+
+def _is_empty_and_good(answer: dict, example: dict) -> bool:
+    """Return whether an unpaired answer is labelled good and says nothing."""
+    is_good = "unpaired" in example and answer["given_reward"] == 1
+    return is_good and conversations.is_empty(answer["response"])
 
 
 def pair(example: dict, pairing: str, min_margin: float, seed: int) -> tuple[dict | None, str | None]:
@@ -134,6 +143,8 @@ def fault(row: dict, kind: str, min_margin: float, max_characters: int | None) -
         return "empty response"
     if kind == "pairs" and row["chosen"] == row["rejected"]:
         return "identical chosen and rejected"
+    if kind == "pairs" and conversations.is_empty(row["chosen"]):
+        return "empty chosen response"
     if kind == "pairs" and (reason := _of_margin(row, min_margin)):
         return reason
     answers = [row[name] or [] for name in ("response", "chosen", "rejected") if name in row]

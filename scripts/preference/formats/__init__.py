@@ -5,11 +5,13 @@ A format's module has
 * COLUMNS: the columns that it needs, each with the kinds of values that it takes; `a|b` is either name;
 * ALSO: further columns that it uses if they exist (optional);
 * ALONE: true if other columns of texts mean that it is another format (optional);
+* WITHOUT: columns that mean that it is another format (optional);
 * holds(rows): whether the values look like it, for formats that share their columns with others (optional);
 * REFUSED: why data of this format is of no use, in the place of `example`;
 * example(row): a row (see columns.Row) as a mapping with `prompt` and one of `response`; `chosen`, `rejected` and
   perhaps `chosen_reward`, `rejected_reward`; `answers`, a list of `response` and `given_reward`. A row that is one of
   several answers to its prompt has `response` and `given_reward`; `unpaired` says that a reward is 1 or 0, good or bad.
+  `tools` and `fields` may stand beside these.
 
 Prompts and answers are messages (see conversations). A system message, earlier turns and tools may stand in columns
 beside those of any format. They become part of the conversation here.
@@ -31,9 +33,10 @@ FORMATS = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
 }
 CONTEXT = {  # columns beside those of a format
-    "system|system_prompt": TEXT,
+    "system|system_prompt|system_message": TEXT,
     "history": ("list", "texts", *MESSAGES),
     "tools": (*TEXT, *MESSAGES, "mappings", "texts", "dict"),
+    "functions": ("mappings",),  # what tools were called at first
     "fields": (*TEXT, "dict"),
 }
 
@@ -106,9 +109,10 @@ def load(source: Source) -> Table:
         raise InputError(f"{source.name}: has no column '{missing[0]}'; it has {', '.join(rows[0])}")
     names, kinds = Table(source, rows).names, _kinds_of_names()
     if is_local(source.name) and data_files.holds_texts_only(data_files.files(source.name)[0]):
-        numeric = {column for name, column in names.items() if "float" in kinds.get(name, ())}
+        numeric = {column for name, column in names.items() if {"float", "bool"} & kinds.get(name, set())}
         rows = [{name: _scalar(value) if name in numeric else value for name, value in row.items()} for row in rows]
     nested = {column for name, column in names.items() if name in kinds and "text" not in kinds[name]}
+    nested |= {names[name] for name in ("history",) if name in names}  # JSON in a CSV file, a plain text in SHP
     return Table(source, columns.decoded(rows, nested))
 
 
@@ -143,6 +147,8 @@ class Match:
         if not all(self.needed.values()) or not self.table.source.columns.keys() <= self.names():
             return False
         if getattr(self.module, "ALONE", False) and self._has_others():
+            return False
+        if any(self.kinds.get(name, "null") != "null" for name in getattr(self.module, "WITHOUT", ())):
             return False
         holds = getattr(self.module, "holds", None)
         return holds is None or holds([self.row(values) for values in self.table.rows[:SAMPLED]])
@@ -231,7 +237,8 @@ def _example(match: Match, values: dict) -> dict:
     conversations.check_prompt(prompt)
     kept = {name: _json(values[name], f"column '{name}'") for name in match.table.source.fields}
     fields = {**_fields(context), **example.get("fields", {}), **kept}
-    return {**example, "prompt": prompt, "tools": _tools(context), "fields": fields or None}
+    tools = _tools(example.get("tools") or context.value("tools"), context.column("tools"))
+    return {**example, "prompt": prompt, "tools": tools or context.value("functions"), "fields": fields or None}
 
 
 def _with_context(prompt: Messages, context: Row) -> Messages:
@@ -257,13 +264,13 @@ def _history(context: Row) -> Messages:
     return turns
 
 
-def _tools(context: Row) -> list | None:
+def _tools(value, where: str) -> list | None:
     """Return descriptions of tools: a list of mappings, or JSON of one, as a whole or one by one."""
-    tools = _json_of(context, "tools")
+    tools = _json_of_text(value, where)
     tools = [tools] if isinstance(tools, dict) else tools or []
-    tools = [_json_of_text(tool, context.column("tools")) for tool in tools] if isinstance(tools, list) else tools
+    tools = [_json_of_text(tool, where) for tool in tools] if isinstance(tools, list) else tools
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise InputError(f"{context.column('tools')} is {shown(tools)}, not a list of tools")
+        raise InputError(f"{where} is {shown(tools)}, not a list of tools")
     return tools or None
 
 
@@ -271,11 +278,7 @@ def _fields(context: Row) -> dict:
     """Return what one of this workflow's own tables keeps for rewards."""
     value = context.value("fields")
     is_json = isinstance(value, str) and value.startswith("{")
-    return _json_of(context, "fields") if is_json else value if isinstance(value, dict) else {}
-
-
-def _json_of(context: Row, name: str):
-    return _json_of_text(context.value(name), context.column(name))
+    return _json_of_text(value, context.column("fields")) if is_json else value if isinstance(value, dict) else {}
 
 
 def _json_of_text(value, where: str):

@@ -1,9 +1,9 @@
 """Alpaca's instructions with two answers: instruction, input, chosen, rejected."""
 
-from preference.columns import SCORES, TEXT, Row
+from preference.columns import PAIR, SCORES, TEXT, Row
 from preference.formats import alpaca_instructions
 
-COLUMNS = {"instruction": TEXT, "chosen": TEXT, "rejected": TEXT}
+COLUMNS = {"instruction": TEXT, **PAIR}
 ALSO = {"input": TEXT, **SCORES}
 
 

@@ -1,4 +1,4 @@
-"""Chatbot Arena: two conversations and a `winner`, model_a, model_b or a tie."""
+"""Chatbot Arena: two conversations and a `winner`, model_a, model_b, a tie, or both_bad, which is a tie as well."""
 
 from preference import dialogues
 from preference.columns import MESSAGES, TEXT, Row
@@ -6,12 +6,13 @@ from preference.stage import InputError
 
 COLUMNS = {"conversation_a": MESSAGES, "conversation_b": MESSAGES, "winner": TEXT}
 WINNERS = ("model_a", "model_b")
+TIES = ("tie", "tie (bothbad)", "both_bad")
 
 
 def example(row: Row) -> dict:
     winner = row.text("winner")
-    if winner not in WINNERS and not winner.startswith("tie"):
-        raise InputError(f"{row.column('winner')} is {winner!r}, none of {', '.join(WINNERS)} and tie")
+    if winner not in (*WINNERS, *TIES):
+        raise InputError(f"{row.column('winner')} is {winner!r}, none of {', '.join((*WINNERS, *TIES))}")
     names = ("conversation_b", "conversation_a") if winner == "model_b" else ("conversation_a", "conversation_b")
     scores = (1.0, 0.0) if winner in WINNERS else (0.5, 0.5)
     pair = dialogues.pair(*(row.messages(name) for name in names), tuple(row.column(name) for name in names))

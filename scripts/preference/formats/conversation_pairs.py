@@ -1,11 +1,10 @@
 """A conversation that waits for its answer, and two answers as single messages or as texts."""
 
-from preference.columns import MAPPING, MESSAGES, SCORES, TEXT, Row
+from preference.columns import MESSAGES, PAIR, SCORES, Row
 
 COLUMNS = {
-    "messages|conversations|conversation|prompt": MESSAGES,
-    "chosen": (*MAPPING, *TEXT),
-    "rejected": (*MAPPING, *TEXT),
+    "messages|conversations|conversation|trajectory|prompt": MESSAGES,
+    **PAIR,
 }
 ALSO = SCORES
 

@@ -11,7 +11,7 @@ COLUMNS = {"chosen": TEXT, "rejected": TEXT}
 
 
 def holds(rows: list[Row]) -> bool:
-    return any(dialogues.is_transcript(row.value("chosen")) for row in rows)
+    return dialogues.are_transcripts([row.value("chosen") for row in rows])
 
 
 def example(row: Row) -> dict:

@@ -8,7 +8,7 @@ ALSO = {"response": TEXT, **SCORES}  # the chosen one once more
 
 
 def holds(rows: list[Row]) -> bool:
-    return any(dialogues.is_transcript(row.value("prompt")) for row in rows)
+    return dialogues.are_transcripts([row.value("prompt") for row in rows])
 
 
 def example(row: Row) -> dict:

@@ -1,8 +1,8 @@
 """Pairs whose prompt is called input."""
 
-from preference.columns import CHAT, SCORES, TEXT, Row
+from preference.columns import CHAT, PAIR, SCORES, Row
 
-COLUMNS = {"input": CHAT, "chosen": TEXT, "rejected": TEXT}
+COLUMNS = {"input": CHAT, **PAIR}
 ALSO = SCORES
 
 

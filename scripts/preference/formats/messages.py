@@ -8,4 +8,4 @@ ALSO = {"prompt": CHAT}  # the first message once more
 
 
 def example(row: Row) -> dict:
-    return dialogues.answered(row.messages("messages"), row.column("messages"))
+    return dialogues.answered(row.conversation("messages"), row.column("messages"))

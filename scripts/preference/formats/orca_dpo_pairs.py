@@ -1,8 +1,8 @@
 """orca_dpo_pairs: a question, perhaps a system message, and two answers."""
 
-from preference.columns import CHAT, SCORES, TEXT, Row
+from preference.columns import CHAT, PAIR, SCORES, Row
 
-COLUMNS = {"question": CHAT, "chosen": TEXT, "rejected": TEXT}
+COLUMNS = {"question": CHAT, **PAIR}
 ALSO = SCORES
 
 

@@ -7,4 +7,4 @@ COLUMNS = {"prompt": CHAT, "completion": CHAT}
 
 
 def example(row: Row) -> dict:
-    return dialogues.answered(row.prompt("prompt") + row.response("completion"), row.column("completion"))
+    return dialogues.answered(row.whole("prompt", "completion"), row.column("completion"))

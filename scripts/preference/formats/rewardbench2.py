@@ -8,6 +8,8 @@ COLUMNS = {"prompt": CHAT, "chosen": TEXTS, "rejected": TEXTS}
 
 
 def example(row: Row) -> dict:
+    if row.value("chosen") == []:
+        raise InputError(f"{row.column('chosen')} is empty, so no answer is right")
     answers = [*_answers(row, "chosen", 1.0), *_answers(row, "rejected", 0.0)]
     return {"prompt": row.prompt("prompt"), "answers": answers}
 

@@ -3,9 +3,9 @@
 from preference import dialogues
 from preference.columns import CHAT, NUMBER, Row
 
-COLUMNS = {"prompt": CHAT, "response": CHAT, "given_reward|reward|score": NUMBER}
+COLUMNS = {"prompt|question": CHAT, "response|answer": CHAT, "given_reward|reward|score|rating": NUMBER}
 
 
 def example(row: Row) -> dict:
-    answer = dialogues.answered(row.prompt("prompt") + row.response("response"), row.column("response"))
+    answer = dialogues.answered(row.whole("prompt", "response"), row.column("response"))
     return {**answer, "given_reward": row.number("given_reward")}

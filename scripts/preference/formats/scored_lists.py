@@ -5,9 +5,9 @@ from preference.columns import CHAT, TEXTS, Row, as_number, as_text
 from preference.stage import InputError
 
 COLUMNS = {
-    "prompt": CHAT,
-    "responses|completions|answers|all_generated_responses": TEXTS,
-    "scores|rewards|all_rm_scores": ("list",),
+    "prompt|instruction": CHAT,
+    "responses|completions|answers|generations|all_generated_responses": TEXTS,
+    "scores|rewards|ratings|all_rm_scores": ("list",),
 }
 
 

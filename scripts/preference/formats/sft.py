@@ -7,4 +7,4 @@ COLUMNS = {"prompt": CHAT, "response": CHAT}
 
 
 def example(row: Row) -> dict:
-    return dialogues.answered(row.prompt("prompt") + row.response("response"), row.column("response"))
+    return dialogues.answered(row.whole("prompt", "response"), row.column("response"))

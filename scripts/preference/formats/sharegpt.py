@@ -7,4 +7,4 @@ COLUMNS = {"conversations|conversation": MESSAGES}
 
 
 def example(row: Row) -> dict:
-    return dialogues.answered(row.messages("conversations"), row.column("conversations"))
+    return dialogues.answered(row.conversation("conversations"), row.column("conversations"))

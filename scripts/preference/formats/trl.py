@@ -1,8 +1,8 @@
 """TRL's preferences with an explicit prompt."""
 
-from preference.columns import CHAT, SCORES, TEXT, Row
+from preference.columns import CHAT, PAIR, SCORES, Row
 
-COLUMNS = {"prompt": CHAT, "chosen": TEXT, "rejected": TEXT}
+COLUMNS = {"prompt": CHAT, **PAIR}
 ALSO = SCORES
 
 

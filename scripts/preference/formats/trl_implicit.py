@@ -14,7 +14,7 @@ ALONE = True
 
 
 def holds(rows: list[Row]) -> bool:
-    return not any(dialogues.is_transcript(row.value(name)) for row in rows for name in ("chosen", "rejected"))
+    return not dialogues.are_transcripts([row.value("chosen") for row in rows])
 
 
 def example(row: Row) -> dict:

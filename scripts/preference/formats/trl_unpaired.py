@@ -7,5 +7,5 @@ COLUMNS = {"prompt": CHAT, "completion": CHAT, "label": LABEL}
 
 
 def example(row: Row) -> dict:
-    answer = dialogues.answered(row.prompt("prompt") + row.response("completion"), row.column("completion"))
+    answer = dialogues.answered(row.whole("prompt", "completion"), row.column("completion"))
     return {**answer, "given_reward": row.label("label"), "unpaired": True}

@@ -1,4 +1,4 @@
-"""UltraFeedback as it was collected: an instruction and completions with an overall_score."""
+"""UltraFeedback as it was collected: an instruction and completions, with an overall or a fine-grained score."""
 
 from preference import conversations
 from preference.columns import MAPPINGS, TEXT, Row, as_number, as_text, mappings
@@ -7,11 +7,14 @@ COLUMNS = {"instruction": TEXT, "completions": MAPPINGS}
 
 
 def example(row: Row) -> dict:
-    answers = [_answer(each, row.column("completions")) for each in mappings(row, "completions")]
+    completions, column = mappings(row, "completions"), row.column("completions")
+    # Their scales differ, so one of the two counts for all answers to a prompt.
+    has_overall = any(each.get("overall_score") is not None for each in completions)
+    score = "overall_score" if has_overall else "fine-grained_score"
+    answers = [_answer(each, score, column) for each in completions]
     return {"prompt": conversations.user(row.text("instruction")), "answers": answers}
 
 
-def _answer(completion: dict, column: str) -> dict:
+def _answer(completion: dict, score: str, column: str) -> dict:
     response = conversations.assistant(as_text(completion.get("response"), f"{column}: response"))
-    score = completion.get("overall_score", completion.get("fine-grained_score"))
-    return {"response": response, "given_reward": as_number(score, f"{column}: overall_score")}
+    return {"response": response, "given_reward": as_number(completion.get(score), f"{column}: {score}")}

@@ -3,7 +3,7 @@
 from preference import dialogues
 from preference.columns import MESSAGES, Row
 
-COLUMNS = {"messages|conversations": MESSAGES, "label": ("bool",)}
+COLUMNS = {"messages|conversations": MESSAGES, "label|kto_tag": ("bool",)}
 
 
 def example(row: Row) -> dict:

@@ -1,0 +1,11 @@
+"""A row for each answer to one of Alpaca's instructions, with one score."""
+
+from preference.columns import NUMBER, TEXT, Row
+from preference.formats import alpaca_instructions
+
+COLUMNS = {"instruction": TEXT, "output": TEXT, "given_reward|reward|score|rating": NUMBER}
+ALSO = alpaca_instructions.ALSO
+
+
+def example(row: Row) -> dict:
+    return {**alpaca_instructions.example(row), "given_reward": row.number("given_reward")}
