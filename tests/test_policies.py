@@ -40,6 +40,15 @@ def test_a_saved_tokenizer_does_not_depend_on_the_environment(tiny_policy, tmp_p
     assert provenance.contents(tmp_path / "online") == provenance.contents(tmp_path / "offline")
 
 
+def test_a_tokenizer_reads_text_as_its_file_does_whatever_class_its_folder_names(folder):
+    before = policies.load_tokenizer(str(folder))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "LlamaTokenizerFast"}))
+    found = policies.load_tokenizer(str(folder))
+    assert found("one two").input_ids == before("one two").input_ids
+    assert found.decode(found("one two").input_ids) == "one two"
+
+
 def test_pickles_are_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     refused(folder, "pytorch_model.bin is a pickle")
