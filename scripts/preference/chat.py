@@ -90,14 +90,15 @@ def load(path: str, flags: Flags | None = None, template: str | None = None, con
 def _without_word_as_pad(tokenizer):
     """Return a tokenizer whose pad token, if it is an ordinary word, is that word again and no token to split texts at.
 
-    Masks go by length, so that nothing needs a pad token.
+    Masks go by length, so that nothing needs a pad token. A pad token that is EOS, BOS or unknown, too, stays one.
     """
-    pad = tokenizer.pad_token
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if pad is None or not pad.isalnum() or backend is None:
+    pad, backend = tokenizer.pad_token, getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or pad in (None, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
         return tokenizer
-    state = json.loads(backend.to_str())
-    if pad in state["model"].get("vocab", {}):
+    words = Tokenizer(backend.model)  # without its added tokens
+    words.normalizer, words.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    if any(words.encode(before + pad).ids[-1:] == [tokenizer.pad_token_id] for before in ("", *ANCHORS)):
+        state = json.loads(backend.to_str())
         state["added_tokens"] = [added for added in state["added_tokens"] if added["content"] != pad]
         tokenizer.pad_token = None
         tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
@@ -509,23 +510,7 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
     found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
-    found -= {None, ""}
-    if _pad_is_a_word(tokenizer):
-        found.discard(tokenizer.pad_token)
-    return sorted(found, key=lambda token: (-len(token), token))
-
-
-def _pad_is_a_word(tokenizer) -> bool:
-    """Say if text becomes the pad token by itself, and the token has no other role.
-
-    Of no other token: merges may spell an end token, too, and a text must not become that one.
-    """
-    pad, backend = tokenizer.pad_token, getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or pad in (None, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
-        return False
-    bare = Tokenizer(backend.model)
-    bare.normalizer, bare.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
-    return bare.encode(pad).ids == [tokenizer.pad_token_id]
+    return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
 
 
 def _begins_with(tokenizer, token_id: int) -> bool:
