@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from tokenizers import processors
@@ -130,6 +131,30 @@ def test_the_end_of_a_response_is_what_the_template_writes_after_it(changed):
 def test_a_template_that_closes_nothing_leaves_it_to_eos(changed):
     found = chat.load(changed(template="{% for m in messages %}{{ m['content'] }}\n{% endfor %}"))
     assert found.end_token == "<|endoftext|>" and found.encode("x", "hi")[1][-1] == found.end_id
+
+
+@pytest.mark.parametrize(
+    ("ends", "stops"), [(-1, ["<|endoftext|>"]), ([1, 7], ["<|endoftext|>", "<|padding|>"]), (10**6, ["<|endoftext|>"])]
+)
+def test_only_special_tokens_among_the_ends_of_the_config_stop_a_response(changed, ends, stops):
+    folder = changed()
+    with_ends(folder, ends)
+    found = chat.load(folder)
+    assert list(found.stop_ids.values()) == stops
+    assert ("ordinary text" in found.summary()) == (ends == [1, 7])
+    assert found.text_of(found.encode("x", "abcdefg ABC")[1]) == "abcdefg ABC"
+
+
+def test_an_end_of_the_config_that_is_no_id_is_one_line(changed):
+    folder = changed()
+    with_ends(folder, "<|endoftext|>")
+    with pytest.raises(InputError, match="eos_token_id is '<|endoftext|>'; it must be the id of a token"):
+        chat.load(folder)
+
+
+def with_ends(folder: str, ends) -> None:
+    path = Path(folder) / "generation_config.json"
+    path.write_text(json.dumps({"eos_token_id": ends}))
 
 
 def test_the_end_can_be_named_and_must_exist(tiny_policy):

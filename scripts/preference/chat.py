@@ -119,7 +119,11 @@ def _ends_of_model(path: str, config) -> list[int]:
     file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
     generation = model_folders.read(Path(file).parent, Path(file).name) if file else {}
     values = [generation.get("eos_token_id"), getattr(config, "eos_token_id", None)]
-    return [each for value in values if value is not None for each in (value if isinstance(value, list) else [value])]
+    ends = [each for value in values if value is not None for each in (value if isinstance(value, list) else [value])]
+    for each in ends:
+        if not isinstance(each, int):
+            raise InputError(f"{path}: eos_token_id is {each!r}; it must be the id of a token, or a list of ids")
+    return [each for each in ends if each >= 0]  # some write -1 for none
 
 
 class Chat:
@@ -129,6 +133,7 @@ class Chat:
         tokenizer: of the transformers library, with the template in use.
         end_token, end_id: the token that closes a response in training.
         stop_ids: all ids that end a response in sampling, `end_id` first, with the text of each.
+        words_as_ends: ids that the configs call EOS and that are ordinary text, as those of a config's default are.
         pad_id: an id to fill batches with; masks go by length, so that any id serves.
         merged: how many responses were tokenized apart, because their begin merged with the prompt's end.
     """
@@ -136,6 +141,9 @@ class Chat:
     def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends_of_model: list[int]):
         self.tokenizer, self.path, self.flags, self.vocab_size = tokenizer, path, flags, vocab_size
         self.variables = _variables(flags.chat_template_kwargs)
+        added = {tokenizer.eos_token_id, *tokenizer.added_tokens_decoder}
+        self.words_as_ends = [each for each in ends_of_model if each < len(tokenizer) and each not in added]
+        ends_of_model = [each for each in ends_of_model if each in added]
         self.special = _special_tokens(tokenizer, ends_of_model, flags.end_of_turn)
         self.place = {token: index for index, token in enumerate(self.special)}
         self.pattern = re.compile("|".join(map(re.escape, self.special)) or "(?!)")
@@ -422,7 +430,11 @@ class Chat:
         """Return a line on what closes a response, what stops sampling, and how a sequence begins."""
         stops = ", ".join(f"{token!r} ({each})" for each, token in self.stop_ids.items())
         bos = f"BOS {self.tokenizer.bos_token!r} is put before every sequence" if self.adds_bos else "no BOS is added"
-        return f"responses end with {self.end_token!r} ({self.end_id}); sampling stops at {stops}; {bos}"
+        parts = [f"responses end with {self.end_token!r} ({self.end_id})", f"sampling stops at {stops}", bos]
+        if self.words_as_ends:
+            words = ", ".join(map(self._piece, dict.fromkeys(self.words_as_ends)))
+            parts.append(f"not at {words}, which the configs call EOS and which is ordinary text")
+        return "; ".join(parts)
 
     def describe(self, sequence: Sequence, counted: list[bool] | None = None) -> str:
         """Return a sequence as tokens with their ids, a line for the prompt and one for the response under the mask.
@@ -509,7 +521,7 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     """Return the tokens that text must not become, the longest first."""
     found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
-    found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
+    found |= set(tokenizer.convert_ids_to_tokens(ends_of_model))
     return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
 
 
