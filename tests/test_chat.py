@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import processors
+from tokenizers.normalizers import Lowercase
 
 from preference import chat, conversations, policies
 from preference.conversations import assistant, user
@@ -227,6 +228,55 @@ def test_every_turn_of_the_assistant_is_found_with_its_end(chat_format):
     assert decode(trained) == "two<|endoftext|>four<|endoftext|>"
     prompt, response = chat_format.encode(CONVERSATION[:-1], CONVERSATION[-1:])
     assert [*prompt, *response] == ids
+
+
+LAST_CLOSED = TURNS.replace("<|endoftext|>", "{% if loop.last and m['role'] == 'assistant' %}<|endoftext|>{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        (LAST_CLOSED + ASKED, "closes no earlier turn with '<|endoftext|>'"),
+        (TURNS.replace("}}:{{", "}}: {{") + ASKED.replace(":", ": "), "a token reaches over the border of a turn"),
+    ],
+)
+def test_turns_that_cannot_be_told_apart_are_refused_together_and_trained_by_themselves(changed, template, line):
+    found = chat.load(changed(template=template))
+    messages = [message | {"content": f"{message['content']} hi"} for message in CONVERSATION]
+    messages[2]["content"] = "hi"  # " hi" is one token
+    with pytest.raises(InputError, match=f"{line}.*; --train_on each trains every turn by itself"):
+        found.encode_turns(messages)
+    assert found.text_of(found.encode(messages[:2], "hi there")[1]) == "hi there"
+
+
+def test_text_that_closes_a_response_before_eos_is_no_part_of_it(changed):
+    template = TURNS.replace("<|endoftext|>", "\n") + ASKED
+    found = chat.load(changed(template=template))
+    _, response = found.encode("x", "hi")
+    assert found.tokenizer.decode(response).endswith("hi\n\n<|endoftext|>") and found.text_of(response) == "hi"
+
+
+def test_a_template_that_changes_case_is_read(changed):
+    found = chat.load(changed(template=(TURNS + ASKED).replace("m['content']", "m['content'] | upper")))
+    assert found.text_of(found.encode("x", "hi")[1]) == "HI"
+
+
+def test_a_tokenizer_that_lowers_case_loses_nothing_else(changed):
+    found = chat.load(changed(lambda tokenizer: setattr(tokenizer.backend_tokenizer, "normalizer", Lowercase())))
+    assert found.text_of(found.encode("x", f"{chat.ANSWER}, red")[1]) == f"{chat.ANSWER}, red".lower()
+
+
+def test_an_answer_repeats_no_thinking_that_the_prompt_begins(changed):
+    template = TURNS.replace("m['content']", "m['content'].split('</think>')[-1]") + ASKED
+    template = template.replace("assistant:", "assistant:<think>\n")
+    found = chat.load(changed(template=template), chat.Flags(rewritten_prompt="append"))
+    prompt, response = found.encode("x", "<think>\nred</think>hi")
+    assert found.tokenizer.decode(prompt + response).endswith("assistant:<think>\nred</think>hi<|endoftext|>")
+
+
+def test_a_special_token_may_have_the_name_of_a_role(changed, chat_format):
+    found = chat.load(changed(lambda tokenizer: tokenizer.add_special_tokens({"bos_token": "user"})))
+    assert found.encode(CONVERSATION[:-1], "hi") == chat_format.encode(CONVERSATION[:-1], "hi")
 
 
 def test_tool_calls_reach_the_template_as_mappings(changed):

@@ -7,6 +7,7 @@ Text of the data never becomes a special token: it is tokenized as text, whateve
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -35,6 +36,7 @@ MARKS = re.compile("[\U00100000-\U00107fff]")
 ANCHORS = ("\n", "a")  # what a text is tokenized after, where it must not begin a sequence
 PROBE, ANSWER = "Is this prompt kept?", "Yes it is"
 SHOWN = 400  # tokens of a sequence that a log shows
+BY_ITSELF = "--train_on each trains every turn by itself"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,11 +184,11 @@ class Chat:
             bare = self._render(asked, None, False)
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
-        if PROBE not in prompt:
+        if not _parted(prompt, PROBE):
             raise InputError(f"{self.path}: the tokenizer's chat_template leaves the prompt out")
-        before, found, closing = whole.rpartition(ANSWER)
-        if not found:
+        if not (parts := _parted(whole, ANSWER)):
             raise InputError(f"{self.path}: the tokenizer's chat_template leaves the answer out")
+        before, closing = parts
         lead = before[len(prompt) :] if before.startswith(prompt) else ""
         if prompt == bare and lead.strip():
             raise InputError(
@@ -196,7 +198,7 @@ class Chat:
         return lead, closing
 
     def _end(self, closing: str) -> tuple[str, str]:
-        """Return the token that closes a response, and the white space that the template writes before it."""
+        """Return the token that closes a response, and what the template writes between the answer and that token."""
         if self.flags.end_of_turn is not None:
             return self.flags.end_of_turn, closing.partition(self.flags.end_of_turn)[0] if closing else ""
         if found := self.pattern.search(closing):
@@ -206,7 +208,7 @@ class Chat:
                 f"{self.path}: neither the tokenizer's chat_template nor its eos_token closes a response; "
                 "name a token with --end_of_turn"
             )
-        return self.tokenizer.eos_token, ""
+        return self.tokenizer.eos_token, closing
 
     def _opening(self) -> str:
         """Return what an answer's ids begin with as text before the answer, such as a blank that the tokenizer puts."""
@@ -214,7 +216,8 @@ class Chat:
             _, ids = self.encode(PROBE, ANSWER, finished=False)
         except InputError:  # the template rewrites the prompt, so that answers are appended to it as they are
             return ""
-        return self._decoded(ids).partition(ANSWER)[0]
+        parts = _parted(self._decoded(ids), ANSWER)
+        return parts[0] if parts else ""
 
     # From conversations to ids.
 
@@ -242,7 +245,10 @@ class Chat:
         if whole.startswith(prompt):
             tail = self._closed(whole[len(prompt) :], finished)
         elif self.flags.rewritten_prompt == "append":
-            tail = self.lead + conversations.text(answered) + (self.gap + self.end_token if finished else "")
+            begun = prompt[_parting(prompt, whole) :]  # such as <think>, which the answer may repeat
+            text = conversations.text(answered)
+            text = text.removeprefix(begun if text.startswith(begun) else begun.rstrip())
+            tail = self.lead + text + (self.gap + self.end_token if finished else "")
         else:
             raise InputError(_rewritten(prompt, whole))
         return self._joined(prompt, tail)
@@ -251,7 +257,8 @@ class Chat:
         """Return the ids of a whole conversation, and which of them are the assistant's: every turn with its end token.
 
         Raises:
-            InputError: the template renders an earlier turn differently once later ones follow.
+            InputError: the template renders an earlier turn differently once later ones follow or does not close it, or
+                a token reaches over the border of a turn.
         """
         guarded, tools = self._guarded(messages), self._guarded(tools)
         whole, spans = self._render(guarded, tools, False), []
@@ -259,16 +266,20 @@ class Chat:
             if message["role"] == "assistant":
                 prompt = self._render(guarded[:index], tools, True)
                 if not whole.startswith(prompt):
-                    raise InputError(f"{_rewritten(prompt, whole)}; --train_on each trains every turn by itself")
+                    raise InputError(f"{_rewritten(prompt, whole)}; {BY_ITSELF}")
+                if spans and spans[-1][1] > len(prompt):
+                    raise InputError(f"the chat_template closes no earlier turn with {self.end_token!r}; {BY_ITSELF}")
                 spans.append((len(prompt), len(prompt) + len(self._closed(whole[len(prompt) :], True))))
         whole = self._with_end(whole, spans)
-        ids, counted = [], []
+        ids, counted, border = [], [], 0
         for start, end in spans:
             for stop, mine in ((start, False), (end, True)):
                 part = self._ids(whole[:stop])
-                assert part[: len(ids)] == ids, f"{whole[:stop]!r}: a token reaches over the border of a turn"
+                if part[: len(ids)] != ids:
+                    before = whole[max(0, border - 30) : border]
+                    raise InputError(f"a token reaches over the border of a turn, after {before!r}; {BY_ITSELF}")
                 counted += [mine] * (len(part) - len(ids))
-                ids = part
+                ids, border = part, stop
         return ids, counted
 
     def _with_end(self, whole: str, spans: list[tuple[int, int]]) -> str:
@@ -353,7 +364,8 @@ class Chat:
         if isinstance(value, list):
             return [self._guarded(each) for each in value]
         if isinstance(value, dict):
-            return {key: self._guarded(each) for key, each in value.items()}
+            roles = {"role": conversations.ROLES}  # stay, though a special token may have the name of one
+            return {key: each if each in roles.get(key, ()) else self._guarded(each) for key, each in value.items()}
         return value
 
     def _render(self, messages: Messages, tools: list | None, add_generation_prompt: bool) -> str:
@@ -557,11 +569,20 @@ def _renamed(model: dict, names: dict[str, str]) -> dict:
     return found
 
 
+def _parted(rendered: str, text: str) -> tuple[str, str] | None:
+    """Return what stands before and after the last place of a text, in whatever case a template writes it."""
+    found = list(re.finditer(re.escape(text), rendered, re.IGNORECASE))
+    return (rendered[: found[-1].start()], rendered[found[-1].end() :]) if found else None
+
+
+def _parting(prompt: str, whole: str) -> int:
+    """Return the number of characters that two texts have in common at their begin."""
+    return len(os.path.commonprefix([prompt, whole]))
+
+
 def _rewritten(prompt: str, whole: str) -> str:
     """Return the error for a template whose prompt is no prefix of prompt and answer, with the first difference."""
-    place = next(
-        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
-    )
+    place = _parting(prompt, whole)
     return (
         "the chat_template renders the prompt differently once an answer follows: "
         f"{prompt[max(0, place - 20) : place + 30]!r} against {whole[max(0, place - 20) : place + 30]!r} at character "
