@@ -154,8 +154,8 @@ def test_an_end_of_the_config_that_is_no_id_is_one_line(changed):
 
 
 def with_ends(folder: str, ends) -> None:
-    path = Path(folder) / "generation_config.json"
-    path.write_text(json.dumps({"eos_token_id": ends}))
+    path = Path(folder) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": ends}))
 
 
 def test_the_end_can_be_named_and_must_exist(tiny_policy):

@@ -86,7 +86,7 @@ def load(path: str, flags: Flags | None = None, template: str | None = None, con
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
     config = policies.load_config(path).get_text_config()
-    return Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), _ends_of_model(path, config))
+    return Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), *_ends_of_model(path, config))
 
 
 def _without_word_as_pad(tokenizer):
@@ -115,17 +115,26 @@ def _read_template(path: str) -> str:
         raise InputError(f"--chat_template {path}: cannot be read: {reason}") from None
 
 
-def _ends_of_model(path: str, config) -> list[int]:
-    """Return the ids that the model's config and generation config call EOS."""
+def _ends_of_model(path: str, config) -> tuple[list[int], list[int]]:
+    """Return the ids that the generation config calls EOS, and those that the config does, maybe by its class's default.
+
+    A generation config that the library derived from the config says no more than that one.
+    """
     name, revision = model_folders.located(path)
     file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
     generation = model_folders.read(Path(file).parent, Path(file).name) if file else {}
-    values = [generation.get("eos_token_id"), getattr(config, "eos_token_id", None)]
-    ends = [each for value in values if value is not None for each in (value if isinstance(value, list) else [value])]
-    for each in ends:
-        if not isinstance(each, int):
-            raise InputError(f"{path}: eos_token_id is {each!r}; it must be the id of a token, or a list of ids")
-    return [each for each in ends if each >= 0]  # some write -1 for none
+    named, derived = generation.get("eos_token_id"), getattr(config, "eos_token_id", None)
+    if generation.get("_from_model_config"):
+        named, derived = None, [*_ids_of(path, named), *_ids_of(path, derived)]
+    return _ids_of(path, named), _ids_of(path, derived)
+
+
+def _ids_of(path: str, value) -> list[int]:
+    """Return the ids of a config's eos_token_id, which is one, several or none; some write -1 for none."""
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if wrong := [each for each in ids if not isinstance(each, int)]:
+        raise InputError(f"{path}: eos_token_id is {wrong[0]!r}; it must be the id of a token, or a list of ids")
+    return [each for each in ids if each >= 0]
 
 
 class Chat:
@@ -135,17 +144,17 @@ class Chat:
         tokenizer: of the transformers library, with the template in use.
         end_token, end_id: the token that closes a response in training.
         stop_ids: all ids that end a response in sampling, `end_id` first, with the text of each.
-        words_as_ends: ids that the configs call EOS and that are ordinary text, as those of a config's default are.
+        words_as_ends: ids that config.json calls EOS and that are ordinary text, as a default of its class may be.
         pad_id: an id to fill batches with; masks go by length, so that any id serves.
         merged: how many responses were tokenized apart, because their begin merged with the prompt's end.
     """
 
-    def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends_of_model: list[int]):
+    def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends: list[int], derived: list[int]):
         self.tokenizer, self.path, self.flags, self.vocab_size = tokenizer, path, flags, vocab_size
         self.variables = _variables(flags.chat_template_kwargs)
         added = {tokenizer.eos_token_id, *tokenizer.added_tokens_decoder}
-        self.words_as_ends = [each for each in ends_of_model if each < len(tokenizer) and each not in added]
-        ends_of_model = [each for each in ends_of_model if each in added]
+        self.words_as_ends = [each for each in derived if each < len(tokenizer) and each not in {*added, *ends}]
+        ends_of_model = [each for each in [*ends, *derived] if each not in self.words_as_ends]
         self.special = _special_tokens(tokenizer, ends_of_model, flags.end_of_turn)
         self.place = {token: index for index, token in enumerate(self.special)}
         self.pattern = re.compile("|".join(map(re.escape, self.special)) or "(?!)")
@@ -445,7 +454,7 @@ class Chat:
         parts = [f"responses end with {self.end_token!r} ({self.end_id})", f"sampling stops at {stops}", bos]
         if self.words_as_ends:
             words = ", ".join(map(self._piece, dict.fromkeys(self.words_as_ends)))
-            parts.append(f"not at {words}, which the configs call EOS and which is ordinary text")
+            parts.append(f"not at {words}, which config.json calls EOS and which is ordinary text")
         return "; ".join(parts)
 
     def describe(self, sequence: Sequence, counted: list[bool] | None = None) -> str:
@@ -509,9 +518,12 @@ def encode_pairs(
     limit.report("pairs", path)
     kept = [i for i, (chosen, rejected) in enumerate(cut) if chosen and rejected and chosen != rejected]
     if equal := sum(chosen is not None and chosen == rejected for chosen, rejected in cut):
-        print(f"dropped {equal} of {len(rows)} pairs: equal after the cut at {limit.max_length} tokens")
+        print(f"dropped {equal} of {len(rows)} pairs: both sides are equal within {limit.max_length} tokens")
     if not kept:
-        raise InputError(f"{path}: no pair differs within --max_length {limit.max_length}; raise it")
+        raise InputError(
+            f"{path}: the sides of no pair differ within --max_length {limit.max_length}; raise it, or see whether they "
+            "differ at all"
+        )
     print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(cut[kept[0]][0])}")
     print(f"first pair, rejected:\n{chat_format.describe(cut[kept[0]][1])}")
     return [rows[i] for i in kept], [cut[i] for i in kept]
@@ -533,7 +545,7 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     """Return the tokens that text must not become, the longest first."""
     found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
-    found |= set(tokenizer.convert_ids_to_tokens(ends_of_model))
+    found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
     return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
 
 
