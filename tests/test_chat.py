@@ -11,6 +11,7 @@ from tokenizers.normalizers import Lowercase
 from preference import chat, conversations, policies
 from preference.conversations import assistant, user
 from preference.stage import InputError
+from preference.tokens import Limit
 
 TURNS = "{% for m in messages %}<|prompter|>{{ m['role'] }}:{{ m['content'] }}<|endoftext|>\n{% endfor %}"
 ASKED = "{% if add_generation_prompt %}<|prompter|>assistant:{% endif %}"
@@ -206,6 +207,22 @@ def test_a_row_that_the_template_refuses_is_named(changed):
     rows = [{"prompt_id": name, "prompt": user(name)} for name in ("good", "bad")]
     with pytest.raises(InputError, match="x.parquet: row 1, prompt_id bad: .*chat_template cannot be rendered: no"):
         chat.encode_rows("x.parquet", rows, lambda row: found.encode_prompt(row["prompt"]))
+
+
+def test_pairs_of_equal_sides_are_dropped_and_refused_where_no_other_is_left(chat_format, capsys):
+    equal = {
+        "prompt_id": "p",
+        "prompt": user("x"),
+        "tools": None,
+        "chosen": assistant("hi"),
+        "rejected": assistant("hi"),
+    }
+    equal |= {f"{side}_{key}": None for side in ("chosen", "rejected") for key in ("tokens", "finish_reason")}
+    kept, _ = chat.encode_pairs("p", [equal, equal | {"rejected": assistant("red")}], chat_format, Limit(64))
+    assert [row["rejected"] for row in kept] == [assistant("red")]
+    assert "dropped 1 of 2 pairs: both sides are equal within 64 tokens" in capsys.readouterr().out
+    with pytest.raises(InputError, match="p: the sides of no pair differ within --max_length 64"):
+        chat.encode_pairs("p", [equal], chat_format, Limit(64))
 
 
 CONVERSATION = [

@@ -1,6 +1,7 @@
 """Model folders: what is loaded is what was saved, and what cannot be trusted is refused in one line."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import evaluate_policy
 from preference import policies, provenance, tokens
 from preference.stage import InputError
 
@@ -47,6 +49,14 @@ def test_a_tokenizer_reads_text_as_its_file_does_whatever_class_its_folder_names
     found = policies.load_tokenizer(str(folder))
     assert found("one two").input_ids == before("one two").input_ids
     assert found.decode(found("one two").input_ids) == "one two"
+
+
+def test_a_policy_whose_metrics_are_not_finite_is_named_as_one_that_diverged():
+    metrics = {"kl": {"mean": 1.0, "low": 0.5, "high": 2.0, "n": 3}}
+    evaluate_policy.check_finite("dpo/policy", metrics)
+    metrics["perplexity"] = metrics["kl"] | {"high": math.inf}
+    with pytest.raises(InputError, match="dpo/policy: perplexity of this policy is not finite, so its training div"):
+        evaluate_policy.check_finite("dpo/policy", metrics)
 
 
 def test_pickles_are_refused(folder):

@@ -161,6 +161,7 @@ def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
             "prompts.parquet: prompt_id {id} has {n} tokens, more than the 8 that are left of 128",
         ),
         ({"max_new_tokens": 20, "max_model_len": 25}, "more than the 5 that are left of 25 after --max_new_tokens 20"),
+        ({"max_new_tokens": 200}, "tiny reads at most 128 tokens, those of the prompt included"),
         ({"temperature": 0.0, "samples_per_prompt": 2}, "--samples_per_prompt must be 1"),
         ({"temperature": -1.0}, "--temperature -1.0 must not be negative"),
         ({"top_p": 0.0}, "--top_p 0.0 is in (0, 1]"),

@@ -116,9 +116,9 @@ def _read_template(path: str) -> str:
 
 
 def _ends_of_model(path: str, config) -> tuple[list[int], list[int]]:
-    """Return the ids that the generation config calls EOS, and those that the config does, maybe by its class's default.
+    """Return the ids that the generation config calls EOS, and those that config.json does.
 
-    A generation config that the library derived from the config says no more than that one.
+    Those of config.json may be no more than a default of its class. A generation config that the library derived from the config says no more than that one.
     """
     name, revision = model_folders.located(path)
     file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
@@ -521,7 +521,7 @@ def encode_pairs(
         print(f"dropped {equal} of {len(rows)} pairs: both sides are equal within {limit.max_length} tokens")
     if not kept:
         raise InputError(
-            f"{path}: the sides of no pair differ within --max_length {limit.max_length}; raise it, or see whether they "
+            f"{path}: the sides of no pair differ within --max_length {limit.max_length}; raise it, or see if they "
             "differ at all"
         )
     print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(cut[kept[0]][0])}")

@@ -144,6 +144,11 @@ def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags:
     """Return (row, prompt ids) of the prompts that leave room for --max_new_tokens in what the policy reads."""
     known = (policies.context_length(policies.load_config(policy)), flags.max_model_len)
     context = min((length for length in known if length), default=None)
+    if context is not None and context < flags.max_new_tokens:
+        raise InputError(
+            f"--max_new_tokens {flags.max_new_tokens}: {policy} reads at most {context} tokens, those of the prompt "
+            "included"
+        )
     pairs = list(zip(prompts, encoded, strict=True))
     fitting = [(row, ids) for row, ids in pairs if context is None or len(ids) <= context - flags.max_new_tokens]
     if len(fitting) < len(pairs):
