@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tokenizers import processors
+from tokenizers import Tokenizer, processors
 from tokenizers.normalizers import Lowercase
 
 from preference import chat, conversations, policies
@@ -289,6 +289,35 @@ def test_an_answer_repeats_no_thinking_that_the_prompt_begins(changed):
     found = chat.load(changed(template=template), chat.Flags(rewritten_prompt="append"))
     prompt, response = found.encode("x", "<think>\nred</think>hi")
     assert found.tokenizer.decode(prompt + response).endswith("assistant:<think>\nred</think>hi<|endoftext|>")
+
+
+def test_the_log_counts_responses_that_the_template_changes_or_that_merge_with_the_prompt(changed):
+    drops = TURNS.replace("m['content']", "m['content'].split('</think>')[-1]") + ASKED
+    for template, answer, words in (
+        (drops, "<think>red</think>hi", "the chat_template changed the text of 1 responses"),
+        (TURNS.replace("}}:", "}}: ") + ASKED.replace(":", ": "), "hi", "1 responses so far begin with a token of"),
+    ):
+        found = chat.load(changed(template=template))
+        assert "so far" not in found.summary()
+        found.encode("x", "one")
+        found.encode("x", answer)
+        assert words in found.summary()
+
+
+def test_a_template_that_asks_for_the_date_is_told_the_same_one_on_every_day(changed):
+    found = chat.load(changed(template="{{ strftime_now('%d %b %Y') }}" + TURNS + ASKED))
+    assert found.tokenizer.decode(found.encode_prompt("x")).startswith("26 Jul 2024<|prompter|>")
+    assert "today is 2024-07-26, on every day" in found.summary()
+
+
+def test_an_end_token_that_the_tokenizer_reads_as_text_is_one_line(changed):
+    found = chat.load(changed(template=TURNS + ASKED))
+    tokens = json.loads(found.tokenizer.backend_tokenizer.to_str())
+    for token in tokens["added_tokens"]:
+        token["single_word"] = True
+    found.tokenizer._tokenizer = Tokenizer.from_str(json.dumps(tokens))
+    with pytest.raises(InputError, match="the tokenizer reads no '<|endoftext|>' at the end of 'one<|endoftext|>'"):
+        found.encode("x", "one")
 
 
 def test_a_special_token_may_have_the_name_of_a_role(changed, chat_format):

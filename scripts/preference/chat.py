@@ -6,6 +6,7 @@ Text of the data never becomes a special token: it is tokenized as text, whateve
 """
 
 import dataclasses
+import datetime
 import json
 import os
 import re
@@ -35,6 +36,7 @@ MARK, NAME = 0x100000, 0x108000
 MARKS = re.compile("[\U00100000-\U00107fff]")
 ANCHORS = ("\n", "a")  # what a text is tokenized after, where it must not begin a sequence
 PROBE, ANSWER = "Is this prompt kept?", "Yes it is"
+DAY = datetime.date(2024, 7, 26)  # what templates are told is today: a prompt has the same ids on every day
 SHOWN = 400  # tokens of a sequence that a log shows
 BY_ITSELF = "--train_on each trains every turn by itself"
 
@@ -118,7 +120,8 @@ def _read_template(path: str) -> str:
 def _ends_of_model(path: str, config) -> tuple[list[int], list[int]]:
     """Return the ids that the generation config calls EOS, and those that config.json does.
 
-    Those of config.json may be no more than a default of its class. A generation config that the library derived from the config says no more than that one.
+    Those of config.json may be no more than a default of its class. A generation config that the library derived from
+    it says no more.
     """
     name, revision = model_folders.located(path)
     file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
@@ -147,18 +150,20 @@ class Chat:
         words_as_ends: ids that config.json calls EOS and that are ordinary text, as a default of its class may be.
         pad_id: an id to fill batches with; masks go by length, so that any id serves.
         merged: how many responses were tokenized apart, because their begin merged with the prompt's end.
+        reworded: how many responses the template rendered with another text than theirs, such as without thinking.
+        is_dated: the template asks what day it is.
     """
 
     def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends: list[int], derived: list[int]):
         self.tokenizer, self.path, self.flags, self.vocab_size = tokenizer, path, flags, vocab_size
-        self.variables = _variables(flags.chat_template_kwargs)
+        self.variables = {"strftime_now": self._today, **_variables(flags.chat_template_kwargs)}
         added = {tokenizer.eos_token_id, *tokenizer.added_tokens_decoder}
         self.words_as_ends = [each for each in derived if each < len(tokenizer) and each not in {*added, *ends}]
         ends_of_model = [each for each in [*ends, *derived] if each not in self.words_as_ends]
         self.special = _special_tokens(tokenizer, ends_of_model, flags.end_of_turn)
         self.place = {token: index for index, token in enumerate(self.special)}
         self.pattern = re.compile("|".join(map(re.escape, self.special)) or "(?!)")
-        self.merged = 0
+        self.merged, self.reworded, self.is_dated = 0, 0, False
         self.adds_bos = tokenizer.bos_token_id is not None and _begins_with(tokenizer, tokenizer.bos_token_id)
         self.lead, closing = self._probe()
         self.end_token, self.gap = self._end(closing)
@@ -167,7 +172,12 @@ class Chat:
         known = [each for each in dict.fromkeys(ids) if each is not None and each < min(len(tokenizer), self._rows())]
         self.stop_ids = {each: tokenizer.convert_ids_to_tokens(each) for each in known}
         self.opening = self._opening()
+        self.merged, self.reworded = 0, 0  # what the probes above counted is none of the data's
         self.pad_id = tokenizer.pad_token_id if self._is_embedded(tokenizer.pad_token_id) else self.end_id
+
+    def _today(self, form: str) -> str:
+        self.is_dated = True
+        return DAY.strftime(form)
 
     def _rows(self) -> int:
         return self.vocab_size or len(self.tokenizer)
@@ -253,6 +263,7 @@ class Chat:
         prompt, whole = self._render(asked, tools, True), self._render(asked + answered, tools, False)
         if whole.startswith(prompt):
             tail = self._closed(whole[len(prompt) :], finished)
+            self.reworded += any(message["content"].strip() not in tail for message in answered)
         elif self.flags.rewritten_prompt == "append":
             begun = prompt[_parting(prompt, whole) :]  # such as <think>, which the answer may repeat
             text = conversations.text(answered)
@@ -260,7 +271,10 @@ class Chat:
             tail = self.lead + text + (self.gap + self.end_token if finished else "")
         else:
             raise InputError(_rewritten(prompt, whole))
-        return self._joined(prompt, tail)
+        sequence = self._joined(prompt, tail)
+        if finished and sequence[1][-1:] != [self.end_id]:
+            raise InputError(f"the tokenizer reads no {self.end_token!r} at the end of {tail[-60:]!r}")
+        return sequence
 
     def encode_turns(self, messages: Messages, tools: list | None = None) -> tuple[list[int], list[bool]]:
         """Return the ids of a whole conversation, and which of them are the assistant's: every turn with its end token.
@@ -448,13 +462,21 @@ class Chat:
     # For the log.
 
     def summary(self) -> str:
-        """Return a line on what closes a response, what stops sampling, and how a sequence begins."""
+        """Return a line on what closes a response, stops sampling and begins a sequence, and on what is unusual."""
         stops = ", ".join(f"{token!r} ({each})" for each, token in self.stop_ids.items())
         bos = f"BOS {self.tokenizer.bos_token!r} is put before every sequence" if self.adds_bos else "no BOS is added"
         parts = [f"responses end with {self.end_token!r} ({self.end_id})", f"sampling stops at {stops}", bos]
         if self.words_as_ends:
             words = ", ".join(map(self._piece, dict.fromkeys(self.words_as_ends)))
             parts.append(f"not at {words}, which config.json calls EOS and which is ordinary text")
+        if self.is_dated:
+            parts.append(f"the chat_template is told that today is {DAY}, on every day")
+        if self.reworded:
+            parts.append(f"the chat_template changed the text of {self.reworded} responses so far")
+        if self.merged:
+            parts.append(
+                f"{self.merged} responses so far begin with a token of their own, not merged with the prompt's"
+            )
         return "; ".join(parts)
 
     def describe(self, sequence: Sequence, counted: list[bool] | None = None) -> str:

@@ -36,6 +36,7 @@ def learned_rewards(
     encoded = chat.encode_rows(path, rows, lambda row: reward_sequence(chat_format, row))
     sequences = [limit.fit(sequence) for sequence in encoded]
     limit.report("responses", path)
+    print(f"chat format: {chat_format.summary()}")
 
     def score(part: list, progress: Progress) -> list[float]:
         return all_scores(model, part, chat_format.pad_id, batch_size, progress)
