@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig
 
 import evaluate_policy
-from preference import policies, provenance, tokens
+from preference import model_folders, policies, provenance, tokens
 from preference.stage import InputError
 
 
@@ -57,6 +58,25 @@ def test_a_policy_whose_metrics_are_not_finite_is_named_as_one_that_diverged():
     metrics["perplexity"] = metrics["kl"] | {"high": math.inf}
     with pytest.raises(InputError, match="dpo/policy: perplexity of this policy is not finite, so its training div"):
         evaluate_policy.check_finite("dpo/policy", metrics)
+
+
+@pytest.mark.parametrize(
+    ("rope", "length"),
+    [
+        (None, 128),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}, 512),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, 128),
+        ({"type": "linear", "factor": 2.0}, 256),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64}, 128),
+        ({"full_attention": {"rope_type": "linear", "factor": 8.0}}, 128),
+    ],
+)
+def test_rope_scaling_stretches_what_a_model_reads(tmp_path, rope, length):
+    config = LlamaConfig(max_position_embeddings=128)
+    config.rope_parameters = rope
+    assert policies.context_length(config) == length
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 128, "rope_scaling": rope}))
+    assert model_folders.context_length(str(tmp_path)) == length
 
 
 def test_pickles_are_refused(folder):

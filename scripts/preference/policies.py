@@ -250,4 +250,6 @@ def check_context(config, path: str, max_length: int) -> None:
 
 def context_length(config) -> int | None:
     """Return the longest sequence that a model with this config reads, if it says so."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    config = config.get_text_config()
+    rope = getattr(config, "rope_parameters", None)
+    return model_folders.stretched(getattr(config, "max_position_embeddings", None), rope)
