@@ -68,13 +68,20 @@ def inputs(flags: Flags) -> dict[str, str]:
     return {"chat_template": flags.chat_template} if flags.chat_template else {}
 
 
-def load(path: str, flags: Flags | None = None, template: str | None = None, control: str | None = None) -> "Chat":
+def load(
+    path: str,
+    flags: Flags | None = None,
+    template: str | None = None,
+    control: str | None = None,
+    is_sampled: bool = True,
+) -> "Chat":
     """Return the chat format of a model folder or hub id.
 
     Args:
         flags: what the user chose; None leaves everything to the model.
         template: the template of a tokenizer that has none.
         control: what the template writes before an answer; by default what that of the folder writes (see controls).
+        is_sampled: the model answers, so that its template has to ask for an answer; a reward model's need not.
 
     Raises:
         InputError: the tokenizer has no template, or one that fails, forgets the prompt or writes no generation prompt;
@@ -88,7 +95,10 @@ def load(path: str, flags: Flags | None = None, template: str | None = None, con
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
     config = policies.load_config(path).get_text_config()
-    return Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), *_ends_of_model(path, config))
+    found = Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), *_ends_of_model(path, config))
+    if is_sampled:
+        found.check_generation_prompt()
+    return found
 
 
 def _without_word_as_pad(tokenizer):
@@ -209,12 +219,16 @@ class Chat:
             raise InputError(f"{self.path}: the tokenizer's chat_template leaves the answer out")
         before, closing = parts
         lead = before[len(prompt) :] if before.startswith(prompt) else ""
-        if prompt == bare and lead.strip():
+        self.has_generation_prompt = prompt != bare or not lead.strip()
+        return lead, closing
+
+    def check_generation_prompt(self) -> None:
+        """Raise an InputError if a policy would have to write itself what begins the assistant's turn."""
+        if not self.has_generation_prompt:
             raise InputError(
                 f"{self.path}: the tokenizer's chat_template has no generation prompt (add_generation_prompt): a "
-                f"policy would have to write {lead!r} itself; name a template that has one with --chat_template"
+                f"policy would have to write {self.lead!r} itself; name a template that has one with --chat_template"
             )
-        return lead, closing
 
     def _end(self, closing: str) -> tuple[str, str]:
         """Return the token that closes a response, and what the template writes between the answer and that token."""
@@ -465,10 +479,10 @@ class Chat:
         """Return a line on what closes a response, stops sampling and begins a sequence, and on what is unusual."""
         stops = ", ".join(f"{token!r} ({each})" for each, token in self.stop_ids.items())
         bos = f"BOS {self.tokenizer.bos_token!r} is put before every sequence" if self.adds_bos else "no BOS is added"
-        parts = [f"responses end with {self.end_token!r} ({self.end_id})", f"sampling stops at {stops}", bos]
         if self.words_as_ends:
             words = ", ".join(map(self._piece, dict.fromkeys(self.words_as_ends)))
-            parts.append(f"not at {words}, which config.json calls EOS and which is ordinary text")
+            stops += f", not at {words}, which config.json calls EOS and which is ordinary text"
+        parts = [f"responses end with {self.end_token!r} ({self.end_id})", f"sampling stops at {stops}", bos]
         if self.is_dated:
             parts.append(f"the chat_template is told that today is {DAY}, on every day")
         if self.reworded:

@@ -50,7 +50,7 @@ def load(path: str) -> tuple:
     _check_code(path, config)
     model_folders.check_reward_model(path)
     model_folders.check_labels(path, len(config.id2label) if _names_labels(config) else None)
-    return policies.load_reward_model(path), chat.load(path, _chat_flags(path))
+    return policies.load_reward_model(path), chat.load(path, _chat_flags(path), is_sampled=False)
 
 
 def _chat_flags(path: str) -> chat.Flags:
