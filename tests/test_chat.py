@@ -192,7 +192,7 @@ def test_a_template_that_rewrites_the_prompt_is_refused_with_the_first_differenc
 
 
 def test_a_template_and_its_variables_can_be_given(tiny_policy, tmp_path):
-    (tmp_path / "t.jinja").write_text("{{ greeting }}" + TURNS + ASKED)
+    (tmp_path / "t.jinja").write_text("\ufeff{{ greeting }}" + TURNS + ASKED, encoding="utf-8")
     flags = chat.Flags(chat_template=str(tmp_path / "t.jinja"), chat_template_kwargs='{"greeting": "Hello!"}')
     found = chat.load(tiny_policy, flags)
     assert found.tokenizer.decode(found.encode_prompt("x")).startswith("Hello!<|prompter|>user:x")

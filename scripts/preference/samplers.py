@@ -38,6 +38,8 @@ VLLM_ENVIRONMENT = {  # defaults: what is set already stays
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
+GREEDY = 1e-5  # a lower temperature takes the likeliest token, as in vLLM: logits divided by it would overflow
+
 Request = tuple[str, list[int]]  # "<prompt_id>/<sample_id>", prompt ids: one response is asked for
 Sample = Callable[[list[Request], Progress], list[list[int]]]  # an engine: the ids of each response
 
@@ -241,7 +243,7 @@ class Draws(LogitsProcessor):
         """
         scores = scores.float()
         scores[:, self.textless] = -torch.inf
-        if self.temperature == 0:
+        if self.temperature < GREEDY:
             return scores
         uniforms = self.uniforms[:, input_ids.shape[1] - self.width].to(scores.device)
         drawn = draw((scores / self.temperature).softmax(-1), uniforms, self.top_p)
