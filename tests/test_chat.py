@@ -114,6 +114,17 @@ def test_text_that_spells_special_tokens_stays_text_in_prompts_and_answers(chat_
     assert SPELLED in chat_format.tokenizer.decode(asked)
 
 
+@pytest.mark.parametrize("special_tokens", ["text", "allow"])
+def test_private_characters_stay_themselves(tiny_policy, special_tokens):
+    found = chat.load(tiny_policy, chat.Flags(special_tokens=special_tokens))
+    text = f"a{chr(0x100000)}b{chr(0x108001)}c{chr(0x10000F)}{chr(0x10FFFD)}"
+    prompt, response = found.encode(text, text)
+    assert text in found.tokenizer.decode(prompt) and found.text_of(response) == text
+    assert sum(each in (0, 1, 2, 3) for each in prompt + response) == 4  # two of the prompt, the assistant, the end
+    with pytest.raises(InputError, match="a text holds U\\+10FFFE, which is no character"):
+        found.encode("x", chr(0x10FFFE))
+
+
 def test_a_flag_allows_special_tokens_of_data_that_is_rendered_already(tiny_policy):
     allowing = chat.load(tiny_policy, chat.Flags(special_tokens="allow"))
     assert allowing.encode("x", "hi<|endoftext|>") == chat.load(tiny_policy).encode("x", "hi")
@@ -160,7 +171,11 @@ def with_ends(folder: str, ends) -> None:
 
 
 def test_the_end_can_be_named_and_must_exist(tiny_policy):
-    assert chat.load(tiny_policy, chat.Flags(end_of_turn="<|padding|>")).encode("x", "hi")[1][-1] == 1
+    named = chat.load(tiny_policy, chat.Flags(end_of_turn="<|padding|>"))
+    for finished in (True, False):
+        response = named.encode("x", "hi", finished=finished)[1]
+        named.check_response(response, finished)
+        assert (response[-1] == 1) == finished and named.text_of(response) == "hi"
     with pytest.raises(InputError, match="has no token '<none>', which --end_of_turn names"):
         chat.load(tiny_policy, chat.Flags(end_of_turn="<none>"))
 

@@ -31,9 +31,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
-# Characters of a private plane of Unicode: a special token that the data spells, and one that the template writes.
-MARK, NAME = 0x100000, 0x108000
+# Characters of a private plane of Unicode stand for a special token that the data spells, or for such a character
+# itself. A special token that the template writes has a name between two of what is no character at all.
+MARK, NAME, NO_CHARACTER = 0x100000, 0x108000, "\U0010fffe"
 MARKS = re.compile("[\U00100000-\U00107fff]")
+PRIVATE = "[\U00100000-\U0010fffd]"
 ANCHORS = ("\n", "a")  # what a text is tokenized after, where it must not begin a sequence
 PROBE, ANSWER = "Is this prompt kept?", "Yes it is"
 DAY = datetime.date(2024, 7, 26)  # what templates are told is today: a prompt has the same ids on every day
@@ -171,11 +173,15 @@ class Chat:
         self.words_as_ends = [each for each in derived if each < len(tokenizer) and each not in {*added, *ends}]
         ends_of_model = [each for each in [*ends, *derived] if each not in self.words_as_ends]
         self.special = _special_tokens(tokenizer, ends_of_model, flags.end_of_turn)
+        self.marked = list(self.special)  # what a mark stands for
         self.place = {token: index for index, token in enumerate(self.special)}
         self.pattern = re.compile("|".join(map(re.escape, self.special)) or "(?!)")
+        guarded = self.special if flags.special_tokens == "text" else []
+        self.guarded = re.compile("|".join([*map(re.escape, guarded), PRIVATE]))
         self.merged, self.reworded, self.is_dated = 0, 0, False
         self.adds_bos = tokenizer.bos_token_id is not None and _begins_with(tokenizer, tokenizer.bos_token_id)
         self.lead, closing = self._probe()
+        self.replaced = ""  # what the template writes in the place of a token that --end_of_turn names
         self.end_token, self.gap = self._end(closing)
         self.end_id = self._id_of(self.end_token)
         ids = [self.end_id, tokenizer.eos_token_id, *ends_of_model]
@@ -232,8 +238,12 @@ class Chat:
 
     def _end(self, closing: str) -> tuple[str, str]:
         """Return the token that closes a response, and what the template writes between the answer and that token."""
-        if self.flags.end_of_turn is not None:
-            return self.flags.end_of_turn, closing.partition(self.flags.end_of_turn)[0] if closing else ""
+        named = self.flags.end_of_turn
+        if named is not None and named in closing:
+            return named, closing.partition(named)[0]
+        if named is not None:
+            self.replaced = closing
+            return named, ""
         if found := self.pattern.search(closing):
             return found[0], closing[: found.start()]
         if self.tokenizer.eos_token is None:
@@ -332,7 +342,7 @@ class Chat:
 
     def _closed(self, tail: str, finished: bool) -> str:
         """Return a rendered response up to and with its end token; without what closes it, if it is not finished."""
-        said, _, rest = tail.partition(self.end_token)
+        said, _, rest = tail.removesuffix(self.replaced).partition(self.end_token)
         if self.flags.special_tokens == "allow" and self.end_token in rest:
             raise InputError(f"the response holds its end token {self.end_token!r} before its end")
         return said + self.end_token if finished else said.removesuffix(self.gap)
@@ -369,8 +379,8 @@ class Chat:
         """Return the ids of a text in which special tokens that the data spells are marked (see `_guarded`)."""
         if not MARKS.search(text):
             return self.tokenizer(text, add_special_tokens=False).input_ids
-        named = self.pattern.sub(lambda found: chr(NAME + self.place[found[0]]), text)
-        bare = MARKS.sub(lambda found: self.special[ord(found[0]) - MARK], named)
+        named = self.pattern.sub(lambda found: _name(self.place[found[0]]), text)
+        bare = MARKS.sub(lambda found: self.marked[ord(found[0]) - MARK], named)
         return self._deaf.encode(bare, add_special_tokens=False).ids
 
     @cached_property
@@ -383,7 +393,7 @@ class Chat:
                 "text; save the folder with a fast tokenizer"
             )
         state = json.loads(backend.to_str())
-        names = {token: chr(NAME + index) for index, token in enumerate(self.special)}
+        names = {token: _name(index) for index, token in enumerate(self.special)}
         for added in state["added_tokens"]:
             added["content"] = names.get(added["content"], added["content"])
         state["model"] = _renamed(state["model"], names)
@@ -393,17 +403,22 @@ class Chat:
     def _guarded(self, value):
         """Return a message, or what is in it, with a mark in the place of each special token that its text spells."""
         if isinstance(value, str):
-            if self.flags.special_tokens == "allow" or not self.pattern.search(value):
-                return value
-            if private := MARKS.search(value):
-                raise InputError(f"a text holds the private character U+{ord(private[0]):X} beside special tokens")
-            return self.pattern.sub(lambda found: chr(MARK + self.place[found[0]]), value)
+            if NO_CHARACTER in value:
+                raise InputError("a text holds U+10FFFE, which is no character")
+            return self.guarded.sub(lambda found: self._mark(found[0]), value)
         if isinstance(value, list):
             return [self._guarded(each) for each in value]
         if isinstance(value, dict):
             roles = {"role": conversations.ROLES}  # stay, though a special token may have the name of one
             return {key: each if each in roles.get(key, ()) else self._guarded(each) for key, each in value.items()}
         return value
+
+    def _mark(self, text: str) -> str:
+        """Return the character that stands for a special token, or for a private character, in what is rendered."""
+        if text not in self.place:
+            self.place[text] = len(self.marked)
+            self.marked.append(text)
+        return chr(MARK + self.place[text])
 
     def _render(self, messages: Messages, tools: list | None, add_generation_prompt: bool) -> str:
         try:
@@ -583,6 +598,10 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
     found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
     return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
+
+
+def _name(index: int) -> str:
+    return f"{NO_CHARACTER}{chr(NAME + index)}{NO_CHARACTER}"
 
 
 def _begins_with(tokenizer, token_id: int) -> bool:
