@@ -41,7 +41,7 @@ def load_tokenizer(path: str):
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **revision)
         tokenizer("some of its settings are looked at only here")
         if not _reads_as_its_file(tokenizer, name, revision):
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(name, **revision)
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(name, trust_remote_code=False, **revision)
     except Exception as error:  # the files of a folder can be wrong in more ways than the library has exceptions for
         raise _unloadable(path, "its tokenizer cannot be loaded", error) from None
     # What it would save of the process that loaded it: whether the hub could be reached then.
