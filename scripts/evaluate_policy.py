@@ -7,6 +7,7 @@ over prompts.
 """
 
 import dataclasses
+import math
 
 import numpy
 
@@ -60,12 +61,22 @@ def main(flags: Flags) -> None:
     made_by = provenance.describe(__file__, flags, read, rewards.members(flags), **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
         samples, metrics = evaluate(flags, chat_format, prompts, pairs, baseline, shards)
+        check_finite(flags.policy, metrics)
         made_by["rows_out"] = len(samples)
         records.write(flags.samples_output, "evaluation", samples, made_by)
         content = {"kind": "evaluation", **made_by, "num_prompts": len(prompts), "metrics": metrics}
         artifacts.write_json(flags.output, content)
     shown = [name for name in ("gold_reward", "reward", "num_tokens", "finished", "kl", "win_rate") if name in metrics]
     stage.say(", ".join(f"{name} {metrics[name]['mean']:.3g}" for name in shown))
+
+
+def check_finite(policy: str, metrics: dict) -> None:
+    """Raise an InputError if a metric is no number: JSON has none for it."""
+    if wrong := [name for name, found in metrics.items() if not all(map(math.isfinite, found.values()))]:
+        raise InputError(
+            f"{policy}: {', '.join(wrong)} of this policy is not finite, so its training diverged; train it again with "
+            "a lower --learning_rate"
+        )
 
 
 def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tuple[list[dict], list]:

@@ -1087,7 +1087,12 @@ FLAGS = {
         f"argument --schedule: invalid choice: 'step' (choose from 'constant', 'linear', 'cosine') {HELP}",
         2,
     ),
-    "negative rate": ("train_sft", {"learning_rate": "-0.001"}, "--learning_rate -0.001: must be more than 0", 1),
+    "negative rate": (
+        "train_sft",
+        {"learning_rate": "-0.001"},
+        "--learning_rate -0.001: must be more than 0 and at most 1000000",
+        1,
+    ),
     "no epochs": ("train_sft", {"epochs": "0"}, "--epochs 0: must be from 1 to 10000", 1),
     "no batch": ("train_dpo", {"batch_size": "0"}, "--batch_size 0: must be from 1 to 1000000000", 1),
     "no beta": ("train_dpo", {"beta": "0"}, "--beta 0.0: must be more than 0", 1),

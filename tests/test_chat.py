@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
-from tokenizers import processors
+from tokenizers import Tokenizer, processors
+from tokenizers.normalizers import Lowercase
 
 from preference import chat, chat_flags, conversations, policies
 from preference.conversations import assistant, user
 from preference.stage import InputError
+from preference.tokens import Limit
 
 TURNS = "{% for m in messages %}<|prompter|>{{ m['role'] }}:{{ m['content'] }}<|endoftext|>\n{% endfor %}"
 ASKED = "{% if add_generation_prompt %}<|prompter|>assistant:{% endif %}"
@@ -119,6 +122,17 @@ def test_text_that_spells_special_tokens_stays_text_in_prompts_and_answers(chat_
     assert SPELLED in chat_format.tokenizer.decode(asked)
 
 
+@pytest.mark.parametrize("special_tokens", ["text", "allow"])
+def test_private_characters_stay_themselves(tiny_policy, special_tokens):
+    found = chat.load(tiny_policy, chat.Flags(special_tokens=special_tokens))
+    text = f"a{chr(0x100000)}b{chr(0x108001)}c{chr(0x10000F)}{chr(0x10FFFD)}"
+    prompt, response = found.encode(text, text)
+    assert text in found.tokenizer.decode(prompt) and found.text_of(response) == text
+    assert sum(each in (0, 1, 2, 3) for each in prompt + response) == 4  # two of the prompt, the assistant, the end
+    with pytest.raises(InputError, match="a text holds U\\+10FFFE, which is no character"):
+        found.encode("x", chr(0x10FFFE))
+
+
 def test_a_flag_allows_special_tokens_of_data_that_is_rendered_already(tiny_policy):
     allowing = chat.load(tiny_policy, chat.Flags(special_tokens="allow"))
     assert allowing.encode("x", "hi<|endoftext|>") == chat.load(tiny_policy).encode("x", "hi")
@@ -140,8 +154,36 @@ def test_a_template_that_closes_nothing_leaves_it_to_eos(changed):
     assert found.end_token == "<|endoftext|>" and found.encode("x", "hi")[1][-1] == found.end_id
 
 
+@pytest.mark.parametrize(
+    ("ends", "stops"), [(-1, ["<|endoftext|>"]), ([1, 7], ["<|endoftext|>", "<|padding|>"]), (10**6, ["<|endoftext|>"])]
+)
+def test_only_special_tokens_among_the_ends_of_the_config_stop_a_response(changed, ends, stops):
+    folder = changed()
+    with_ends(folder, ends)
+    found = chat.load(folder)
+    assert list(found.stop_ids.values()) == stops
+    assert ("ordinary text" in found.summary()) == (ends == [1, 7])
+    assert found.text_of(found.encode("x", "abcdefg ABC")[1]) == "abcdefg ABC"
+
+
+def test_an_end_of_the_config_that_is_no_id_is_one_line(changed):
+    folder = changed()
+    with_ends(folder, "<|endoftext|>")
+    with pytest.raises(InputError, match="eos_token_id is '<|endoftext|>'; it must be the id of a token"):
+        chat.load(folder)
+
+
+def with_ends(folder: str, ends) -> None:
+    path = Path(folder) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": ends}))
+
+
 def test_the_end_can_be_named_and_must_exist(tiny_policy):
-    assert chat.load(tiny_policy, chat.Flags(end_of_turn="<|padding|>")).encode("x", "hi")[1][-1] == 1
+    named = chat.load(tiny_policy, chat.Flags(end_of_turn="<|padding|>"))
+    for finished in (True, False):
+        response = named.encode("x", "hi", finished=finished)[1]
+        named.check_response(response, finished)
+        assert (response[-1] == 1) == finished and named.text_of(response) == "hi"
     with pytest.raises(InputError, match="has no token '<none>', which --end_of_turn names"):
         chat.load(tiny_policy, chat.Flags(end_of_turn="<none>"))
 
@@ -173,7 +215,7 @@ def test_a_template_that_rewrites_the_prompt_is_refused_with_the_first_differenc
 
 
 def test_a_template_and_its_variables_can_be_given(tiny_policy, tmp_path):
-    (tmp_path / "t.jinja").write_text("{{ greeting }}" + TURNS + ASKED)
+    (tmp_path / "t.jinja").write_text("\ufeff{{ greeting }}" + TURNS + ASKED, encoding="utf-8")
     flags = chat.Flags(chat_template=str(tmp_path / "t.jinja"), chat_template_kwargs='{"greeting": "Hello!"}')
     found = chat.load(tiny_policy, flags)
     assert found.tokenizer.decode(found.encode_prompt("x")).startswith("Hello!<|prompter|>user:x")
@@ -188,6 +230,22 @@ def test_a_row_that_the_template_refuses_is_named(changed):
     rows = [{"prompt_id": name, "prompt": user(name)} for name in ("good", "bad")]
     with pytest.raises(InputError, match="x.parquet: row 1, prompt_id bad: .*chat_template cannot be rendered: no"):
         chat.encode_rows("x.parquet", rows, lambda row: found.encode_prompt(row["prompt"]))
+
+
+def test_pairs_of_equal_sides_are_dropped_and_refused_where_no_other_is_left(chat_format, capsys):
+    equal = {
+        "prompt_id": "p",
+        "prompt": user("x"),
+        "tools": None,
+        "chosen": assistant("hi"),
+        "rejected": assistant("hi"),
+    }
+    equal |= {f"{side}_{key}": None for side in ("chosen", "rejected") for key in ("tokens", "finish_reason")}
+    kept, _ = chat.encode_pairs("p", [equal, equal | {"rejected": assistant("red")}], chat_format, Limit(64))
+    assert [row["rejected"] for row in kept] == [assistant("red")]
+    assert "dropped 1 of 2 pairs: both sides are equal within 64 tokens" in capsys.readouterr().out
+    with pytest.raises(InputError, match="p: the sides of no pair differ within --max_length 64"):
+        chat.encode_pairs("p", [equal], chat_format, Limit(64))
 
 
 CONVERSATION = [
@@ -210,6 +268,84 @@ def test_every_turn_of_the_assistant_is_found_with_its_end(chat_format):
     assert decode(trained) == "two<|endoftext|>four<|endoftext|>"
     prompt, response = chat_format.encode(CONVERSATION[:-1], CONVERSATION[-1:])
     assert [*prompt, *response] == ids
+
+
+LAST_CLOSED = TURNS.replace("<|endoftext|>", "{% if loop.last and m['role'] == 'assistant' %}<|endoftext|>{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        (LAST_CLOSED + ASKED, "closes no earlier turn with '<|endoftext|>'"),
+        (TURNS.replace("}}:{{", "}}: {{") + ASKED.replace(":", ": "), "a token reaches over the border of a turn"),
+    ],
+)
+def test_turns_that_cannot_be_told_apart_are_refused_together_and_trained_by_themselves(changed, template, line):
+    found = chat.load(changed(template=template))
+    messages = [message | {"content": f"{message['content']} hi"} for message in CONVERSATION]
+    messages[2]["content"] = "hi"  # " hi" is one token
+    with pytest.raises(InputError, match=f"{line}.*; --train_on each trains every turn by itself"):
+        found.encode_turns(messages)
+    assert found.text_of(found.encode(messages[:2], "hi there")[1]) == "hi there"
+
+
+def test_text_that_closes_a_response_before_eos_is_no_part_of_it(changed):
+    template = TURNS.replace("<|endoftext|>", "\n") + ASKED
+    found = chat.load(changed(template=template))
+    _, response = found.encode("x", "hi")
+    assert found.tokenizer.decode(response).endswith("hi\n\n<|endoftext|>") and found.text_of(response) == "hi"
+
+
+def test_a_template_that_changes_case_is_read(changed):
+    found = chat.load(changed(template=(TURNS + ASKED).replace("m['content']", "m['content'] | upper")))
+    assert found.text_of(found.encode("x", "hi")[1]) == "HI"
+
+
+def test_a_tokenizer_that_lowers_case_loses_nothing_else(changed):
+    found = chat.load(changed(lambda tokenizer: setattr(tokenizer.backend_tokenizer, "normalizer", Lowercase())))
+    assert found.text_of(found.encode("x", f"{chat.ANSWER}, red")[1]) == f"{chat.ANSWER}, red".lower()
+
+
+def test_an_answer_repeats_no_thinking_that_the_prompt_begins(changed):
+    template = TURNS.replace("m['content']", "m['content'].split('</think>')[-1]") + ASKED
+    template = template.replace("assistant:", "assistant:<think>\n")
+    found = chat.load(changed(template=template), chat.Flags(rewritten_prompt="append"))
+    prompt, response = found.encode("x", "<think>\nred</think>hi")
+    assert found.tokenizer.decode(prompt + response).endswith("assistant:<think>\nred</think>hi<|endoftext|>")
+
+
+def test_the_log_counts_responses_that_the_template_changes_or_that_merge_with_the_prompt(changed):
+    drops = TURNS.replace("m['content']", "m['content'].split('</think>')[-1]") + ASKED
+    for template, answer, words in (
+        (drops, "<think>red</think>hi", "the chat_template changed the text of 1 responses"),
+        (TURNS.replace("}}:", "}}: ") + ASKED.replace(":", ": "), "hi", "1 responses so far begin with a token of"),
+    ):
+        found = chat.load(changed(template=template))
+        assert "so far" not in found.summary()
+        found.encode("x", "one")
+        found.encode("x", answer)
+        assert words in found.summary()
+
+
+def test_a_template_that_asks_for_the_date_is_told_the_same_one_on_every_day(changed):
+    found = chat.load(changed(template="{{ strftime_now('%d %b %Y') }}" + TURNS + ASKED))
+    assert found.tokenizer.decode(found.encode_prompt("x")).startswith("26 Jul 2024<|prompter|>")
+    assert "today is 2024-07-26, on every day" in found.summary()
+
+
+def test_an_end_token_that_the_tokenizer_reads_as_text_is_one_line(changed):
+    found = chat.load(changed(template=TURNS + ASKED))
+    tokens = json.loads(found.tokenizer.backend_tokenizer.to_str())
+    for token in tokens["added_tokens"]:
+        token["single_word"] = True
+    found.tokenizer._tokenizer = Tokenizer.from_str(json.dumps(tokens))
+    with pytest.raises(InputError, match="the tokenizer reads no '<|endoftext|>' at the end of 'one<|endoftext|>'"):
+        found.encode("x", "one")
+
+
+def test_a_special_token_may_have_the_name_of_a_role(changed, chat_format):
+    found = chat.load(changed(lambda tokenizer: tokenizer.add_special_tokens({"bos_token": "user"})))
+    assert found.encode(CONVERSATION[:-1], "hi") == chat_format.encode(CONVERSATION[:-1], "hi")
 
 
 def test_tool_calls_reach_the_template_as_mappings(changed):

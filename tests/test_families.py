@@ -65,9 +65,8 @@ def whole_of(chat_format, layout, prompt: list[dict], answer: str) -> list[int]:
 
 
 def specials_in(chat_format, ids: list[int]) -> list[int]:
-    """The special tokens among ids; a pad token that is also a word is none."""
-    added = chat_format.tokenizer.added_tokens_decoder
-    special = {each for each, token in added.items() if token.special and token.content != "!"}
+    """The special tokens among ids."""
+    special = {each for each, token in chat_format.tokenizer.added_tokens_decoder.items() if token.special}
     return [each for each in ids if each in special]
 
 
@@ -163,12 +162,12 @@ def test_the_log_shows_the_tokens_of_both_parts(family):
     assert response.endswith(f"{layout.end!r}({chat_format.end_id})")
 
 
-def test_a_pad_token_that_is_also_a_word_can_be_written(folder):
-    chat_format = chat.load(folder("pad_is_a_word"))
-    assert chat_format.pad_id == ids_of(chat_format, "!")[0]
+def test_a_pad_token_that_is_also_a_word_is_a_word_and_no_pad_token(folder):
+    chat_format, plain = chat.load(folder("pad_is_a_word")), chat.load(folder("plain"))
+    assert chat_format.tokenizer.pad_token is None and chat_format.pad_id == chat_format.end_id
     prompt, response = chat_format.encode("Hi!", "Hello! <|im_end|>!")
-    assert chat_format.text_of(response) == "Hello! <|im_end|>!" and response.count(chat_format.pad_id) == 2
-    assert prompt.count(chat_format.pad_id) == 1
+    assert (prompt, response) == plain.encode("Hi!", "Hello! <|im_end|>!")
+    assert chat_format.text_of(response) == "Hello! <|im_end|>!"
 
 
 @pytest.mark.parametrize("name", ["gpt2", "pythia"])

@@ -90,6 +90,15 @@ def test_a_finished_model_is_whole_and_its_manifest_says_so(tmp_path, tiny_polic
     assert manifest["files"] == provenance.contents(tmp_path / "policy") and "model.safetensors" in manifest["files"]
 
 
+def test_a_base_with_a_generation_config_that_the_library_would_not_save_can_be_trained(tmp_path, tiny_policy, capsys):
+    base = Path(shutil.copytree(tiny_policy, tmp_path / "base"))
+    (base / "generation_config.json").write_text(json.dumps({"temperature": 0.6, "top_p": 0.9, "eos_token_id": 0}))
+    run(tmp_path, base)
+    written = json.loads((tmp_path / "policy" / "generation_config.json").read_text())
+    assert written["eos_token_id"] == [0] and "temperature" not in written
+    assert "the generation config keeps its token ids alone: GenerationConfig is invalid" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["state.json", "step2.safetensors"])
 def test_a_damaged_state_costs_the_work_and_never_the_result(tmp_path, tiny_policy, name, capsys):
     run(tmp_path / "whole", tiny_policy)

@@ -1,14 +1,17 @@
 """Model folders: what is loaded is what was saved, and what cannot be trusted is refused in one line."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig
 
-from preference import policies, provenance, tokens
+import evaluate_policy
+from preference import model_folders, policies, provenance, tokens
 from preference.stage import InputError
 
 
@@ -38,6 +41,42 @@ def test_a_saved_tokenizer_does_not_depend_on_the_environment(tiny_policy, tmp_p
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
         policies.save(model, policies.load_tokenizer(tiny_policy), str(tmp_path / name), {})
     assert provenance.contents(tmp_path / "online") == provenance.contents(tmp_path / "offline")
+
+
+def test_a_tokenizer_reads_text_as_its_file_does_whatever_class_its_folder_names(folder):
+    before = policies.load_tokenizer(str(folder))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "LlamaTokenizerFast"}))
+    found = policies.load_tokenizer(str(folder))
+    assert found("one two").input_ids == before("one two").input_ids
+    assert found.decode(found("one two").input_ids) == "one two"
+
+
+def test_a_policy_whose_metrics_are_not_finite_is_named_as_one_that_diverged():
+    metrics = {"kl": {"mean": 1.0, "low": 0.5, "high": 2.0, "n": 3}}
+    evaluate_policy.check_finite("dpo/policy", metrics)
+    metrics["perplexity"] = metrics["kl"] | {"high": math.inf}
+    with pytest.raises(InputError, match="dpo/policy: perplexity of this policy is not finite, so its training div"):
+        evaluate_policy.check_finite("dpo/policy", metrics)
+
+
+@pytest.mark.parametrize(
+    ("rope", "length"),
+    [
+        (None, 128),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}, 512),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, 128),
+        ({"type": "linear", "factor": 2.0}, 256),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64}, 128),
+        ({"full_attention": {"rope_type": "linear", "factor": 8.0}}, 128),
+    ],
+)
+def test_rope_scaling_stretches_what_a_model_reads(tmp_path, rope, length):
+    config = LlamaConfig(max_position_embeddings=128)
+    config.rope_parameters = rope
+    assert policies.context_length(config) == length
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 128, "rope_scaling": rope}))
+    assert model_folders.context_length(str(tmp_path)) == length
 
 
 def test_pickles_are_refused(folder):

@@ -145,6 +145,20 @@ def test_a_text_is_rendered_with_the_reward_models_own_template_and_tokenizer(to
         assert found[0] == pytest.approx(model(input_ids=torch.tensor([ids])).logits.item(), abs=1e-4)
 
 
+def test_a_template_without_a_generation_prompt_serves_a_reward_model(tokenizer, tmp_path):
+    import copy
+
+    asking, silent = copy.deepcopy(tokenizer), copy.deepcopy(tokenizer)
+    silent.chat_template = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    asking.chat_template = silent.chat_template + "{% if add_generation_prompt %}[assistant]{% endif %}"
+    paths = [
+        save(tmp_path / each, one, config_of("llama", len(one)))
+        for each, one in zip("as", (asking, silent), strict=True)
+    ]
+    found = [learned(path, ANSWERS, tmp_path / f"of_{path[-1]}") for path in paths]
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
 def test_a_tokenizer_without_a_pad_token_or_whose_pad_token_is_eos_changes_no_score(tokenizer, tmp_path):
     import copy
 

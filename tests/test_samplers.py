@@ -104,6 +104,11 @@ def test_samples_of_a_prompt_differ(tiny_policy):
     assert len({tuple(found) for found in ids(rows)}) == 4
 
 
+def test_a_temperature_next_to_0_is_greedy(tiny_policy):
+    greedy = ids(sample(tiny_policy, temperature=0.0, samples_per_prompt=1))
+    assert ids(sample(tiny_policy, temperature=1e-40, samples_per_prompt=1)) == greedy
+
+
 def test_the_sampling_settings_of_the_model_folder_do_not_leak_in(tiny_policy, tmp_path):
     shutil.copytree(tiny_policy, tmp_path / "model")
     leaking = {"temperature": 0.01, "top_k": 1, "repetition_penalty": 9.0, "min_p": 0.9}
@@ -161,6 +166,7 @@ def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
             "prompts.parquet: prompt_id {id} has {n} tokens, more than the 8 that are left of 128",
         ),
         ({"max_new_tokens": 20, "max_model_len": 25}, "more than the 5 that are left of 25 after --max_new_tokens 20"),
+        ({"max_new_tokens": 200}, "tiny reads at most 128 tokens, those of the prompt included"),
         ({"temperature": 0.0, "samples_per_prompt": 2}, "--samples_per_prompt must be 1"),
         ({"temperature": -1.0}, "--temperature -1.0 must not be negative"),
         ({"top_p": 0.0}, "--top_p 0.0 is in (0, 1]"),

@@ -51,6 +51,9 @@ def test_a_length_that_leaves_no_row_is_an_error_with_the_file_and_the_flag(caps
     with pytest.raises(InputError, match="x.parquet: all 1 prompts have --max_length 2 tokens or more"):
         limit.report("pairs", "x.parquet")
     assert "1 dropped because the prompt leaves no room" in capsys.readouterr().out
+    limit.long_prompts = "cut"
+    with pytest.raises(InputError, match="2 tokens or more; raise it$"):
+        limit.report("pairs", "x.parquet")
 
 
 def test_micro_batches_cover_every_row_once_and_keep_lengths_together():

@@ -5,8 +5,10 @@ where the assistant speaks, and the response is what it renders after that, up t
 Text of the data never becomes a special token: it is tokenized as text, whatever it spells.
 """
 
+import datetime
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Hashable
 from functools import cached_property
@@ -30,21 +32,32 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
-# Characters of a private plane of Unicode: a special token that the data spells, and one that the template writes.
-MARK, NAME = 0x100000, 0x108000
+# Characters of a private plane of Unicode stand for a special token that the data spells, or for such a character
+# itself. A special token that the template writes has a name between two of what is no character at all.
+MARK, NAME, NO_CHARACTER = 0x100000, 0x108000, "\U0010fffe"
 MARKS = re.compile("[\U00100000-\U00107fff]")
+PRIVATE = "[\U00100000-\U0010fffd]"
 ANCHORS = ("\n", "a")  # what a text is tokenized after, where it must not begin a sequence
 PROBE, ANSWER = "Is this prompt kept?", "Yes it is"
+DAY = datetime.date(2024, 7, 26)  # what templates are told is today: a prompt has the same ids on every day
 SHOWN = 400  # tokens of a sequence that a log shows
+BY_ITSELF = "--train_on each trains every turn by itself"
 
 
-def load(path: str, flags: Flags | None = None, template: str | None = None, control: str | None = None) -> "Chat":
+def load(
+    path: str,
+    flags: Flags | None = None,
+    template: str | None = None,
+    control: str | None = None,
+    is_sampled: bool = True,
+) -> "Chat":
     """Return the chat format of a model folder or hub id.
 
     Args:
         flags: what the user chose; None leaves everything to the model.
         template: the template of a tokenizer that has none.
         control: what the template writes before an answer; by default what that of the folder writes (see controls).
+        is_sampled: the model answers, so that its template has to ask for an answer; a reward model's need not.
 
     Raises:
         InputError: the tokenizer has no template, or one that fails, forgets the prompt or writes no generation prompt;
@@ -58,20 +71,24 @@ def load(path: str, flags: Flags | None = None, template: str | None = None, con
     if not tokenizer.chat_template:
         raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
     config = policies.load_config(path).get_text_config()
-    return Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), _ends_of_model(path, config))
+    found = Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), *_ends_of_model(path, config))
+    if is_sampled:
+        found.check_generation_prompt()
+    return found
 
 
 def _without_word_as_pad(tokenizer):
     """Return a tokenizer whose pad token, if it is an ordinary word, is that word again and no token to split texts at.
 
-    Masks go by length, so that nothing needs a pad token.
+    Masks go by length, so that nothing needs a pad token. A pad token that is EOS, BOS or unknown, too, stays one.
     """
-    pad = tokenizer.pad_token
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if pad is None or not pad.isalnum() or backend is None:
+    pad, backend = tokenizer.pad_token, getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or pad in (None, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
         return tokenizer
-    state = json.loads(backend.to_str())
-    if pad in state["model"].get("vocab", {}):
+    words = Tokenizer(backend.model)  # without its added tokens
+    words.normalizer, words.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    if any(words.encode(before + pad).ids[-1:] == [tokenizer.pad_token_id] for before in ("", *ANCHORS)):
+        state = json.loads(backend.to_str())
         state["added_tokens"] = [added for added in state["added_tokens"] if added["content"] != pad]
         tokenizer.pad_token = None
         tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
@@ -80,19 +97,33 @@ def _without_word_as_pad(tokenizer):
 
 def _read_template(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"--chat_template {path}: cannot be read: {reason}") from None
 
 
-def _ends_of_model(path: str, config) -> list[int]:
-    """Return the ids that the model's config and generation config call EOS."""
+def _ends_of_model(path: str, config) -> tuple[list[int], list[int]]:
+    """Return the ids that the generation config calls EOS, and those that config.json does.
+
+    Those of config.json may be no more than a default of its class. A generation config that the library derived from
+    it says no more.
+    """
     name, revision = model_folders.located(path)
     file = cached_file(name, "generation_config.json", **revision, _raise_exceptions_for_missing_entries=False)
     generation = model_folders.read(Path(file).parent, Path(file).name) if file else {}
-    values = [generation.get("eos_token_id"), getattr(config, "eos_token_id", None)]
-    return [each for value in values if value is not None for each in (value if isinstance(value, list) else [value])]
+    named, derived = generation.get("eos_token_id"), getattr(config, "eos_token_id", None)
+    if generation.get("_from_model_config"):
+        named, derived = None, [*_ids_of(path, named), *_ids_of(path, derived)]
+    return _ids_of(path, named), _ids_of(path, derived)
+
+
+def _ids_of(path: str, value) -> list[int]:
+    """Return the ids of a config's eos_token_id, which is one, several or none; some write -1 for none."""
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if wrong := [each for each in ids if not isinstance(each, int)]:
+        raise InputError(f"{path}: eos_token_id is {wrong[0]!r}; it must be the id of a token, or a list of ids")
+    return [each for each in ids if each >= 0]
 
 
 class Chat:
@@ -102,26 +133,41 @@ class Chat:
         tokenizer: of the transformers library, with the template in use.
         end_token, end_id: the token that closes a response in training.
         stop_ids: all ids that end a response in sampling, `end_id` first, with the text of each.
+        words_as_ends: ids that config.json calls EOS and that are ordinary text, as a default of its class may be.
         pad_id: an id to fill batches with; masks go by length, so that any id serves.
         merged: how many responses were tokenized apart, because their begin merged with the prompt's end.
+        reworded: how many responses the template rendered with another text than theirs, such as without thinking.
+        is_dated: the template asks what day it is.
     """
 
-    def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends_of_model: list[int]):
+    def __init__(self, tokenizer, path: str, flags: Flags, vocab_size: int | None, ends: list[int], derived: list[int]):
         self.tokenizer, self.path, self.flags, self.vocab_size = tokenizer, path, flags, vocab_size
-        self.variables = _variables(flags.chat_template_kwargs)
+        self.variables = {"strftime_now": self._today, **_variables(flags.chat_template_kwargs)}
+        added = {tokenizer.eos_token_id, *tokenizer.added_tokens_decoder}
+        self.words_as_ends = [each for each in derived if each < len(tokenizer) and each not in {*added, *ends}]
+        ends_of_model = [each for each in [*ends, *derived] if each not in self.words_as_ends]
         self.special = _special_tokens(tokenizer, ends_of_model, flags.end_of_turn)
+        self.marked = list(self.special)  # what a mark stands for
         self.place = {token: index for index, token in enumerate(self.special)}
         self.pattern = re.compile("|".join(map(re.escape, self.special)) or "(?!)")
-        self.merged = 0
+        guarded = self.special if flags.special_tokens == "text" else []
+        self.guarded = re.compile("|".join([*map(re.escape, guarded), PRIVATE]))
+        self.merged, self.reworded, self.is_dated = 0, 0, False
         self.adds_bos = tokenizer.bos_token_id is not None and _begins_with(tokenizer, tokenizer.bos_token_id)
         self.lead, closing = self._probe()
+        self.replaced = ""  # what the template writes in the place of a token that --end_of_turn names
         self.end_token, self.gap = self._end(closing)
         self.end_id = self._id_of(self.end_token)
         ids = [self.end_id, tokenizer.eos_token_id, *ends_of_model]
         known = [each for each in dict.fromkeys(ids) if each is not None and each < min(len(tokenizer), self._rows())]
         self.stop_ids = {each: tokenizer.convert_ids_to_tokens(each) for each in known}
         self.opening = self._opening()
+        self.merged, self.reworded = 0, 0  # what the probes above counted is none of the data's
         self.pad_id = tokenizer.pad_token_id if self._is_embedded(tokenizer.pad_token_id) else self.end_id
+
+    def _today(self, form: str) -> str:
+        self.is_dated = True
+        return DAY.strftime(form)
 
     def _rows(self) -> int:
         return self.vocab_size or len(self.tokenizer)
@@ -147,23 +193,31 @@ class Chat:
             bare = self._render(asked, None, False)
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
-        if PROBE not in prompt:
+        if not _parted(prompt, PROBE):
             raise InputError(f"{self.path}: the tokenizer's chat_template leaves the prompt out")
-        before, found, closing = whole.rpartition(ANSWER)
-        if not found:
+        if not (parts := _parted(whole, ANSWER)):
             raise InputError(f"{self.path}: the tokenizer's chat_template leaves the answer out")
+        before, closing = parts
         lead = before[len(prompt) :] if before.startswith(prompt) else ""
-        if prompt == bare and lead.strip():
-            raise InputError(
-                f"{self.path}: the tokenizer's chat_template has no generation prompt (add_generation_prompt): a "
-                f"policy would have to write {lead!r} itself; name a template that has one with --chat_template"
-            )
+        self.has_generation_prompt = prompt != bare or not lead.strip()
         return lead, closing
 
+    def check_generation_prompt(self) -> None:
+        """Raise an InputError if a policy would have to write itself what begins the assistant's turn."""
+        if not self.has_generation_prompt:
+            raise InputError(
+                f"{self.path}: the tokenizer's chat_template has no generation prompt (add_generation_prompt): a "
+                f"policy would have to write {self.lead!r} itself; name a template that has one with --chat_template"
+            )
+
     def _end(self, closing: str) -> tuple[str, str]:
-        """Return the token that closes a response, and the white space that the template writes before it."""
-        if self.flags.end_of_turn is not None:
-            return self.flags.end_of_turn, closing.partition(self.flags.end_of_turn)[0] if closing else ""
+        """Return the token that closes a response, and what the template writes between the answer and that token."""
+        named = self.flags.end_of_turn
+        if named is not None and named in closing:
+            return named, closing.partition(named)[0]
+        if named is not None:
+            self.replaced = closing
+            return named, ""
         if found := self.pattern.search(closing):
             return found[0], closing[: found.start()]
         if self.tokenizer.eos_token is None:
@@ -171,7 +225,7 @@ class Chat:
                 f"{self.path}: neither the tokenizer's chat_template nor its eos_token closes a response; "
                 "name a token with --end_of_turn"
             )
-        return self.tokenizer.eos_token, ""
+        return self.tokenizer.eos_token, closing
 
     def _opening(self) -> str:
         """Return what an answer's ids begin with as text before the answer, such as a blank that the tokenizer puts."""
@@ -179,7 +233,8 @@ class Chat:
             _, ids = self.encode(PROBE, ANSWER, finished=False)
         except InputError:  # the template rewrites the prompt, so that answers are appended to it as they are
             return ""
-        return self._decoded(ids).partition(ANSWER)[0]
+        parts = _parted(self._decoded(ids), ANSWER)
+        return parts[0] if parts else ""
 
     # From conversations to ids.
 
@@ -227,17 +282,25 @@ class Chat:
         prompt, whole = self._render(asked, tools, True), self._render(asked + answered, tools, False)
         if whole.startswith(prompt):
             tail = self._closed(whole[len(prompt) :], finished)
+            self.reworded += any(message["content"].strip() not in tail for message in answered)
         elif self.flags.rewritten_prompt == "append":
-            tail = self.lead + conversations.text(answered) + (self.gap + self.end_token if finished else "")
+            begun = prompt[_parting(prompt, whole) :]  # such as <think>, which the answer may repeat
+            text = conversations.text(answered)
+            text = text.removeprefix(begun if text.startswith(begun) else begun.rstrip())
+            tail = self.lead + text + (self.gap + self.end_token if finished else "")
         else:
             raise InputError(_rewritten(prompt, whole))
-        return self._joined(prompt, tail)
+        sequence = self._joined(prompt, tail)
+        if finished and sequence[1][-1:] != [self.end_id]:
+            raise InputError(f"the tokenizer reads no {self.end_token!r} at the end of {tail[-60:]!r}")
+        return sequence
 
     def encode_turns(self, messages: Messages, tools: list | None = None) -> tuple[list[int], list[bool]]:
         """Return the ids of a whole conversation, and which of them are the assistant's: every turn with its end token.
 
         Raises:
-            InputError: the template renders an earlier turn differently once later ones follow.
+            InputError: the template renders an earlier turn differently once later ones follow or does not close it, or
+                a token reaches over the border of a turn.
         """
         guarded, tools = self._guarded(messages), self._guarded(tools)
         whole, spans = self._render(guarded, tools, False), []
@@ -245,16 +308,20 @@ class Chat:
             if message["role"] == "assistant":
                 prompt = self._render(guarded[:index], tools, True)
                 if not whole.startswith(prompt):
-                    raise InputError(f"{_rewritten(prompt, whole)}; --train_on each trains every turn by itself")
+                    raise InputError(f"{_rewritten(prompt, whole)}; {BY_ITSELF}")
+                if spans and spans[-1][1] > len(prompt):
+                    raise InputError(f"the chat_template closes no earlier turn with {self.end_token!r}; {BY_ITSELF}")
                 spans.append((len(prompt), len(prompt) + len(self._closed(whole[len(prompt) :], True))))
         whole = self._with_end(whole, spans)
-        ids, counted = [], []
+        ids, counted, border = [], [], 0
         for start, end in spans:
             for stop, mine in ((start, False), (end, True)):
                 part = self._ids(whole[:stop])
-                assert part[: len(ids)] == ids, f"{whole[:stop]!r}: a token reaches over the border of a turn"
+                if part[: len(ids)] != ids:
+                    before = whole[max(0, border - 30) : border]
+                    raise InputError(f"a token reaches over the border of a turn, after {before!r}; {BY_ITSELF}")
                 counted += [mine] * (len(part) - len(ids))
-                ids = part
+                ids, border = part, stop
         return ids, counted
 
     def _with_end(self, whole: str, spans: list[tuple[int, int]]) -> str:
@@ -270,7 +337,7 @@ class Chat:
 
     def _closed(self, tail: str, finished: bool) -> str:
         """Return a rendered response up to and with its end token; without what closes it, if it is not finished."""
-        said, _, rest = tail.partition(self.end_token)
+        said, _, rest = tail.removesuffix(self.replaced).partition(self.end_token)
         if self.flags.special_tokens == "allow" and self.end_token in rest:
             raise InputError(f"the response holds its end token {self.end_token!r} before its end")
         return said + self.end_token if finished else said.removesuffix(self.gap)
@@ -307,8 +374,8 @@ class Chat:
         """Return the ids of a text in which special tokens that the data spells are marked (see `_guarded`)."""
         if not MARKS.search(text):
             return self.tokenizer(text, add_special_tokens=False).input_ids
-        named = self.pattern.sub(lambda found: chr(NAME + self.place[found[0]]), text)
-        bare = MARKS.sub(lambda found: self.special[ord(found[0]) - MARK], named)
+        named = self.pattern.sub(lambda found: _name(self.place[found[0]]), text)
+        bare = MARKS.sub(lambda found: self.marked[ord(found[0]) - MARK], named)
         return self._deaf.encode(bare, add_special_tokens=False).ids
 
     @cached_property
@@ -321,7 +388,7 @@ class Chat:
                 "text; save the folder with a fast tokenizer"
             )
         state = json.loads(backend.to_str())
-        names = {token: chr(NAME + index) for index, token in enumerate(self.special)}
+        names = {token: _name(index) for index, token in enumerate(self.special)}
         for added in state["added_tokens"]:
             added["content"] = names.get(added["content"], added["content"])
         state["model"] = _renamed(state["model"], names)
@@ -331,16 +398,22 @@ class Chat:
     def _guarded(self, value):
         """Return a message, or what is in it, with a mark in the place of each special token that its text spells."""
         if isinstance(value, str):
-            if self.flags.special_tokens == "allow" or not self.pattern.search(value):
-                return value
-            if private := MARKS.search(value):
-                raise InputError(f"a text holds the private character U+{ord(private[0]):X} beside special tokens")
-            return self.pattern.sub(lambda found: chr(MARK + self.place[found[0]]), value)
+            if NO_CHARACTER in value:
+                raise InputError("a text holds U+10FFFE, which is no character")
+            return self.guarded.sub(lambda found: self._mark(found[0]), value)
         if isinstance(value, list):
             return [self._guarded(each) for each in value]
         if isinstance(value, dict):
-            return {key: self._guarded(each) for key, each in value.items()}
+            roles = {"role": conversations.ROLES}  # stay, though a special token may have the name of one
+            return {key: each if each in roles.get(key, ()) else self._guarded(each) for key, each in value.items()}
         return value
+
+    def _mark(self, text: str) -> str:
+        """Return the character that stands for a special token, or for a private character, in what is rendered."""
+        if text not in self.place:
+            self.place[text] = len(self.marked)
+            self.marked.append(text)
+        return chr(MARK + self.place[text])
 
     def _render(self, messages: Messages, tools: list | None, add_generation_prompt: bool) -> str:
         try:
@@ -413,10 +486,22 @@ class Chat:
     # For the log.
 
     def summary(self) -> str:
-        """Return a line on what closes a response, what stops sampling, and how a sequence begins."""
+        """Return a line on what closes a response, stops sampling and begins a sequence, and on what is unusual."""
         stops = ", ".join(f"{token!r} ({each})" for each, token in self.stop_ids.items())
         bos = f"BOS {self.tokenizer.bos_token!r} is put before every sequence" if self.adds_bos else "no BOS is added"
-        return f"responses end with {self.end_token!r} ({self.end_id}); sampling stops at {stops}; {bos}"
+        if self.words_as_ends:
+            words = ", ".join(map(self._piece, dict.fromkeys(self.words_as_ends)))
+            stops += f", not at {words}, which config.json calls EOS and which is ordinary text"
+        parts = [f"responses end with {self.end_token!r} ({self.end_id})", f"sampling stops at {stops}", bos]
+        if self.is_dated:
+            parts.append(f"the chat_template is told that today is {DAY}, on every day")
+        if self.reworded:
+            parts.append(f"the chat_template changed the text of {self.reworded} responses so far")
+        if self.merged:
+            parts.append(
+                f"{self.merged} responses so far begin with a token of their own, not merged with the prompt's"
+            )
+        return "; ".join(parts)
 
     def describe(self, sequence: Sequence, counted: list[bool] | None = None) -> str:
         """Return a sequence as tokens with their ids, a line for the prompt and one for the response under the mask.
@@ -479,9 +564,12 @@ def encode_pairs(
     limit.report("pairs", path)
     kept = [i for i, (chosen, rejected) in enumerate(cut) if chosen and rejected and chosen != rejected]
     if equal := sum(chosen is not None and chosen == rejected for chosen, rejected in cut):
-        print(f"dropped {equal} of {len(rows)} pairs: equal after the cut at {limit.max_length} tokens")
+        print(f"dropped {equal} of {len(rows)} pairs: both sides are equal within {limit.max_length} tokens")
     if not kept:
-        raise InputError(f"{path}: no pair differs within --max_length {limit.max_length}; raise it")
+        raise InputError(
+            f"{path}: the sides of no pair differ within --max_length {limit.max_length}; raise it, or see if they "
+            "differ at all"
+        )
     print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(cut[kept[0]][0])}")
     print(f"first pair, rejected:\n{chat_format.describe(cut[kept[0]][1])}")
     return [rows[i] for i in kept], [cut[i] for i in kept]
@@ -504,23 +592,11 @@ def _special_tokens(tokenizer, ends_of_model: list[int], end_of_turn: str | None
     found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     found |= {token for token in (*tokenizer.all_special_tokens, end_of_turn) if token}
     found |= {tokenizer.convert_ids_to_tokens(each) for each in ends_of_model if each < len(tokenizer)}
-    found -= {None, ""}
-    if _pad_is_a_word(tokenizer):
-        found.discard(tokenizer.pad_token)
-    return sorted(found, key=lambda token: (-len(token), token))
+    return sorted(found - {None, ""}, key=lambda token: (-len(token), token))
 
 
-def _pad_is_a_word(tokenizer) -> bool:
-    """Say if text becomes the pad token by itself, and the token has no other role.
-
-    Of no other token: merges may spell an end token, too, and a text must not become that one.
-    """
-    pad, backend = tokenizer.pad_token, getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or pad in (None, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
-        return False
-    bare = Tokenizer(backend.model)
-    bare.normalizer, bare.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
-    return bare.encode(pad).ids == [tokenizer.pad_token_id]
+def _name(index: int) -> str:
+    return f"{NO_CHARACTER}{chr(NAME + index)}{NO_CHARACTER}"
 
 
 def _begins_with(tokenizer, token_id: int) -> bool:
@@ -555,11 +631,20 @@ def _renamed(model: dict, names: dict[str, str]) -> dict:
     return found
 
 
+def _parted(rendered: str, text: str) -> tuple[str, str] | None:
+    """Return what stands before and after the last place of a text, in whatever case a template writes it."""
+    found = list(re.finditer(re.escape(text), rendered, re.IGNORECASE))
+    return (rendered[: found[-1].start()], rendered[found[-1].end() :]) if found else None
+
+
+def _parting(prompt: str, whole: str) -> int:
+    """Return the number of characters that two texts have in common at their begin."""
+    return len(os.path.commonprefix([prompt, whole]))
+
+
 def _rewritten(prompt: str, whole: str) -> str:
     """Return the error for a template whose prompt is no prefix of prompt and answer, with the first difference."""
-    place = next(
-        (i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole))
-    )
+    place = _parting(prompt, whole)
     return (
         "the chat_template renders the prompt differently once an answer follows: "
         f"{prompt[max(0, place - 20) : place + 30]!r} against {whole[max(0, place - 20) : place + 30]!r} at character "

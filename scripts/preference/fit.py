@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pandas as pd
 import torch
+from transformers import GenerationConfig
 
-from preference import artifacts, chat, policies, schedules, tokens
+from preference import artifacts, chat, model_folders, policies, schedules, tokens
 from preference.chat import Chat
 from preference.checkpoints import Checkpoints
 from preference.policies import DTYPES
@@ -105,9 +106,19 @@ def train(
 
 
 def stop_as_trained(model, chat_format: Chat) -> None:
-    """Write the tokens that end a response into the generation config, which other tools stop at."""
+    """Write the tokens that end a response into the generation config, which other tools stop at.
+
+    What a base model says there of sampling is kept, unless the library refuses to save it: published folders have a
+    temperature and do not say that it is sampled with.
+    """
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.eos_token_id = list(chat_format.stop_ids)
+        try:
+            model.generation_config.validate(strict=True)
+        except ValueError as error:
+            ids = {name: getattr(model.generation_config, name) for name in ("bos_token_id", "eos_token_id")}
+            model.generation_config = GenerationConfig(**ids)
+            print(f"the generation config keeps its token ids alone: {model_folders.reason(error)}")
 
 
 def _tracked(flags: Training, model):

@@ -19,7 +19,7 @@ COUNTS += ("rounds", "states", "batch_states", "samples", "eval_states", "record
 COUNTS += ("keep", "kl_horizon", "concurrency", "max_attempts")
 NOT_NEGATIVE = ("round", "temperature", "weight_decay", "min_margin")
 NOT_NEGATIVE += ("kl_coef", "sft_coef", "gamma_beta_ratio", "value_coef")
-POSITIVE = ("learning_rate", "max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
+POSITIVE = ("max_grad_norm", "beta", "clip_range", "value_clip_range", "delta", "max_weight")
 POSITIVE += ("answer_words", "desirable_weight", "undesirable_weight", "max_advantage", "kl_target")
 POSITIVE += ("retry_seconds", "timeout")
 SHARES = ("warmup_ratio", "gamma", "gae_lambda", "label_noise", "max_bad_share")
@@ -33,6 +33,7 @@ LIMITS = {  # name: (what holds, in words)
     **dict.fromkeys(("seed", "seeds", "tuning_seeds"), (lambda value: 0 <= value < 2**32, "from 0 to 4294967295")),
     **dict.fromkeys(NOT_NEGATIVE, (lambda value: value >= 0, "at least 0")),
     **dict.fromkeys(POSITIVE, (lambda value: value > 0, "more than 0")),
+    "learning_rate": (lambda value: 0 < value <= 10**6, "more than 0 and at most 1000000"),
     **dict.fromkeys(SHARES, (lambda value: 0 <= value <= 1, "from 0 to 1")),
     "mean_length": (lambda value: 1 < value <= 10**9, "more than 1 and at most 1000000000"),
     "label_smoothing": (lambda value: 0 <= value < 0.5, "at least 0 and less than 0.5"),

@@ -150,13 +150,31 @@ def code_of_its_own(path: str) -> str | None:
 
 def context_length(path: str) -> int | None:
     """The longest sequence that a local model reads, where its config says so."""
-    return _number(path, "max_position_embeddings")
+    rope = _value(path, "rope_parameters") or _value(path, "rope_scaling")
+    return stretched(_number(path, "max_position_embeddings"), rope)
+
+
+def stretched(context: int | None, rope) -> int | None:
+    """Return a config's context length with what its rope scaling adds.
+
+    Other scalings than these are counted in `max_position_embeddings` already.
+    """
+    if context is None or not isinstance(rope, dict) or not isinstance(rope.get("factor"), (int, float)):
+        return context
+    if rope.get("rope_type", rope.get("type")) not in ("yarn", "linear", "dynamic"):
+        return context
+    return max(context, int((rope.get("original_max_position_embeddings") or context) * rope["factor"]))
 
 
 def _number(path: str, key: str) -> int | None:
+    value = _value(path, key)
+    return value if type(value) is int else None
+
+
+def _value(path: str, key: str):
+    """Return a value of a local model's config, which may be that of a nested text model; None if it has none."""
     if not (Path(path) / CONFIG).is_file():
         return None
     config = read(Path(path), CONFIG)
     nested = config.get("text_config")
-    value = config.get(key, nested.get(key) if isinstance(nested, dict) else None)
-    return value if type(value) is int else None
+    return config.get(key, nested.get(key) if isinstance(nested, dict) else None)

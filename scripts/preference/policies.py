@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from preference import artifacts, hub_models, model_folders, tokens
@@ -15,6 +23,7 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 MEMORY = "memory.json"  # in a policy's folder
+SAMPLE = "It's  1234 words,\n\n\te.g. <b>naïve</b>: 你好!"  # text that tokenizers of different kinds cut differently
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -31,11 +40,29 @@ def load_tokenizer(path: str):
         name, revision = model_folders.located(path)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **revision)
         tokenizer("some of its settings are looked at only here")
+        if not _reads_as_its_file(tokenizer, name, revision):
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(name, trust_remote_code=False, **revision)
     except Exception as error:  # the files of a folder can be wrong in more ways than the library has exceptions for
         raise _unloadable(path, "its tokenizer cannot be loaded", error) from None
     # What it would save of the process that loaded it: whether the hub could be reached then.
     tokenizer.init_kwargs.pop("local_files_only", None)
     return tokenizer
+
+
+def _reads_as_its_file(tokenizer, name: str, revision: dict[str, str]) -> bool:
+    """Say if a tokenizer cuts text as its tokenizer.json does; true if it has none.
+
+    The library's class of a name such as LlamaTokenizerFast brings its own rules, and some folders with a byte-level
+    tokenizer.json carry that name (DeepSeek's): all blanks of a text would be lost.
+    """
+    file = cached_file(name, model_folders.VOCABULARIES[0], **revision, _raise_exceptions_for_missing_entries=False)
+    if file is None:
+        return True
+    of_file = Tokenizer.from_file(file)
+    of_file.no_truncation()
+    of_file.no_padding()
+    ids = of_file.encode(SAMPLE, add_special_tokens=False).ids
+    return tokenizer(SAMPLE, add_special_tokens=False).input_ids == ids
 
 
 def _check(path: str, *needed: str) -> None:
@@ -226,4 +253,6 @@ def check_context(config, path: str, max_length: int) -> None:
 
 def context_length(config) -> int | None:
     """Return the longest sequence that a model with this config reads, if it says so."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    config = config.get_text_config()
+    rope = getattr(config, "rope_parameters", None)
+    return model_folders.stretched(getattr(config, "max_position_embeddings", None), rope)

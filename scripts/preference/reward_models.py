@@ -36,6 +36,7 @@ def learned_rewards(
     encoded = chat.encode_rows(path, rows, lambda row: reward_sequence(chat_format, row))
     sequences = [limit.fit(sequence) for sequence in encoded]
     limit.report("responses", path)
+    print(f"chat format: {chat_format.summary()}")
 
     def score(part: list, progress: Progress) -> list[float]:
         return all_scores(model, part, chat_format.pad_id, batch_size, progress)
@@ -49,7 +50,7 @@ def load(path: str) -> tuple:
     _check_code(path, config)
     model_folders.check_reward_model(path)
     model_folders.check_labels(path, len(config.id2label) if _names_labels(config) else None)
-    return policies.load_reward_model(path), chat.load(path, _chat_flags(path))
+    return policies.load_reward_model(path), chat.load(path, _chat_flags(path), is_sampled=False)
 
 
 def _chat_flags(path: str) -> chat.Flags:

@@ -38,6 +38,8 @@ VLLM_ENVIRONMENT = {  # defaults: what is set already stays
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
 
+GREEDY = 1e-5  # a lower temperature takes the likeliest token, as in vLLM: logits divided by it would overflow
+
 Request = tuple[str, list[int]]  # "<prompt_id>/<sample_id>", prompt ids: one response is asked for
 Sample = Callable[[list[Request], Progress], list[list[int]]]  # an engine: the ids of each response
 
@@ -144,6 +146,11 @@ def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags:
     """Return (row, prompt ids) of the prompts that leave room for --max_new_tokens in what the policy reads."""
     known = (policies.context_length(policies.load_config(policy)), flags.max_model_len)
     context = min((length for length in known if length), default=None)
+    if context is not None and context < flags.max_new_tokens:
+        raise InputError(
+            f"--max_new_tokens {flags.max_new_tokens}: {policy} reads at most {context} tokens, those of the prompt "
+            "included"
+        )
     pairs = list(zip(prompts, encoded, strict=True))
     fitting = [(row, ids) for row, ids in pairs if context is None or len(ids) <= context - flags.max_new_tokens]
     if len(fitting) < len(pairs):
@@ -236,7 +243,7 @@ class Draws(LogitsProcessor):
         """
         scores = scores.float()
         scores[:, self.textless] = -torch.inf
-        if self.temperature == 0:
+        if self.temperature < GREEDY:
             return scores
         uniforms = self.uniforms[:, input_ids.shape[1] - self.width].to(scores.device)
         drawn = draw((scores / self.temperature).softmax(-1), uniforms, self.top_p)

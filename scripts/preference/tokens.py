@@ -50,9 +50,9 @@ class Limit:
             f"{self.prompts_cut} prompts cut, {self.dropped} dropped because the prompt leaves no room"
         )
         if self.rows and self.dropped == self.rows:
+            shorten = "" if self.long_prompts == "cut" else ", or shorten them with --long_prompts cut"
             raise InputError(
-                f"{path}: all {self.rows} prompts have --max_length {self.max_length} tokens or more; raise it, or "
-                "shorten them with --long_prompts cut"
+                f"{path}: all {self.rows} prompts have --max_length {self.max_length} tokens or more; raise it{shorten}"
             )
 
 
