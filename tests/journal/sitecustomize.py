@@ -32,9 +32,9 @@ def notes_the_end(stage) -> None:
 def notes_steps(fit) -> None:
     take = fit._step
 
-    def noting(model, order, step, *others):
-        note("step", str(step))
-        return take(model, order, step, *others)
+    def noting(model, rows, *others):
+        note("step", str(rows))  # its rows in their order, which no other step of a training has
+        return take(model, rows, *others)
 
     fit._step = noting
 
