@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_file_and_a_table_like_that_of_the_other_en
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
     assert (tmp_path / "first.parquet").read_bytes() == before
     assert "18 responses" in runs[0].stderr and "engine vllm" in runs[0].stderr
-    assert runs[0].stderr.count("\n") <= 2 and runs[0].stdout.count("\n") <= 6, runs[0].stdout + runs[0].stderr
+    assert runs[0].stderr.count("\n") <= 2 and runs[0].stdout.count("\n") <= 7, runs[0].stdout + runs[0].stderr
     assert records.metadata(tmp_path / "first.parquet")["engine"] == "vllm"
 
     assert run_stage(policy, tmp_path, "other", "transformers").returncode == 0
