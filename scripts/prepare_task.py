@@ -74,6 +74,7 @@ class Flags(chat_flags.Flags):
     num_sft: int | None = flag("rows of sft.parquet, at most; all where it is not given", None)
     num_prompts: int | None = flag("rows of prompts.parquet, at most; all where it is not given", None)
     num_eval_prompts: int | None = flag("rows of eval_prompts.parquet, at most", None)
+    num_eval_preferences: int | None = flag("rows of eval_preferences.parquet, at most", None)
     max_characters: int | None = flag("longest prompt + response; longer rows are dropped", None)
     answer_words: float | None = flag("of built_in: choose prompts whose answers have about so many words", None)
     seed: int = flag("seed of the order of rows and of which prompts are held out")
@@ -124,7 +125,7 @@ def main(flags: Flags) -> None:
 
 def check(flags: Flags) -> None:
     """Refuse what no data could mend."""
-    for name in ("num_sft", "num_prompts", "num_eval_prompts", "max_characters"):
+    for name in ("num_sft", "num_prompts", "num_eval_prompts", "num_eval_preferences", "max_characters"):
         value = getattr(flags, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} {value}: must be at least 1")
@@ -379,7 +380,7 @@ def in_order(role: str, rows: list[dict], flags: Flags) -> list[dict]:
     if KINDS.get(role) in ("prompts", "eval_prompts"):
         rows = list({row["prompt_id"]: row for row in reversed(rows)}.values())  # the first row of each prompt
         rows.reverse()
-    limit = {"sft": flags.num_sft, "prompts": flags.num_prompts, "eval_prompts": flags.num_eval_prompts}.get(role)
+    limit = getattr(flags, f"num_{role}", None)
     return rng_for(role, flags).sample(rows, len(rows))[:limit]
 
 

@@ -203,6 +203,13 @@ def test_what_is_held_out_does_not_depend_on_the_order_of_the_source(tmp_path):
     assert up == down
 
 
+def test_of_the_held_out_pairs_as_many_are_kept_as_are_asked_for(tmp_path):
+    path = source(tmp_path, "pairs", pairs(*range(8)))
+    whole = prepare(tmp_path, preferences=path, num_eval_prompts=4)
+    some = prepare(tmp_path, preferences=path, num_eval_prompts=4, num_eval_preferences=3)
+    assert some["eval_preferences"] == whole["eval_preferences"][:3] and some["preferences"] == whole["preferences"]
+
+
 def test_held_out_prompts_come_from_the_given_prompts_where_pairs_to_evaluate_on_are_given(tmp_path):
     given = {"sft": sft(0, 1), "prompts": sft(*range(10, 30)), "preferences": pairs(0, 1), "eval_preferences": pairs(9)}
     paths = {role: source(tmp_path, role, rows) for role, rows in given.items()}

@@ -11,7 +11,16 @@ import os
 from pathlib import Path
 
 COUNTS = ("steps", "draws")
-COUNTS += ("num_sft", "num_prompts", "num_eval_prompts", "max_characters", "hidden_size", "num_layers", "num_heads")
+COUNTS += (
+    "num_sft",
+    "num_prompts",
+    "num_eval_prompts",
+    "num_eval_preferences",
+    "max_characters",
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+)
 COUNTS += ("context_length", "batch_size", "micro_batch_size", "scoring_batch_size", "max_length")
 COUNTS += ("checkpoint_steps", "samples_per_prompt", "max_new_tokens", "tensor_parallel_size", "max_model_len")
 COUNTS += ("num_pairs", "num_examples", "shard_size", "target_length")
