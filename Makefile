@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm test-chat demo-chat \
+.PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm test-families test-chat demo-chat \
   bench-bandit vllm figure bandit-figures length-figures
 
 demo: .venv/core
@@ -29,6 +29,10 @@ test-kills: .venv/dev demo
 
 test-vllm: .venv/dev vllm
 	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_judge_responses.py tests/test_judges.py
+
+# Samples by vLLM from a tiny model of each family; the other stages and engine are part of make test.
+test-families: .venv/dev vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_families.py
 
 # Needs Chromium: apt-get install chromium, which root need not type.
 test-browser: .venv/dev

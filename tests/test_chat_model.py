@@ -19,11 +19,12 @@ def small(config: dict) -> dict:
     """config/smollm2.yaml at a size for minutes; each engine samples for one of the runs."""
     config["tasks"]["chat"] |= {"data": {"preferences": str(DATA)}, "base_model": str(MODEL)}
     stages, length = config["stages"], {"max_length": 128}
-    stages["prepare_task"] |= {"num_eval_prompts": 6, "num_prompts": 64, "max_characters": 300}
+    stages["prepare_task"] |= {"num_eval_prompts": 6, "num_eval_preferences": 12, "num_prompts": 64}
+    stages["prepare_task"]["max_characters"] = 300
     for stage in ("train_reward_model", "train_dpo"):
         stages[stage] |= {"batch_size": 8, "micro_batch_size": 8, **length}
     stages["train_reward_model"]["num_pairs"] = 48
-    stages["generate_responses"] |= {"num_prompts": 24, "max_new_tokens": 32}
+    stages["generate_responses"] |= {"num_prompts": 24, "samples_per_prompt": 2, "max_new_tokens": 32}
     stages["score_responses"] |= length
     stages["compute_reference_logps"] |= {"batch_size": 8, **length}
     stages["evaluate_policy"] |= {"max_new_tokens": 32, **length}
