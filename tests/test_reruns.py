@@ -232,7 +232,10 @@ ROWS = {
         ),
         stale("train_pref_ft", "compute_reference_logps") | CONFIG,
     ),
-    "the base model": (option(f"tasks.{TASK}.base_model", "owner/name"), stale("train_sft") | CONFIG),
+    "the base model": (
+        option(f"tasks.{TASK}.base_model", "owner/name"),
+        {f"prepare_task {TASK}"} | stale("train_sft") | CONFIG,
+    ),
     "the data": (option(f"tasks.{TASK}.data", "built_in"), ALL),
     "prompts of their own": (
         option(f"tasks.{TASK}.data", {"sft": DATA, "prompts": DATA, "eval_prompts": DATA}),
