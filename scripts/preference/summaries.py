@@ -110,7 +110,10 @@ def shown(mean: float, low: float, high: float) -> str:
 
 
 def decimals(mean: float, low: float, high: float) -> int:
-    """Decimals that split the width of an interval into 5 to 50 steps; a point, or a rounding error, is shown with three digits."""
+    """Decimals that split the width of an interval into 5 to 50 steps; a width of a rounding error is none.
+
+    A point is shown with three digits.
+    """
     width = high - low
     digits = -math.floor(math.log10(width / 5)) if width > 1e-9 * abs(mean) else 2 - _magnitude(mean)
     return min(max(digits, 0), 6)
