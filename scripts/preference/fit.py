@@ -108,8 +108,8 @@ def train(
 def stop_as_trained(model, chat_format: Chat) -> None:
     """Write the tokens that end a response into the generation config, which other tools stop at.
 
-    What a base model says there of sampling is kept, unless the library refuses to save it: published folders have a
-    temperature and do not say that it is sampled with.
+    The base model's sampling settings are kept unless the library refuses to save them. Some published folders set a
+    temperature without do_sample, which the library refuses.
     """
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.eos_token_id = list(chat_format.stop_ids)

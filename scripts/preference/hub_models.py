@@ -6,12 +6,13 @@ from pathlib import Path
 from preference import model_folders
 from preference.stage import InputError
 
-# What a stage reads of a model: no pickles, and none of the other frameworks' weights.
+# The files of a model that stages load. Pickles and the weights of other frameworks are left out.
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 OFFLINE = "is not in the hub's cache, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set)"
 
-# What the hub's client raises, by name because its exceptions have no useful base -> what it means. The first counts.
+# The name of an exception of the hub's client -> what the user is told. Of several that were raised, the one that
+# stands first here counts.
 FAULTS = {
     "GatedRepoError": "is gated: accept its terms on the hub, and log in here (hf auth login)",
     "RevisionNotFoundError": "the hub has the model, but no such revision of it",

@@ -282,8 +282,8 @@ TEMPLATE = """<!doctype html>
 <p><small>Means over the held-out prompts after a run's last round, with 95 % bootstrap intervals. “− SFT” is the
 difference prompt by prompt; a run is above SFT if the interval of that difference lies above zero, below if it lies
 below, and unclear if it holds zero. The SFT policy of a task without SFT data is its base model. Finished: closed by an
-end token. KL to the SFT policy in nats per
-response, entropy in nats per token. Win rates count ties as half.</small></p>
+end token. KL to the SFT policy in nats per response, entropy in nats per token. Win rates count ties as
+half.</small></p>
 
 {% if judged %}
 <h2>What a judge says</h2>
