@@ -22,6 +22,7 @@ from preference import (
     examples,
     formats,
     instructions,
+    model_folders,
     provenance,
     records,
     sources,
@@ -434,8 +435,7 @@ def texts_of_model(flags: Flags) -> dict:
     """Return what was read of the base model: its files without its weights."""
     if flags.base_model is None or not Path(flags.base_model).is_dir():
         return {"base_model": flags.base_model}
-    files = sorted(path for path in Path(flags.base_model).iterdir() if path.is_file())
-    return {"base_model": tuple(path for path in files if path.suffix != ".safetensors")}
+    return {"base_model": tuple(model_folders.files_without_weights(flags.base_model))}
 
 
 def read_as(read: dict[str, list[Read]]) -> dict:

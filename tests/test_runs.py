@@ -17,6 +17,8 @@ import labs  # noqa: E402
 import runs  # noqa: E402
 import validation  # noqa: E402
 
+from preference import sources  # noqa: E402
+
 
 @pytest.fixture
 def config():
@@ -200,12 +202,12 @@ def test_the_hubs_data_are_known_by_name_and_split_wherever_they_are_named(confi
 
 @pytest.mark.parametrize("source", ["./a", "/a/b.parquet", "a/b.jsonl", "../x", "data.json", "b.csv", "b.tsv.gz"])
 def test_paths_are_files(source):
-    assert runs.is_file(source)
+    assert sources.is_local(source)
 
 
 @pytest.mark.parametrize("source", ["built_in", "owner/name", "owner/name:train", "owner/name@config:test"])
 def test_hub_ids_and_the_built_in_data_are_not(source):
-    assert not runs.is_file(source)
+    assert not sources.is_local(source)
 
 
 def test_the_shipped_configs_are_valid():

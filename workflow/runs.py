@@ -227,11 +227,6 @@ def members(config: dict, stage: str, wildcards: dict) -> list[str]:
     return []
 
 
-def is_released(task: dict) -> bool:
-    """Return whether a task's base model exists before the workflow runs."""
-    return task["base_model"] != "from_scratch"
-
-
 def chat_of(task: dict) -> dict[str, str]:
     """Return what a task says of its chat format, as the flags of the stages that tokenize."""
     said = {key: task[key] for key in CHAT if key in task}
@@ -252,12 +247,7 @@ def hub_models(config: dict) -> list[str]:
 def hub_data(config: dict) -> list[str]:
     """The data sets that come from the hub."""
     named = {name for task in config["tasks"].values() for name in names_of_data(task)}
-    return sorted(source for source in named if source != "built_in" and not is_file(source))
-
-
-def is_file(source: str) -> bool:
-    """Return whether a source is a path rather than a hub id or the built-in data."""
-    return sources.is_local(source)
+    return sorted(source for source in named if source != "built_in" and not sources.is_local(source))
 
 
 def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
@@ -306,7 +296,9 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     if stage in TOKENIZING:
         chosen |= chat_of(task)
     if stage == "prepare_task":
-        chosen |= data_of(task) | (chat_of(task) | {"base_model": task["base_model"]} if is_released(task) else {})
+        chosen |= data_of(task)
+        if task["base_model"] != "from_scratch":  # else there is no tokenizer yet
+            chosen |= chat_of(task) | {"base_model": task["base_model"]}
     if stage == "judge_responses":
         chosen |= _names(wildcards) | _judge_flags(task)
     chosen |= _shares(config, stage, wildcards, chosen)

@@ -183,7 +183,7 @@ class Chat:
             raise InputError(f"{self.path}: {token!r} is id {found}, and the model has {self._rows()} embeddings")
         return found
 
-    # What the template does: found by rendering a probe.
+    # A probe is rendered to learn what the template does.
 
     def _probe(self) -> tuple[str, str]:
         """Return what the template writes between a prompt and the answer, and what it writes after the answer."""
@@ -259,8 +259,9 @@ class Chat:
 
     def check_disjoint(self, path: str, rows: list[dict], eval_path: str, eval_rows: list[dict]) -> None:
         """Raise an InputError where the model sees a prompt of the first table in the second, which is held out."""
-        held_out = {self.seen(row) for row in eval_rows}
-        shared = [row["prompt_id"] for row in rows if self.seen(row) in held_out]
+        prompts, eval_prompts = ({row["prompt_id"]: row for row in table} for table in (rows, eval_rows))
+        held_out = {self.seen(row) for row in eval_prompts.values()}
+        shared = [name for name, row in prompts.items() if self.seen(row) in held_out]
         if shared:
             raise InputError(
                 f"{path}: {len(shared)} of its prompts are to the model the same as some in {eval_path}, such as "

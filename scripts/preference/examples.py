@@ -34,9 +34,11 @@ def merge_equal(rows: Iterable[dict], seen: Callable[[dict], Hashable]) -> int:
         The number of prompts that were merged into an earlier one.
     """
     first: dict[Hashable, dict] = {}
-    merged = set()
+    views, merged = {}, set()
     for row in rows:
-        like = first.setdefault(seen(row), {name: row[name] for name in ("prompt_id", "prompt", "tools")})
+        if row["prompt_id"] not in views:
+            views[row["prompt_id"]] = seen(row)
+        like = first.setdefault(views[row["prompt_id"]], {name: row[name] for name in ("prompt_id", "prompt", "tools")})
         if row["prompt_id"] != like["prompt_id"]:
             merged.add(row["prompt_id"])
             row.update(like)

@@ -48,6 +48,11 @@ def check(path: str, *needed: str) -> None:
         _check_index(folder)
 
 
+def files_without_weights(path: str) -> list[Path]:
+    """Return the files of a local model that say how it reads text, and what else is small; of a hub id none."""
+    return sorted(file for file in Path(path).glob("*") if file.is_file() and file.suffix != ".safetensors")
+
+
 def check_reward_model(path: str) -> None:
     """Refuse a folder that is no reward model, as far as its config says so; a hub id is checked once it is loaded.
 

@@ -229,14 +229,13 @@ def shard_words(stage):
 
 def local_sources(wildcards):
     """The files that a task's sources stand for; those of a hub are no inputs."""
-    names = [name for name in runs.names_of_data(config["tasks"][wildcards.task]) if runs.is_file(name)]
+    names = [name for name in runs.names_of_data(config["tasks"][wildcards.task]) if sources.is_local(name)]
     return [str(file) for name in names for file in data_files.files(name)]
 
 
 def base_model_texts(wildcards):
     """The files of a released base model that say how it renders a conversation: all but its weights."""
-    model = config["tasks"][wildcards.task]["base_model"]
-    return [path for path in files_of(model) if not path.endswith(".safetensors")]
+    return list(map(str, model_folders.files_without_weights(config["tasks"][wildcards.task]["base_model"])))
 
 
 def base_model(wildcards):
