@@ -24,7 +24,7 @@ defaults: {policy: categorical, hidden_size: 8, states: 4, samples: 4, rounds: 1
 methods:
   best_of_n: {algorithm: best_of_n, learning_rate: [1.0e-3, 1.0e-2]}
   dpo: {algorithm: dpo, learning_rate: 1.0e-2, beta: 0.1}
-  wild: {algorithm: dpo, learning_rate: 1.0e+30, beta: 0.1}
+  wild: {algorithm: dpo, learning_rate: 1.0e+6, beta: 1.0e+30}
 experiments:
   sampling:
     title: Samples
