@@ -195,6 +195,13 @@ def test_a_classifier_of_several_labels_is_refused_with_their_number(tokenizer, 
         reward_models.load(path)
 
 
+def test_a_reward_model_without_a_template_is_refused_with_the_file_that_it_lacks(tokenizer, tmp_path):
+    path = save(tmp_path / "model", tokenizer, config_of("llama", len(tokenizer)))
+    (Path(path) / "chat_template.jinja").unlink()
+    with pytest.raises(InputError, match="has no chat_template; put chat_template.jinja into its folder"):
+        reward_models.load(path)
+
+
 def test_a_policy_is_no_reward_model(tokenizer, tmp_path):
     AutoModelForCausalLM.from_config(config_of("gpt_neox", len(tokenizer))).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")

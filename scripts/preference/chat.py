@@ -69,7 +69,8 @@ def load(
     template = _read_template(flags.chat_template) if flags.chat_template else own or template
     tokenizer.chat_template = template and controls.with_control(template, control or control_of_folder)
     if not tokenizer.chat_template:
-        raise InputError(f"{path}: the tokenizer has no chat_template; name a file with --chat_template")
+        remedy = "name a file with --chat_template" if is_sampled else "put chat_template.jinja into its folder"
+        raise InputError(f"{path}: the tokenizer has no chat_template; {remedy}")
     config = policies.load_config(path).get_text_config()
     found = Chat(tokenizer, path, flags, getattr(config, "vocab_size", None), *_ends_of_model(path, config))
     if is_sampled:
