@@ -152,6 +152,24 @@ def test_draws_follow_the_distribution_by_hand():
     assert samplers.draw(probabilities, uniforms, 0.4).tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("spread", [0.5, 3.0, 10.0])
+@pytest.mark.parametrize("top_p", [0.3, 0.95, 0.999])
+def test_a_draw_from_a_nucleus_is_that_of_the_whole_vocabulary_sorted(spread, top_p):
+    """Nuclei of a few entries and of thousands side by side, with entries that are equal or impossible."""
+    generator = torch.Generator().manual_seed(1)
+    logits = (torch.randn(24, 5000, generator=generator) * spread).round()
+    logits[::3] *= 10
+    logits[::4, 2000:] = -torch.inf
+    probabilities, uniforms = logits.softmax(-1), torch.rand(24, generator=generator, dtype=torch.float64)
+    likeliest, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    expected = []
+    for row, indices, uniform in zip(likeliest.double(), order, uniforms, strict=True):
+        masses = row.cumsum(-1)
+        nucleus = masses[: int((masses < top_p * masses[-1]).sum()) + 1]
+        expected.append(int(indices[(nucleus <= uniform * nucleus[-1]).sum()]))
+    assert samplers.draw(probabilities, uniforms, top_p).tolist() == expected
+
+
 def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
     chat_format = chat.load(llama(tmp_path / "llama"))
     found, bos = chat_format.encode_prompt("one two"), chat_format.tokenizer.bos_token_id

@@ -262,19 +262,51 @@ def draw(probabilities: torch.Tensor, uniforms: torch.Tensor, top_p: float) -> t
         uniforms: one number from [0, 1) a row, (batch,) of float64.
         top_p: draw from the fewest likeliest entries whose probabilities sum to this.
     """
-    order = None
-    if top_p < 1:
-        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    if top_p == 1:
+        masses = probabilities.double().cumsum(-1)
+        return _invert(probabilities, masses, uniforms, masses[:, -1:])
+    mass = top_p * probabilities.double().sum(-1, keepdim=True)
+    order, is_enough = _likeliest(probabilities, mass)
+    drawn = _draw_of(probabilities, order, uniforms, mass)
+    if not is_enough.all():
+        rest = ~is_enough
+        order = probabilities[rest].sort(dim=-1, descending=True, stable=True).indices
+        drawn[rest] = _draw_of(probabilities[rest], order, uniforms[rest], mass[rest])
+    return drawn
+
+
+def _likeliest(probabilities: torch.Tensor, mass: torch.Tensor, count: int = 1024) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the indices of each row's likeliest entries, equal ones in order, and if they hold the mass, (batch,).
+
+    A few entries nearly always do, and sorting a whole vocabulary takes several times as long.
+    """
+    values, order = probabilities.topk(min(count, probabilities.shape[1]), sorted=False)
+    # Other entries may equal the least of these, unless these are all.
+    is_sure = (values > values.amin(-1, keepdim=True)) | (values.shape == probabilities.shape)
+    held = values.double().where(is_sure, 0.0).sum(-1, keepdim=True)
+    order = order.sort(dim=-1).values
+    by_value = probabilities.gather(1, order).sort(dim=-1, descending=True, stable=True).indices
+    return order.gather(1, by_value), (held >= mass).squeeze(1)
+
+
+def _draw_of(
+    probabilities: torch.Tensor, order: torch.Tensor, uniforms: torch.Tensor, mass: torch.Tensor
+) -> torch.Tensor:
+    """Return one index a row, of the first entries in an order that hold the mass, (batch, 1)."""
+    probabilities = probabilities.gather(1, order)
     masses = probabilities.double().cumsum(-1)
-    total = masses[:, -1]
-    if top_p < 1:
-        last = (masses < top_p * total.unsqueeze(-1)).sum(-1, keepdim=True).clamp(max=masses.shape[1] - 1)
-        total = masses.gather(1, last).squeeze(1)
-    index = torch.searchsorted(masses, (uniforms * total).unsqueeze(1), right=True)
+    last = (masses < mass).sum(-1, keepdim=True).clamp(max=masses.shape[1] - 1)
+    index = _invert(probabilities, masses, uniforms, masses.gather(1, last))
+    return order.gather(1, index.unsqueeze(1)).squeeze(1)
+
+
+def _invert(
+    probabilities: torch.Tensor, masses: torch.Tensor, uniforms: torch.Tensor, total: torch.Tensor
+) -> torch.Tensor:
+    """Return where running sums, masses, pass the uniform's share of a total, (batch, 1)."""
+    index = torch.searchsorted(masses, uniforms.unsqueeze(1) * total, right=True).squeeze(1)
     # A uniform next to 1 may be rounded up to the total: the last entry with any probability is meant then.
-    possible = (probabilities > 0).to(torch.int64).cumsum(-1).argmax(-1, keepdim=True)
-    index = torch.minimum(index, possible)
-    return (index if order is None else order.gather(1, index)).squeeze(1)
+    return torch.minimum(index, (probabilities > 0).to(torch.int64).cumsum(-1).argmax(-1))
 
 
 def _until_end(ids: list[int], stops: tuple[int, ...]) -> list[int]:
