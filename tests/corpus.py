@@ -1041,7 +1041,7 @@ MODELS = {
     ),
     "no template": (
         "remove chat_template.jinja",
-        "the tokenizer has no chat_template; …",  # a policy and a reward model have remedies of their own
+        "the tokenizer has no chat_template; {template}",
     ),
     "malformed template": (
         "write chat_template.jinja {% for m in messages %}{{ m.content }",

@@ -326,6 +326,10 @@ def break_tensor(file: Path, verb: str, name: str, rest: str) -> None:
 
 READERS = ["train_sft", "generate_responses", "compute_reference_logps", "train_pref_ft", "train_reward_model"]
 READERS += ["score_responses"]
+TEMPLATES = {  # how a model gets a template: only a policy's can be named by a flag
+    "policy": "name a file with --chat_template",
+    "reward_model": "put chat_template.jinja into its folder",
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -346,7 +350,8 @@ def test_every_stage_refuses_a_bad_model_in_one_line_and_runs_none_of_its_code(
         model = "reward_model" if script == "score_responses" else "policy"
         changes = {"reward_model": f"{here}/reward_model"} if model == "reward_model" else {}
         played = stage_says(script, flags_of(script, changes, here))
-        refused(here, played, script, f"{{here}}/{model}: {line.replace('{size}', str(size))}", before)
+        expected = line.replace("{size}", str(size)).replace("{template}", TEMPLATES[model])
+        refused(here, played, script, f"{{here}}/{model}: {expected}", before)
 
 
 @pytest.mark.parametrize("name", FLAGS)
