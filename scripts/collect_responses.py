@@ -7,8 +7,11 @@ the data's answers to each prompt of the window, with the data's own scores.
 
 import dataclasses
 
-from preference import chat, chat_flags, pairs, provenance, records, stage
-from preference.stage import InputError, flag
+from preference.files import provenance, records
+from preference.models import chat, chat_flags
+from preference.running import stage
+from preference.running.stage import InputError, flag
+from preference.training import pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

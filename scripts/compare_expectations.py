@@ -27,9 +27,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preference import artifacts, geometry, intervals, provenance, stage, summaries
-from preference.geometry import Expectation
-from preference.stage import InputError, flag
+from preference.analysis import geometry, intervals
+from preference.analysis.geometry import Expectation
+from preference.files import artifacts, provenance, summaries
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 WIDTH = 100
 SMALL = 0.25

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preference import provenance, stage, summaries
-from preference.stage import InputError, flag
+from preference.files import provenance, summaries
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 DIRECTIONS = ("forward", "reverse")
 COLUMNS = ["check", "value", "expected", "agrees"]

@@ -7,9 +7,11 @@ compares with the very same numbers.
 import dataclasses
 from statistics import fmean
 
-from preference import chat, chat_flags, policies, provenance, records, stage, tokens
-from preference.shards import Shards
-from preference.stage import Progress, flag
+from preference.files import provenance, records
+from preference.models import chat, chat_flags, policies, tokens
+from preference.running import stage
+from preference.running.shards import Shards
+from preference.running.stage import Progress, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,10 @@ import random
 from collections import Counter
 from statistics import fmean
 
-from preference import pairs, provenance, records, stage
-from preference.stage import InputError, flag
+from preference.files import provenance, records
+from preference.running import stage
+from preference.running.stage import InputError, flag
+from preference.training import pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

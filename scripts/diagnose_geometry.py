@@ -11,8 +11,10 @@ import dataclasses
 
 import numpy as np
 
-from preference import artifacts, geometry, intervals, provenance, records, stage
-from preference.stage import InputError, flag
+from preference.analysis import geometry, intervals
+from preference.files import artifacts, provenance, records
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 RESAMPLES = 2000
 

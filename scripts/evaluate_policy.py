@@ -11,22 +11,14 @@ import math
 
 import numpy
 
-from preference import (
-    artifacts,
-    chat,
-    chat_flags,
-    conversations,
-    intervals,
-    policies,
-    provenance,
-    records,
-    rewards,
-    samplers,
-    stage,
-    tokens,
-)
-from preference.shards import Shards
-from preference.stage import InputError, Progress, flag
+from preference import rewards
+from preference.analysis import intervals
+from preference.engines import samplers
+from preference.files import artifacts, conversations, provenance, records
+from preference.models import chat, chat_flags, policies, tokens
+from preference.running import stage
+from preference.running.shards import Shards
+from preference.running.stage import InputError, Progress, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,11 @@ Stages find them there without one. hub.json says which commit of each model was
 
 import dataclasses
 
-from preference import artifacts, hub_data, hub_models, provenance, stage
-from preference.stage import flag
+from preference.files import artifacts, provenance
+from preference.models import hub_models
+from preference.running import stage
+from preference.running.stage import flag
+from preference.tasks import hub_data
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,13 @@ import dataclasses
 
 import numpy
 
-from preference import chat, chat_flags, provenance, records, samplers, stage
+from preference.engines import samplers
+from preference.files import provenance, records
+from preference.models import chat, chat_flags
+from preference.running import stage
+from preference.running.shards import Shards
+from preference.running.stage import InputError, flag
 from preference.seeds import derive_seed
-from preference.shards import Shards
-from preference.stage import InputError, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from preference import chat, policies, provenance, records, stage
-from preference.stage import InputError, flag
+from preference.files import provenance, records
+from preference.models import chat, policies
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 SPECIAL = {"eos": "<|endoftext|>", "pad": "<|padding|>", "user": "<|prompter|>", "assistant": "<|assistant|>"}
 

@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from preference import stage
-from preference.artifacts import atomic
+from preference.files.artifacts import atomic
+from preference.files.untrusted import visible
 from preference.inspection import (
     artifacts,
     comparison,
@@ -26,8 +26,8 @@ from preference.inspection import (
     unfinished,
     weights,
 )
-from preference.stage import InputError, flag
-from preference.untrusted import visible
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,10 @@ a single job would have written, to the last byte.
 import dataclasses
 from collections import Counter
 
-from preference import records, stage
-from preference.shards import share
-from preference.stage import InputError, flag
+from preference.files import records
+from preference.running import stage
+from preference.running.shards import share
+from preference.running.stage import InputError, flag
 
 COUNTS = ("rows_out", "finished")  # what a shard counts of its own rows
 OWN = ("path", "shard", *COUNTS)

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preference import artifacts, claims, histories, intervals, provenance, stage, summaries
-from preference.claims import Claim, Value
-from preference.histories import History
-from preference.stage import InputError, flag
+from preference.analysis import claims, histories, intervals
+from preference.analysis.claims import Claim, Value
+from preference.analysis.histories import History
+from preference.files import artifacts, provenance, summaries
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 WIDTH = 100
 ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}

@@ -12,9 +12,14 @@ import json
 
 import numpy
 
-from preference import artifacts, conversations, intervals, judges, provenance, records, samplers, stage, verdicts
-from preference.shards import Shards
-from preference.stage import InputError, flag
+from preference import judges
+from preference.analysis import intervals
+from preference.engines import samplers
+from preference.files import artifacts, conversations, provenance, records
+from preference.judges import verdicts
+from preference.running import stage
+from preference.running.shards import Shards
+from preference.running.stage import InputError, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

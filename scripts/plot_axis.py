@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preference import lines, provenance, stage, style, summaries
-from preference.lines import Layout
-from preference.measures import RESERVED
-from preference.stage import InputError, flag
+from preference.analysis.measures import RESERVED
+from preference.files import provenance, summaries
+from preference.report import lines, style
+from preference.report.lines import Layout
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preference import lines, provenance, stage, style, summaries
-from preference.lines import Layout
-from preference.measures import PROGRESS, TIDY, TITLES
-from preference.stage import flag
+from preference.analysis.measures import PROGRESS, TIDY, TITLES
+from preference.files import provenance, summaries
+from preference.report import lines, style
+from preference.report.lines import Layout
+from preference.running import stage
+from preference.running.stage import flag
 
 FEW = 9  # points of a line that are marked, so that one sees between which it is only a line
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preference import provenance, stage, style
-from preference.stage import flag
+from preference.files import provenance
+from preference.report import style
+from preference.running import stage
+from preference.running.stage import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
 STAR = {"color": style.SFT_COLOUR, "marker": "*", "markersize": 11, "linestyle": ""}

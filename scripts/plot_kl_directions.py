@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from preference import provenance, stage, style, summaries
-from preference.stage import InputError, flag
+from preference.files import provenance, summaries
+from preference.report import style
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 COLUMNS = ["point", "direction", "step", "category", "probability", "target", "published"]
 NAMES = {"forward": "forward KL(q ‖ p)", "reverse": "reverse KL(p ‖ q)"}

@@ -6,8 +6,10 @@ metrics.csv. Both may fall while the margin grows: the mass then goes to respons
 
 from dataclasses import dataclass
 
-from preference import provenance, stage, style
-from preference.stage import flag
+from preference.files import provenance
+from preference.report import style
+from preference.running import stage
+from preference.running.stage import flag
 
 METRICS = {
     "chosen_logratio": "log-ratio of chosen",

@@ -5,8 +5,10 @@ Where the learned reward rises and the gold reward does not, the policy exploits
 
 from dataclasses import dataclass
 
-from preference import provenance, stage, style
-from preference.stage import flag
+from preference.files import provenance
+from preference.report import style
+from preference.running import stage
+from preference.running.stage import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
 

@@ -14,23 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
-from preference import (
-    artifacts,
-    chat_flags,
-    conversations,
-    data_files,
-    examples,
-    formats,
-    instructions,
-    model_folders,
-    provenance,
-    records,
-    sources,
-    stage,
-)
-from preference.pairs import PAIRINGS
-from preference.sources import BUILT_IN
-from preference.stage import InputError, flag
+from preference import formats
+from preference.files import artifacts, conversations, provenance, records
+from preference.models import chat_flags, model_folders
+from preference.running import stage
+from preference.running.stage import InputError, flag
+from preference.tasks import data_files, examples, instructions, sources
+from preference.tasks.sources import BUILT_IN
+from preference.training.pairs import PAIRINGS
 
 KINDS = {  # role, which is a flag and a file -> kind of table
     "sft": "sft",
@@ -198,7 +189,7 @@ def views(flags: Flags) -> list[Callable[[dict], Hashable]]:
     """Return functions of a row; prompts of which one of them returns the same are one prompt."""
     if flags.base_model is None:
         return [conversations.stripped_key]
-    from preference import chat  # torch: a task whose model is not there yet does without
+    from preference.models import chat  # torch: a task whose model is not there yet does without
 
     return [conversations.stripped_key, chat.load(flags.base_model, flags, chat.TEMPLATE).seen]
 

@@ -11,9 +11,12 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from preference import artifacts, provenance, records, report, stage, summaries, turns
-from preference.stage import InputError, flag
-from preference.summaries import SFT, TITLES, labelled_paths
+from preference.files import artifacts, provenance, records, summaries
+from preference.files.summaries import SFT, TITLES, labelled_paths
+from preference.inspection import turns
+from preference.report import page as report
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 SFT_HEALTH = {"perplexity": "perplexity of held-out answers", "finished": "finished", "num_tokens": "tokens"}
 REWARD_MODEL = {"accuracy": "held-out accuracy", "loss": "loss"}

@@ -11,10 +11,11 @@ import math
 import time
 from dataclasses import dataclass
 
-from preference import artifacts, provenance, records, stage
 from preference.bandits import cells, training
 from preference.bandits.cells import Cell
-from preference.stage import InputError, flag
+from preference.files import artifacts, provenance, records
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ With --shard, one of several jobs writes its share of the rows, and `join_shards
 import dataclasses
 from statistics import fmean
 
-from preference import provenance, records, rewards, stage
-from preference.shards import Shards
-from preference.stage import InputError, flag
+from preference import rewards
+from preference.files import provenance, records
+from preference.running import stage
+from preference.running.shards import Shards
+from preference.running.stage import InputError, flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

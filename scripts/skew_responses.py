@@ -9,9 +9,12 @@ import dataclasses
 import math
 from statistics import fmean
 
-from preference import chat, chat_flags, provenance, records, samplers, stage
+from preference.engines import samplers
+from preference.files import provenance, records
+from preference.models import chat, chat_flags
+from preference.running import stage
+from preference.running.stage import flag
 from preference.seeds import uniform
-from preference.stage import flag
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preference import histories, intervals, provenance, records, stage, summaries
-from preference.histories import History
-from preference.measures import REDUCED, RESERVED, TIDY
-from preference.stage import InputError, flag
+from preference.analysis import histories, intervals
+from preference.analysis.histories import History
+from preference.analysis.measures import REDUCED, RESERVED, TIDY
+from preference.files import provenance, records, summaries
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclass(frozen=True)

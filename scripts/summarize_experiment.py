@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from preference import artifacts, intervals, provenance, records, stage, summaries
-from preference.stage import InputError, flag
-from preference.summaries import MEAN, SFT
+from preference.analysis import intervals
+from preference.files import artifacts, provenance, records, summaries
+from preference.files.summaries import MEAN, SFT
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 SAMPLE_COLUMNS = {  # metric: the column of an evaluation's samples
     "gold_reward": "gold_reward",

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preference import intervals, provenance, records, stage, summaries, verdicts
-from preference.stage import InputError, flag
+from preference.analysis import intervals
+from preference.files import provenance, records, summaries
+from preference.judges import verdicts
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclass(frozen=True)

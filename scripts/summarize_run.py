@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preference import provenance, records, stage, summaries
-from preference.stage import InputError, flag
+from preference.files import provenance, records, summaries
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from preference import artifacts, histories, provenance, stage, summaries
-from preference.stage import InputError, flag
+from preference.analysis import histories
+from preference.files import artifacts, provenance, summaries
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 PASSES = ("tuning", "reporting")
 

@@ -9,11 +9,14 @@ import dataclasses
 
 import torch
 
-from preference import chat_flags, fit, provenance, scored, stage
+from preference.files import provenance
 from preference.losses.best_of_n import best_of_n_loss
 from preference.losses.likelihood import pref_ft_loss
-from preference.responses import Responses
-from preference.stage import InputError, flag
+from preference.models import chat_flags
+from preference.running import stage
+from preference.running.stage import InputError, flag
+from preference.training import fit, scored
+from preference.training.responses import Responses
 
 NEGATIVES = ("none", "worst", "sum", "average", "complement")
 

@@ -9,11 +9,14 @@ text, so that whatever samples from the policy asks for good answers. A row of t
 import dataclasses
 from functools import partial
 
-from preference import chat, chat_flags, fit, pairwise, policies, provenance, records, stage
+from preference.files import provenance, records
 from preference.losses.likelihood import sft_loss
-from preference.responses import Responses
-from preference.stage import flag
-from preference.tokens import Sequence
+from preference.models import chat, chat_flags, policies
+from preference.models.tokens import Sequence
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import fit, pairwise
+from preference.training.responses import Responses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,11 @@ the response and its EOS (arXiv 2305.18290, equation 7).
 
 import dataclasses
 
-from preference import pairwise, stage
 from preference.losses.contrastive import dpo_loss, implicit_rewards
-from preference.pairwise import Pairs
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import pairwise
+from preference.training.pairwise import Pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

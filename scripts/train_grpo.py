@@ -7,9 +7,10 @@ response (arXiv 2402.03300, equation 3). Ratios are to the policy that the round
 
 import dataclasses
 
-from preference import rollouts, scored, stage
 from preference.losses.policy_gradient import grpo_loss
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import rollouts, scored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

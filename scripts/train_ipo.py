@@ -6,10 +6,11 @@ the response and its EOS (arXiv 2310.12036, equation 17): the margin is drawn to
 
 import dataclasses
 
-from preference import pairwise, stage
 from preference.losses.contrastive import implicit_rewards, ipo_loss
-from preference.pairwise import Pairs
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import pairwise
+from preference.training.pairwise import Pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,12 @@ import dataclasses
 
 import torch
 
-from preference import fit, scored, stage, tokens
 from preference.losses.unpaired import kto_loss
-from preference.responses import Responses
-from preference.stage import InputError, flag
+from preference.models import tokens
+from preference.running import stage
+from preference.running.stage import InputError, flag
+from preference.training import fit, scored
+from preference.training.responses import Responses
 
 THRESHOLDS = ("prompt_mean", "mean", "median")
 

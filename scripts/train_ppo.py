@@ -11,10 +11,12 @@ import dataclasses
 
 import torch
 
-from preference import fit, policies, rollouts, scored, stage, tokens
 from preference.losses.policy_gradient import ppo_loss, value_loss
-from preference.responses import Read, Responses, spread
-from preference.stage import Progress, flag
+from preference.models import policies, tokens
+from preference.running import stage
+from preference.running.stage import Progress, flag
+from preference.training import fit, rollouts, scored
+from preference.training.responses import Read, Responses, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,12 @@ negative gradient on what was not (arXiv 2404.14367, section 3.2).
 
 import dataclasses
 
-from preference import chat, chat_flags, fit, pairwise, provenance, records, stage
+from preference.files import provenance, records
 from preference.losses.likelihood import pref_ft_loss
-from preference.responses import Responses
+from preference.models import chat, chat_flags
+from preference.running import stage
+from preference.training import fit, pairwise
+from preference.training.responses import Responses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,12 @@ ratio: more than one pass over the samples is off-policy.
 
 import dataclasses
 
-from preference import policies, rollouts, scored, stage
 from preference.losses.policy_gradient import KL_ESTIMATORS, kl_estimate
-from preference.responses import Responses
-from preference.stage import flag
+from preference.models import policies
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import rollouts, scored
+from preference.training.responses import Responses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

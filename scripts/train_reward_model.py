@@ -10,21 +10,15 @@ import dataclasses
 import numpy
 import torch
 
-from preference import (
-    artifacts,
-    chat,
-    chat_flags,
-    fit,
-    intervals,
-    labels,
-    policies,
-    provenance,
-    records,
-    reward_models,
-    stage,
-)
+from preference.analysis import intervals
+from preference.files import artifacts, provenance, records
 from preference.losses.contrastive import bradley_terry_loss
-from preference.stage import Progress, flag
+from preference.models import chat, chat_flags, policies
+from preference.rewards import reward_models
+from preference.running import stage
+from preference.running.stage import Progress, flag
+from preference.tasks import labels
+from preference.training import fit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,11 @@ weight is negative, so no response is pushed down.
 
 import dataclasses
 
-from preference import policies, rollouts, scored, stage
 from preference.losses.likelihood import WEIGHTINGS, rwr_weights
-from preference.stage import flag
+from preference.models import policies
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import rollouts, scored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,12 @@ compared by length. The tokenizer is saved with the chat template that every lat
 
 import dataclasses
 
-from preference import chat, chat_flags, fit, policies, provenance, records, stage, tokens
+from preference.files import provenance, records
 from preference.losses.likelihood import sft_loss
-from preference.stage import InputError, flag
+from preference.models import chat, chat_flags, policies, tokens
+from preference.running import stage
+from preference.running.stage import InputError, flag
+from preference.training import fit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,11 @@ L = -log sigmoid(beta * [log pi(y_w) / |y_w| - log pi(y_l) / |y_l| - gamma_beta_
 
 import dataclasses
 
-from preference import pairwise, stage
 from preference.losses.contrastive import simpo_loss
-from preference.pairwise import Pairs
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import pairwise
+from preference.training.pairwise import Pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,11 @@ its EOS (SLiC-HF, arXiv 2305.10425, equation 1, the chosen response as the regul
 
 import dataclasses
 
-from preference import pairwise, stage
 from preference.losses.contrastive import slic_loss
-from preference.pairwise import Pairs
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
+from preference.training import pairwise
+from preference.training.pairwise import Pairs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import yaml
 
-from preference import artifacts, provenance, stage
-from preference.stage import InputError, flag
+from preference.files import artifacts, provenance
+from preference.running import stage
+from preference.running.stage import InputError, flag
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from preference import conversations, provenance, records
-from preference.artifacts import UNSEALED, seal, write_json
+from preference.files import conversations, provenance, records
+from preference.files.artifacts import UNSEALED, seal, write_json
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m </script><script>document.title='pwned'</script> \u202e end"
 TEXTS = ["short", "a longer answer", HOSTILE, "the longest answer of all of them, by far"]

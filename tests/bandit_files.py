@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from preference import records
-from preference.measures import OF_BANDITS
+from preference.analysis.measures import OF_BANDITS
+from preference.files import records
 
 STEPS = (0, 10, 20)
 

@@ -24,7 +24,7 @@ def tiny_policy(tmp_path_factory):
     from transformers import GPTNeoXForCausalLM
 
     import initialize_model
-    from preference import policies
+    from preference.models import policies
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     flags = initialize_model.Flags(

@@ -17,7 +17,7 @@ import miniature
 import yaml
 from snakemake.persistence.file import FilePersistence
 
-from preference import provenance
+from preference.files import provenance
 
 sys.path.insert(0, str(miniature.ROOT / "workflow"))
 

@@ -6,7 +6,8 @@ import numpy as np
 
 import summarize_experiment
 import summarize_run
-from preference import artifacts, intervals, records
+from preference.analysis import intervals
+from preference.files import artifacts, records
 
 VERSIONS = {"torch": "2.13.0", "transformers": "5.17.0"}
 GOLD = [-30.0, -20.0, -25.0, -40.0, -10.0, -15.0, -35.0, -22.0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from preference import instructions
+from preference.tasks import instructions
 
 ROOT = Path(__file__).parents[1]
 MINIATURE = ROOT / "tests" / "miniature.yaml"

@@ -2,7 +2,8 @@
 
 import initialize_model
 import train_sft
-from preference import records, verdicts
+from preference.files import records
+from preference.judges import verdicts
 
 TEMPLATE = "{prompt}: {first} or {second}?"
 COLOURS = ("red", "blue", "green", "grey")

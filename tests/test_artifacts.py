@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from preference import artifacts, conversations, records
-from preference.stage import InputError
+from preference.files import artifacts, conversations, records
+from preference.running.stage import InputError
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ from corpus import COMMAND_LINES, CONFIG_TEXTS, CONFIGS, DATA, DELETE, FLAGS, MO
 from miniature import MINIATURE, ROOT
 from snakemake import parser
 
-from preference import chat, records, stage
+from preference.files import records
+from preference.models import chat
+from preference.running import stage
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -195,7 +197,7 @@ PROMPTS = [f"count to {number}" for number in range(4)]
 @pytest.fixture(scope="session")
 def tiny_reward_model(tiny_policy, tmp_path_factory):
     """The folder of a reward model with the tiny policy's weights."""
-    from preference import policies
+    from preference.models import policies
 
     folder = tmp_path_factory.mktemp("models") / "reward_model"
     model = policies.new_reward_model(tiny_policy, pad_id=1)

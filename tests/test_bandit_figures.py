@@ -11,8 +11,9 @@ import plot_axis
 import plot_curves
 import summarize_cells
 import summarize_seconds
-from preference import artifacts, lines, summaries
-from preference.stage import InputError
+from preference.files import artifacts, summaries
+from preference.report import lines
+from preference.running.stage import InputError
 
 STEPS = (0, 10, 20)
 

@@ -182,8 +182,8 @@ CHANGES = {
         {"compare_kl_directions bandit_tiny", "plot_kl_directions bandit_tiny"},
     ),
     "where its bars are drawn": (option("kl_directions.figure.steps", 2), {"plot_kl_directions bandit_tiny"}),
-    "how claims are judged": (statement("scripts/preference/claims.py"), JUDGED),
-    "how lines are drawn": (statement("scripts/preference/lines.py"), of("plot_bandit", "sampling", "rates")),
+    "how claims are judged": (statement("scripts/preference/analysis/claims.py"), JUDGED),
+    "how lines are drawn": (statement("scripts/preference/report/lines.py"), of("plot_bandit", "sampling", "rates")),
     "a loss": (statement("scripts/preference/losses/contrastive.py"), ALL),
     "a plot of the default experiment": (statement("scripts/plot_rewards.py"), set()),
 }

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import run_bandit
+from preference.analysis.measures import OF_BANDITS
 from preference.bandits import objectives, training
 from preference.bandits.cells import NEGATIVES, Cell
 from preference.bandits.training import Runs
-from preference.measures import OF_BANDITS
 
 SMALL = {"states": 4, "batch_states": 2, "samples": 4, "hidden_size": 8, "eval_states": 3, "initialization": "random"}
 ON_POLICY = {"source": "on_policy", "rounds": 2, "epochs": 1}

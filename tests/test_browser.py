@@ -15,7 +15,7 @@ import generate_responses
 import initialize_model
 import inspect_artifact
 import train_sft
-from preference import conversations, records
+from preference.files import conversations, records
 
 pytestmark = pytest.mark.browser
 PAYLOADS = {

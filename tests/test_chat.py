@@ -8,10 +8,11 @@ import pytest
 from tokenizers import Tokenizer, processors
 from tokenizers.normalizers import Lowercase
 
-from preference import chat, chat_flags, conversations, policies
-from preference.conversations import assistant, user
-from preference.stage import InputError
-from preference.tokens import Limit
+from preference.files import conversations
+from preference.files.conversations import assistant, user
+from preference.models import chat, chat_flags, policies
+from preference.models.tokens import Limit
+from preference.running.stage import InputError
 
 TURNS = "{% for m in messages %}<|prompter|>{{ m['role'] }}:{{ m['content'] }}<|endoftext|>\n{% endfor %}"
 ASKED = "{% if add_generation_prompt %}<|prompter|>assistant:{% endif %}"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from miniature import ROOT, Workflow
 
-from preference import artifacts, conversations, records
+from preference.files import artifacts, conversations, records
 
 pytestmark = pytest.mark.chat
 

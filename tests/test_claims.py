@@ -11,8 +11,8 @@ import pytest
 from bandit_files import write_history
 
 import judge_claims
-from preference import claims, histories
-from preference.stage import InputError
+from preference.analysis import claims, histories
+from preference.running.stage import InputError
 
 CELLS = {  # rewards at steps 0, 10 and 20 of three seeds
     "far.ipo": {1: [0.0, 0.5, 0.6], 2: [0.0, 0.5, 0.8], 3: [0.0, 0.5, 0.7]},

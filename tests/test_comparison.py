@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from artifact_files import CALL, CHAT, made_by, pairs, rewards, write_model, write_rows
 
-from preference import records
-from preference.artifacts import write_json
+from preference.files import records
+from preference.files.artifacts import write_json
 from preference.inspection import comparison
 from preference.inspection.comparison import compare
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 KEYS = ("prompt_id", "sample_id")
 

@@ -8,8 +8,8 @@ from miniature import MINIATURE
 
 import construct_pairs
 import summarize_run
-from preference import conversations, records
-from preference.stage import InputError
+from preference.files import conversations, records
+from preference.running.stage import InputError
 
 SECOND_SAYS_AGAIN = {1: "best", 2: "best", 3: "better"}  # round -> the better answer to the second prompt
 

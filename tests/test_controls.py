@@ -5,8 +5,9 @@ import torch
 from transformers import AutoTokenizer
 
 import evaluate_policy
-from preference import chat, controls, conversations, policies
-from preference.shards import Shards
+from preference.files import conversations
+from preference.models import chat, controls, policies
+from preference.running.shards import Shards
 
 ASKED = [*conversations.user("hi"), *conversations.assistant("hello"), *conversations.user("how are you")]
 ANSWERED = [*ASKED, *conversations.assistant("fine")]

@@ -17,8 +17,9 @@ from miniature import ROOT
 from safetensors.torch import load_file, save_file
 
 import inspect_artifact
-from preference import artifacts, records, stage
-from preference.stage import InputError
+from preference.files import artifacts, records
+from preference.running import stage
+from preference.running.stage import InputError
 
 TASK = "results/miniature/min_length"
 ROUND = f"{TASK}/dpo_on_policy/seed1/round1"
@@ -139,7 +140,7 @@ def refused(log: str, artifact: str, named: str | None = None) -> str:
     command = line.split("; make it again with: ")[1]
     assert Path(shlex.split(command)[1]).stem in (
         "prepare_task",
-        *(p.stem for p in Path(stage.__file__).parents[1].glob("*.py")),
+        *(p.stem for p in Path(stage.__file__).parents[2].glob("*.py")),
     )
     assert artifact in command or str(Path(artifact).parent) in command
     return command

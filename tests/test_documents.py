@@ -5,7 +5,7 @@ import json
 import pytest
 
 from preference.inspection import documents, transcripts
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 LOG = """a line before any command
 $ python scripts/train_dpo.py --beta 0.1

@@ -9,8 +9,8 @@ import itertools
 import pytest
 import torch
 
-from preference import rollouts
 from preference.losses.policy_gradient import grpo_loss, kl_estimate, ppo_loss, reinforce_loss
+from preference.training import rollouts
 
 EOS, TOKENS, LONGEST = 0, 3, 3
 CHOICES = range(TOKENS)

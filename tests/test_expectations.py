@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 import compare_expectations
-from preference import artifacts, geometry, summaries
-from preference.stage import InputError
+from preference.analysis import geometry
+from preference.files import artifacts, summaries
+from preference.running.stage import InputError
 
 sys.path.insert(0, str(miniature.ROOT / "workflow"))
 

@@ -22,8 +22,9 @@ import judge_claims  # noqa: E402
 import plot_axis  # noqa: E402
 import plot_curves  # noqa: E402
 import summarize_cells  # noqa: E402
-from preference import histories, summaries  # noqa: E402
-from preference.stage import InputError  # noqa: E402
+from preference.analysis import histories  # noqa: E402
+from preference.files import summaries  # noqa: E402
+from preference.running.stage import InputError  # noqa: E402
 
 GOLD = {  # of each seed after each round
     "ppo_b64": {1: [-20.0, -9.0, -6.0], 2: [-20.0, -10.0, -4.0]},

@@ -14,8 +14,9 @@ from families import FAMILIES, ODD, VLLM_FAMILIES, make, make_sentencepiece, rou
 from families.layouts import ANSWER, ASKED, LAYOUTS, SYSTEM, TURNS
 
 import score_responses
-from preference import chat, conversations, records
-from preference.stage import InputError
+from preference.files import conversations, records
+from preference.models import chat
+from preference.running.stage import InputError
 
 ANSWERS = [
     "",

@@ -13,7 +13,7 @@ import pandas
 import pytest
 from hub import COMMIT, Hub
 
-from preference import artifacts, conversations, records
+from preference.files import artifacts, conversations, records
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 MODEL = "lab/tiny-1m@v1"

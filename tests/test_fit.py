@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import OPTConfig, OPTForCausalLM
 
-from preference import artifacts, chat, fit, policies, provenance, schedules, tokens
+from preference.files import artifacts, provenance
 from preference.losses.likelihood import sft_loss
-from preference.stage import InputError
+from preference.models import chat, policies, tokens
+from preference.running.stage import InputError
+from preference.training import fit, schedules
 
 ROWS = [([5, 6], [7 + i % 3] * (1 + i % 5) + [0]) for i in range(20)]
 

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from published import PUBLISHED, chat, pair, said, sft, sharegpt, system
 
-from preference import conversations, data_files, formats, provenance, sources
-from preference.sources import Source
-from preference.stage import InputError
+from preference import formats
+from preference.files import conversations, provenance
+from preference.running.stage import InputError
+from preference.tasks import data_files, sources
+from preference.tasks.sources import Source
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"
@@ -383,7 +385,8 @@ def test_a_path_is_told_from_a_hub_id():
 
 def test_planning_reads_no_heavy_library():
     code = (
-        "import sys; from preference import formats, sources; formats.check(sources.parse('a/b:train')); "
+        "import sys; from preference import formats; from preference.tasks import sources; "
+        "formats.check(sources.parse('a/b:train')); "
         "assert not {'torch', 'datasets', 'transformers', 'pyarrow', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "scripts")

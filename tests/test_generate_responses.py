@@ -9,8 +9,8 @@ import pytest
 from sampling import prompts
 
 import generate_responses
-from preference import records
-from preference.stage import InputError
+from preference.files import records
+from preference.running.stage import InputError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_responses.py"
 

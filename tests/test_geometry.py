@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import diagnose_geometry
-from preference import artifacts, geometry, records
-from preference.stage import InputError
+from preference.analysis import geometry
+from preference.files import artifacts, records
+from preference.running.stage import InputError
 
 PROMPTS, SAMPLES = 40, 16
 

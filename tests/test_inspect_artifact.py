@@ -21,12 +21,13 @@ import torch
 from artifact_files import CHAT, HOSTILE, TOOLS, chain, made_by, pairs, rewards, write_older, write_rows
 
 import inspect_artifact
-from preference import provenance, records, stage
-from preference.artifacts import write_json, write_text
-from preference.checkpoints import Checkpoints
+from preference.files import provenance, records
+from preference.files.artifacts import write_json, write_text
 from preference.inspection import artifacts
-from preference.shards import Shards
-from preference.stage import InputError
+from preference.running import stage
+from preference.running.checkpoints import Checkpoints
+from preference.running.shards import Shards
+from preference.running.stage import InputError
 
 ROOT = Path(__file__).parents[1]
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
@@ -125,7 +126,7 @@ def test_a_message_of_a_prompt_is_no_line_of_ours(made, capsys):
 
 def write_samples(policy: str, **flags) -> Path:
     """responses.parquet of a real policy, and rewards.parquet that a stage made of it."""
-    from preference import chat
+    from preference.models import chat
 
     prompt = [{"role": "user", "content": "say hi"}]
     row = {"prompt_id": "p", "prompt": prompt, "response": "hi there", "sample_id": 0, "finish_reason": "stop"}
@@ -142,7 +143,7 @@ def tokens(text: str) -> list[str]:
 
 
 def test_the_first_row_is_shown_as_the_policy_that_sampled_it_reads_it(tiny_policy, tmp_path, capsys, monkeypatch):
-    from preference import chat
+    from preference.models import chat
 
     monkeypatch.chdir(tmp_path)
     policy = shutil.copytree(tiny_policy, "policy")

@@ -5,8 +5,8 @@ from statistics import fmean, quantiles
 
 import pytest
 
-from preference import instructions
-from preference.stage import InputError
+from preference.running.stage import InputError
+from preference.tasks import instructions
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from preference import intervals
+from preference.analysis import intervals
 
 
 def rng(seed: int = 0) -> np.random.Generator:

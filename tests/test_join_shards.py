@@ -9,9 +9,9 @@ from sampling import prompts
 import generate_responses
 import join_shards
 import score_responses
-from preference import records
-from preference.shards import Shards, share
-from preference.stage import InputError
+from preference.files import records
+from preference.running.shards import Shards, share
+from preference.running.stage import InputError
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from red_judge import TEMPLATE
 
 import judge_responses
 import summarize_judgements
-from preference import artifacts, chat, policies, records, summaries, verdicts
-from preference.conversations import assistant, text, user
-from preference.judges import local_model
-from preference.stage import InputError
+from preference.files import artifacts, records, summaries
+from preference.files.conversations import assistant, text, user
+from preference.judges import local_model, verdicts
+from preference.models import chat, policies
+from preference.running.stage import InputError
 
 
 def answer(prompt: str, response: str, sample_id: int = 0) -> dict:

@@ -20,10 +20,12 @@ import red_judge
 from faulty_server import Server
 
 import judge_responses
-from preference import artifacts, conversations, policies, records, reward_models, verdicts
-from preference.judges import endpoint
-from preference.shards import Shards
-from preference.stage import InputError
+from preference.files import artifacts, conversations, records
+from preference.judges import endpoint, verdicts
+from preference.models import policies
+from preference.rewards import reward_models
+from preference.running.shards import Shards
+from preference.running.stage import InputError
 
 SECRET = "sk-very-secret-123"
 PROMPTS = [f"say {number}" for number in range(4)]

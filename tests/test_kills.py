@@ -22,7 +22,7 @@ import pytest
 import yaml
 from miniature import heed_ctrl_c
 
-from preference import records
+from preference.files import records
 
 pytestmark = pytest.mark.kills
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ import pytest
 
 import compare_kl_directions as kl
 import plot_kl_directions
-from preference import summaries
-from preference.stage import InputError
+from preference.files import summaries
+from preference.running.stage import InputError
 
 PUBLISHED = "published=0.3,0.3,0.1,0.3:0.2,0.1,0.6,0.1"
 BARS = "published=0.33,0.225,0.22,0.225:0.25,0.2,0.35,0.2"

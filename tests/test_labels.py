@@ -2,8 +2,8 @@
 
 import pytest
 
-from preference import labels
-from preference.stage import InputError
+from preference.running.stage import InputError
+from preference.tasks import labels
 
 ROWS = [
     {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from artifact_files import chain, made_by, pairs, rewards, write_model, write_rows
 
-from preference import provenance, records
-from preference.artifacts import write_json
+from preference.files import provenance, records
+from preference.files.artifacts import write_json
 from preference.inspection import lineage
 
 
@@ -90,15 +90,18 @@ def test_missing_inputs_are_told_and_a_deleted_folder_still_says_where_it_came_f
 
 def test_changed_code_is_told_by_file(made):
     content = made_by("construct_pairs", {"rewards": made["rewards"]})
-    content["code"]["preference/pairs.py"] = "0" * 16
+    content["code"]["preference/training/pairs.py"] = "0" * 16
     content["code"]["preference/gone.py"] = "1" * 16
-    del content["code"]["preference/records.py"]
+    del content["code"]["preference/files/records.py"]
     records.write(made["pairs"], "pairs", pairs(), content)
     said = verdict(made["pairs"])
-    names = "preference/gone.py, preference/pairs.py, preference/records.py"
+    names = "preference/files/records.py, preference/gone.py, preference/training/pairs.py"
     assert said == f"6 artifacts: 3 modules have changed since: {names}"
     text = "\n".join(lineage.render(lineage.trace(made["pairs"])))
-    assert "← code since: preference/gone.py gone, preference/pairs.py changed, preference/records.py new" in text
+    assert (
+        "← code since: preference/files/records.py new, preference/gone.py gone, preference/training/pairs.py changed"
+        in text
+    )
 
 
 def test_a_module_that_a_flag_named_is_no_change_until_it_changes(made):

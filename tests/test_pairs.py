@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from preference import conversations, pairs
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.training import pairs
 
 
 def sample(sample_id, reward, response=None, prompt_id="p", finish_reason="stop"):

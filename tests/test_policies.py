@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig
 
 import evaluate_policy
-from preference import model_folders, policies, provenance, tokens
-from preference.stage import InputError
+from preference.files import provenance
+from preference.models import model_folders, policies, tokens
+from preference.running.stage import InputError
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import prepare_task
-from preference import chat, conversations, examples, provenance, records
-from preference.stage import InputError
+from preference.files import conversations, provenance, records
+from preference.models import chat
+from preference.running.stage import InputError
+from preference.tasks import examples
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"

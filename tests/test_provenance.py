@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from preference import provenance
+from preference.files import provenance
 
 
 @pytest.fixture
@@ -29,10 +29,13 @@ def edited(path: Path, old: str, new: str, script: str) -> tuple[dict, dict]:
 
 def test_it_covers_imports_of_imports_and_packages(scripts):
     found = provenance.fingerprint("train_dpo.py")
-    assert {"train_dpo.py", "preference/__init__.py", "preference/losses/contrastive.py", "preference/fit.py"} <= set(
-        found
-    )
-    assert "preference/losses/likelihood.py" not in found and "preference/pairs.py" not in found
+    assert {
+        "train_dpo.py",
+        "preference/__init__.py",
+        "preference/losses/contrastive.py",
+        "preference/training/fit.py",
+    } <= set(found)
+    assert "preference/losses/likelihood.py" not in found and "preference/training/pairs.py" not in found
 
 
 def test_a_loss_counts_for_those_who_import_it_only(scripts):
@@ -45,7 +48,7 @@ def test_a_loss_counts_for_those_who_import_it_only(scripts):
 
 
 def test_an_import_inside_a_function_counts(scripts):
-    assert "preference/reward_models.py" in provenance.fingerprint("score_responses.py")
+    assert "preference/rewards/reward_models.py" in provenance.fingerprint("score_responses.py")
 
 
 @pytest.mark.parametrize(

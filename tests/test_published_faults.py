@@ -14,10 +14,13 @@ from safetensors.torch import load_file
 import train_dpo
 import train_pref_ft
 import train_rwr
-from preference import artifacts, chat, fit, policies, records, reward_models, scored, tokens
+from preference.files import artifacts, records
 from preference.losses.contrastive import dpo_loss
-from preference.stage import InputError
-from preference.tokens import Limit
+from preference.models import chat, policies, tokens
+from preference.models.tokens import Limit
+from preference.rewards import reward_models
+from preference.running.stage import InputError
+from preference.training import fit, scored
 
 TASK = "results/miniature/min_length"
 PROMPTS = ["count to three", "say hi", "name a colour", "count to ten"]

@@ -3,7 +3,7 @@
 import pytest
 from miniature import ROOT, Workflow
 
-from preference import artifacts, records
+from preference.files import artifacts, records
 
 pytestmark = pytest.mark.workflow
 

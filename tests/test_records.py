@@ -5,8 +5,8 @@ import math
 import pyarrow.parquet as pq
 import pytest
 
-from preference import records
-from preference.stage import InputError
+from preference.files import records
+from preference.running.stage import InputError
 
 ROWS = [{"prompt_id": records.prompt_id(p), "prompt": p, "response": p.upper()} for p in ("one", "two", "three")]
 

@@ -14,7 +14,8 @@ from experiment import make, samples, write_evaluation, write_pairs
 import compare_expectations
 import plot_rewards
 import render_report
-from preference import artifacts, report
+from preference.files import artifacts
+from preference.report import page as report
 
 CONFIG = """experiment: length  # <script>alert("config")</script>
 runs:

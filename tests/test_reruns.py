@@ -13,7 +13,7 @@ from calls import Calls
 from edits import accepted, both, code, comments, deleted, option, statement, swapped
 from miniature import ROOT
 
-from preference import provenance
+from preference.files import provenance
 
 DPO, PREF_FT = "dpo_on_policy", "pref_ft_offline"
 ROUND = {
@@ -94,58 +94,58 @@ ALL = STALE["prepare_task"] | CONFIG
 TRAININGS = ("train_sft", "train_reward_model", "train_dpo", "train_pref_ft")
 MODULES = {
     "__init__": ("prepare_task", "write_config"),  # and so all
-    "artifacts": ("prepare_task", "write_config"),
-    "checkpoints": TRAININGS,
-    "chat": ("prepare_task",),
-    "chat_flags": ("prepare_task",),
-    "claims": ("render_report",),
-    "columns": ("prepare_task",),
-    "controls": ("prepare_task",),
-    "conversations": ("prepare_task",),
-    "data_files": ("prepare_task",),
-    "dialogues": ("prepare_task",),
-    "examples": ("prepare_task",),
-    "fit": TRAININGS,
+    "analysis/claims": ("render_report",),
+    "analysis/intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
+    "analysis/measures": ("render_report",),
+    "engines/samplers": ("generate_responses", "evaluate_policy"),
+    "files/artifacts": ("prepare_task", "write_config"),
+    "files/conversations": ("prepare_task",),
+    "files/provenance": ("prepare_task", "write_config"),
+    "files/records": ("prepare_task",),
+    "files/summaries": ("summarize_run",),
+    "files/untrusted": ("render_report",),
     "formats/__init__": ("prepare_task",),
     "formats/trl": ("prepare_task",),  # and so every other format
-    "hub_data": ("prepare_task",),
-    "hub_models": ("prepare_task",),
-    "instructions": ("prepare_task",),
-    "intervals": ("train_reward_model", "evaluate_policy", "summarize_experiment"),
-    "leftovers": ("prepare_task", "write_config"),
-    "labels": ("train_reward_model",),
-    "limits": ("prepare_task", "write_config"),
+    "inspection/turns": ("render_report",),
     "losses/__init__": TRAININGS,
     "losses/contrastive": ("train_dpo", "train_reward_model"),
     "losses/likelihood": ("train_sft", "train_pref_ft"),
-    "measures": ("render_report",),
-    "model_folders": ("prepare_task", "write_config"),
-    "pairs": ("prepare_task",),
-    "pairwise": ("train_dpo", "train_pref_ft"),
-    "policies": ("prepare_task",),
-    "provenance": ("prepare_task", "write_config"),
-    "records": ("prepare_task",),
-    "report": ("render_report",),
-    "responses": ("train_dpo", "train_pref_ft"),
-    "reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
+    "models/chat": ("prepare_task",),
+    "models/chat_flags": ("prepare_task",),
+    "models/controls": ("prepare_task",),
+    "models/hub_models": ("prepare_task",),
+    "models/model_folders": ("prepare_task", "write_config"),
+    "models/policies": ("prepare_task",),
+    "models/tokens": ("prepare_task",),
+    "report/page": ("render_report",),
+    "report/style": tuple(FIGURES),
     "rewards/__init__": ("score_responses", "evaluate_policy"),
     "rewards/functions": ("score_responses", "evaluate_policy"),
     "rewards/lengths": ("score_responses", "evaluate_policy"),
+    "rewards/reward_models": ("train_reward_model", "score_responses", "evaluate_policy"),
     "rewards/specs": ("score_responses", "evaluate_policy"),
     "rewards/verifiers/__init__": ("score_responses", "evaluate_policy"),
-    "samplers": ("generate_responses", "evaluate_policy"),
-    "schedules": TRAININGS,
+    "running/checkpoints": TRAININGS,
+    "running/leftovers": ("prepare_task", "write_config"),
+    "running/limits": ("prepare_task", "write_config"),
+    "running/shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
+    "running/stage": ("prepare_task", "write_config"),
+    "running/trackers": TRAININGS,
+    "running/unfinished": TRAININGS,
     "seeds": ("generate_responses",),
-    "shards": ("train_reward_model", "generate_responses", "compute_reference_logps"),
-    "sources": ("prepare_task",),
-    "stage": ("prepare_task", "write_config"),
-    "style": tuple(FIGURES),
-    "summaries": ("summarize_run",),
-    "tokens": ("prepare_task",),
-    "trackers": TRAININGS,
-    "turns": ("render_report",),
-    "unfinished": TRAININGS,
-    "untrusted": ("render_report",),
+    "tasks/columns": ("prepare_task",),
+    "tasks/data_files": ("prepare_task",),
+    "tasks/dialogues": ("prepare_task",),
+    "tasks/examples": ("prepare_task",),
+    "tasks/hub_data": ("prepare_task",),
+    "tasks/instructions": ("prepare_task",),
+    "tasks/labels": ("train_reward_model",),
+    "tasks/sources": ("prepare_task",),
+    "training/fit": TRAININGS,
+    "training/pairs": ("prepare_task",),
+    "training/pairwise": ("train_dpo", "train_pref_ft"),
+    "training/responses": ("train_dpo", "train_pref_ft"),
+    "training/schedules": TRAININGS,
 }
 NOT_RUN = {"inspect_artifact"}  # programs that no rule runs
 OF_OTHER_RUNS = {"collect_responses"}  # the miniature has none of these; rows add some
@@ -442,8 +442,8 @@ ROWS = {
         stale("train_dpo", "train_reward_model"),
     ),
     "a plot's title": (code("scripts/plot_margins.py", '"log-ratio of chosen"', '"chosen"'), stale("plot_margins")),
-    "every plot's colours": (code("scripts/preference/style.py", "#0072B2", "#0072B3"), stale(*FIGURES)),
-    "a word of the report": (code("scripts/preference/report.py", "Does preference training", "Does it"), REPORT),
+    "every plot's colours": (code("scripts/preference/report/style.py", "#0072B2", "#0072B3"), stale(*FIGURES)),
+    "a word of the report": (code("scripts/preference/report/page.py", "Does preference training", "Does it"), REPORT),
     # code that does not
     "a comment in every script": (comments("scripts/**/*.py"), NOTHING),
     "a docstring": (code(CONTRASTIVE, '"""Losses', '"""Some losses'), NOTHING),
@@ -624,12 +624,18 @@ def test_planning_leaves_the_results_and_what_is_remembered_of_them_as_they_were
 def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
     read = {
         name: {a for a in edits.runs.ALGORITHMS if f"preference/{name}.py" in provenance.fingerprint(f"train_{a}.py")}
-        for name in ("losses/contrastive", "losses/policy_gradient", "losses/unpaired", "losses/best_of_n", "pairwise")
+        for name in (
+            "losses/contrastive",
+            "losses/policy_gradient",
+            "losses/unpaired",
+            "losses/best_of_n",
+            "training/pairwise",
+        )
     }
     assert read["losses/contrastive"] == {"dpo", "ipo", "slic", "simpo"}
     assert read["losses/policy_gradient"] == {"reinforce", "ppo", "grpo"}
     assert (read["losses/unpaired"], read["losses/best_of_n"]) == ({"kto"}, {"best_of_n"})
-    assert read["pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft", "csft"}
+    assert read["training/pairwise"] == {"dpo", "ipo", "slic", "simpo", "pref_ft", "csft"}
 
 
 def test_every_script_and_every_module_has_a_row():

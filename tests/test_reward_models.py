@@ -11,9 +11,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import initialize_model
 import score_responses
-from preference import chat, conversations, policies, records, reward_models, tokens
-from preference.shards import Shards
-from preference.stage import InputError, Progress
+from preference.files import conversations, records
+from preference.models import chat, policies, tokens
+from preference.rewards import reward_models
+from preference.running.shards import Shards
+from preference.running.stage import InputError, Progress
 
 SENTENCES = ["one two three", "count to ten and say no more", "name a colour: red, blue, green"]
 SHAPE = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 128}

@@ -7,7 +7,7 @@ import miniature
 import pytest
 import yaml
 
-from preference import artifacts, records
+from preference.files import artifacts, records
 
 pytestmark = pytest.mark.workflow
 

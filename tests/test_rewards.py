@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from preference import conversations, rewards
+from preference import rewards
+from preference.files import conversations
 from preference.rewards import functions, specs, verifiers
-from preference.shards import Shards
-from preference.stage import InputError
+from preference.running.shards import Shards
+from preference.running.stage import InputError
 
 RESPONSES = ["", "Ein größeres Haus!", "don't a_b  42\n"]
 

@@ -8,8 +8,8 @@ import bandit_oracle
 import pytest
 import torch
 
-from preference import rollouts
 from preference.bandits.cells import BASELINES, SCALES
+from preference.training import rollouts
 
 THREE = torch.tensor([[[1.0, 2.0, 6.0]]], dtype=torch.float64)  # one run, one state, three samples
 

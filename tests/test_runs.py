@@ -17,7 +17,7 @@ import labs  # noqa: E402
 import runs  # noqa: E402
 import validation  # noqa: E402
 
-from preference import sources  # noqa: E402
+from preference.tasks import sources  # noqa: E402
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 import torch
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference import chat, policies, samplers
-from preference.conversations import text
-from preference.stage import InputError
+from preference.engines import samplers
+from preference.files.conversations import text
+from preference.models import chat, policies
+from preference.running.stage import InputError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -232,7 +233,7 @@ def test_a_vllm_that_is_installed_but_cannot_start_gives_one_line(tiny_policy, t
     (tmp_path / "vllm.py").write_text("raise ImportError('while it loads:\\nlibcudart.so.13: no such file')")
     (tmp_path / "run.py").write_text(
         "import dataclasses\n"
-        "from preference import stage\n"
+        "from preference.running import stage\n"
         "from sampling import flags, prompts, respond\n"
         "Flags = dataclasses.make_dataclass('Flags', [])\n"
         "def main(_):\n"

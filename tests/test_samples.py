@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from artifact_files import CHAT, HOSTILE, TOOLS, pairs, rewards, table, write_older, write_rows
 
+from preference.files.untrusted import visible
 from preference.inspection import columns, samples
-from preference.stage import InputError
-from preference.untrusted import visible
+from preference.running.stage import InputError
 
 
 def test_measures_are_numbers_the_margin_and_lengths():

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from preference.schedules import SCHEDULES, multiplier, warmup_steps
+from preference.training.schedules import SCHEDULES, multiplier, warmup_steps
 
 CASES = [
     (total, warmup, schedule)

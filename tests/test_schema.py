@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from preference import limits
+from preference.running import limits
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))

@@ -7,8 +7,9 @@ from sampling import flags as sampling_flags
 from sampling import prompts, respond
 
 import skew_responses
-from preference import chat, records
-from preference.conversations import assistant, text
+from preference.files import records
+from preference.files.conversations import assistant, text
+from preference.models import chat
 
 
 def flags(folder, policy="", **changed):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from preference import stage
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))

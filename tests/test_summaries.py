@@ -14,8 +14,9 @@ import plot_margins
 import plot_rewards
 import summarize_experiment
 import summarize_run
-from preference import artifacts, style, summaries
-from preference.stage import InputError
+from preference.files import artifacts, summaries
+from preference.report import style
+from preference.running.stage import InputError
 
 SCRIPTS = Path(summarize_run.__file__).parent
 

@@ -7,9 +7,10 @@ import pytest
 from bandit_files import write_history, write_tuning
 
 import summarize_cells
-from preference import histories, records
-from preference.measures import OF_BANDITS
-from preference.stage import InputError
+from preference.analysis import histories
+from preference.analysis.measures import OF_BANDITS
+from preference.files import records
+from preference.running.stage import InputError
 
 REWARDS = {1: [0.0, 0.2, 1.0], 2: [0.0, 0.4, 2.0], 3: [0.0, 0.6, 3.0]}
 

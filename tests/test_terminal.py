@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from preference.files.untrusted import visible
 from preference.inspection import terminal
-from preference.untrusted import visible
 
 HOSTILE = (
     "\x1b]0;title\x07 \x1b[31mred\x1b[0m \x9b2J \u202etxt.exe \u200b \ufeff \x00 \x7f \x08 \r gone \u2028 \U000e0041"

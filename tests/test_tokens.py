@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from preference import policies, tokens
-from preference.stage import InputError
-from preference.tokens import Limit
+from preference.models import policies, tokens
+from preference.models.tokens import Limit
+from preference.running.stage import InputError
 
 
 def test_masks_cover_the_response_and_its_eos_and_nothing_else():

@@ -13,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
 from test_fit import run
 
-from preference import artifacts
+from preference.files import artifacts
 
 ROOT = Path(__file__).parents[1]
 SHOWN = {"report_to": "tensorboard", "checkpoint_steps": 2}
@@ -89,7 +89,7 @@ def test_the_settings_that_are_shown_are_the_stages_flags_and_no_trainers_defaul
 
 STAGE = """
 import dataclasses
-from preference import stage
+from preference.running import stage
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:

@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 import train_reward_model
-from preference import records
+from preference.files import records
 
 
 def pairs(count: int, word: str) -> list[dict]:

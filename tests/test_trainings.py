@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 import collect_responses
 import score_responses
 import train_kto
-from preference import chat, conversations, fit, policies, records, rollouts, scored, tokens
+from preference.files import conversations, records
 from preference.losses import best_of_n, contrastive, likelihood, policy_gradient, unpaired
-from preference.stage import InputError
+from preference.models import chat, policies, tokens
+from preference.running.stage import InputError
+from preference.training import fit, rollouts, scored
 
 TEXTS = ["red", "one two three", "hi there", "name a colour", "a b c", "say hi"]
 PROMPTS, SAMPLES = 4, 3

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from preference import policies, rollouts, tokens
 from preference.losses.contrastive import dpo_loss, ipo_loss, simpo_loss, slic_loss
 from preference.losses.policy_gradient import grpo_loss, ppo_loss
 from preference.losses.unpaired import kto_loss
+from preference.models import policies, tokens
+from preference.training import rollouts
 
 pytest.importorskip("trl", reason="TRL is in envs/dev.txt")
 

@@ -3,8 +3,8 @@
 import pytest
 from artifact_files import CALL, CHAT
 
-from preference import turns
-from preference.turns import Turn
+from preference.inspection import turns
+from preference.inspection.turns import Turn
 
 ASKED, ANSWERED = {"role": "user", "content": "why?"}, {"role": "assistant", "content": "because"}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from preference import artifacts, leftovers
-from preference.checkpoints import Checkpoints
-from preference.shards import Shards
-from preference.stage import InputError
+from preference.files import artifacts
+from preference.running import leftovers
+from preference.running.checkpoints import Checkpoints
+from preference.running.shards import Shards
+from preference.running.stage import InputError
 
-SCRIPTS = Path(leftovers.__file__).parents[1]
+SCRIPTS = Path(leftovers.__file__).parents[2]
 
 
 def squares(part, progress):
@@ -107,8 +108,8 @@ def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
 
 PROGRAM = """
 import dataclasses
-from preference import stage
-from preference.stage import flag
+from preference.running import stage
+from preference.running.stage import flag
 
 @dataclasses.dataclass
 class Flags:

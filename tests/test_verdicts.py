@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from preference import verdicts
-from preference.stage import InputError
-from preference.verdicts import FIRST, SECOND, TIE
+from preference.judges import verdicts
+from preference.judges.verdicts import FIRST, SECOND, TIE
+from preference.running.stage import InputError
 
 
 @pytest.mark.parametrize(

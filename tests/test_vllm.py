@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference import chat, records, samplers
-from preference.shards import Shards
+from preference.engines import samplers
+from preference.files import records
+from preference.models import chat
+from preference.running.shards import Shards
 
 pytestmark = pytest.mark.vllm
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_responses.py"

@@ -12,7 +12,7 @@ from artifact_files import write_model
 from safetensors.torch import save_file
 
 from preference.inspection import weights
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 
 def portrait(path) -> tuple[str, list[str]]:

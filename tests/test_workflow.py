@@ -14,7 +14,7 @@ import time
 import pytest
 from miniature import ROOT, Workflow, write_data
 
-from preference import records
+from preference.files import records
 
 README = (ROOT / "README.md").read_text()
 RESULTS = "results/miniature"

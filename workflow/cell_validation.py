@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import claims
-from preference.measures import PROGRESS, REDUCED
-from preference.stage import InputError
+from preference.analysis import claims
+from preference.analysis.measures import PROGRESS, REDUCED
+from preference.running.stage import InputError
 
 
 def figure_problems(figure: dict, axes: dict, measures: dict):

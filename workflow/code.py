@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference.provenance import fingerprint  # noqa: F401  (standard library only: planning stays instant)
+from preference.files.provenance import fingerprint  # noqa: F401  (standard library only: planning stays instant)

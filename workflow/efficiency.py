@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import sites
 
-from preference import artifacts
+from preference.files import artifacts
 
 COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
 COLUMNS += ["cpus_used_max", "cpus_asked", "gres_asked", "suggested_minutes", "suggested_memory_mb"]

@@ -13,7 +13,7 @@ import runs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import claims
+from preference.analysis import claims
 
 TASK = "task"  # the axis whose levels are tasks
 

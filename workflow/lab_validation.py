@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import validation
 
+from preference.analysis.measures import OF_BANDITS, RESERVED
 from preference.bandits import cells
-from preference.measures import OF_BANDITS, RESERVED
 
 SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
 TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use

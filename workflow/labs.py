@@ -13,8 +13,8 @@ import runs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import claims
-from preference.measures import TITLES
+from preference.analysis import claims
+from preference.analysis.measures import TITLES
 
 NAME = re.compile(r"bandit(_[a-z0-9_]+)?")
 KL_DIRECTIONS = "kl_directions"  # the part of a lab that is no experiment: it has no cells

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import scoring  # first: it makes the scripts' library importable
 from scoring import GOLD_REWARD, Part  # noqa: F401
 
-from preference import sources
+from preference.tasks import sources
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
 ALGORITHMS = {

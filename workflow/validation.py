@@ -17,9 +17,14 @@ from cell_validation import claim_problems, figure_problems, listed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference import claims, formats, limits, model_folders, sources, verdicts
-from preference.measures import OF_MODELS, RESERVED
-from preference.stage import InputError, one_line
+from preference import formats
+from preference.analysis import claims
+from preference.analysis.measures import OF_MODELS, RESERVED
+from preference.judges import verdicts
+from preference.models import model_folders
+from preference.running import limits
+from preference.running.stage import InputError, one_line
+from preference.tasks import sources
 
 SCHEMA = configfiles.read(Path(__file__).parent / "schemas" / "config.schema.yaml")
 DEFAULTS = {  # stage -> flag -> what it is where nothing says it

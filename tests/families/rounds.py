@@ -8,7 +8,7 @@ import score_responses
 import train_dpo
 import train_reward_model
 import train_sft
-from preference import conversations, records
+from preference.files import conversations, records
 
 WORDS = ["red", "blue", "one", "two", "three", "hi"]
 FIT = {"learning_rate": 2e-3, "micro_batch_size": 8, "batch_size": 8, "max_length": 256, "seed": 1}

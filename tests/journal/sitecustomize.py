@@ -56,7 +56,11 @@ def notes_parts(shards) -> None:
 class Watch(importlib.abc.MetaPathFinder):
     """Changes these modules as they are loaded."""
 
-    changes = {"preference.stage": notes_the_end, "preference.fit": notes_steps, "preference.shards": notes_parts}
+    changes = {
+        "preference.running.stage": notes_the_end,
+        "preference.training.fit": notes_steps,
+        "preference.running.shards": notes_parts,
+    }
 
     def find_spec(self, name, path, target=None):
         if name not in self.changes:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from preference import rollouts
 from preference.bandits import draws, objectives
 from preference.bandits.categorical import CategoricalPolicy
 from preference.bandits.cells import Cell
@@ -16,6 +15,7 @@ from preference.bandits.line import LinePolicy
 from preference.bandits.objectives import Samples
 from preference.bandits.optimizer import Adam
 from preference.bandits.sequences import SequencePolicy
+from preference.training import rollouts
 
 PRETRAINING_STEPS, PRETRAINING_RATE = 100, 0.01  # as published
 OF_PAIRS = ("chosen_logratio", "rejected_logratio", "margin", "gradient_product", "gradient_cosine")

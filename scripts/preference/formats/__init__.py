@@ -23,11 +23,12 @@ import importlib
 import json
 import pkgutil
 
-from preference import columns, conversations, data_files, hub_data
-from preference.columns import CHAT, MESSAGES, SAMPLED, TEXT, Row, shown
-from preference.conversations import Messages
-from preference.sources import Source, is_local, parse_hub
-from preference.stage import InputError
+from preference.files import conversations
+from preference.files.conversations import Messages
+from preference.running.stage import InputError
+from preference.tasks import columns, data_files, hub_data
+from preference.tasks.columns import CHAT, MESSAGES, SAMPLED, TEXT, Row, shown
+from preference.tasks.sources import Source, is_local, parse_hub
 
 FORMATS = {
     module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)

@@ -3,10 +3,10 @@
 An output's score is the annotator's probability that it is the better one.
 """
 
-from preference import conversations
-from preference.columns import NUMBER, TEXT, Row
+from preference.files import conversations
 from preference.formats import alpaca_instructions
-from preference.stage import InputError
+from preference.running.stage import InputError
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {
     **{"instruction": TEXT, "output_1": TEXT, "output_2": TEXT, "preference": NUMBER},

@@ -1,7 +1,7 @@
 """AlpacaFarm's instructions: an instruction, perhaps its input, and an answer."""
 
-from preference import conversations
-from preference.columns import TEXT, Row
+from preference.files import conversations
+from preference.tasks.columns import TEXT, Row
 
 COLUMNS = {"instruction": TEXT, "output": (*TEXT, "null")}
 ALSO = {"input": TEXT}

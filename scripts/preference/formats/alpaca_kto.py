@@ -1,7 +1,7 @@
 """LLaMA-Factory's unpaired answers to Alpaca's instructions: `kto_tag` says whether an answer is a good one."""
 
-from preference.columns import TEXT, Row
 from preference.formats import alpaca_instructions
+from preference.tasks.columns import TEXT, Row
 
 COLUMNS = {"instruction": TEXT, "output": TEXT, "kto_tag|label": ("bool",)}
 ALSO = alpaca_instructions.ALSO

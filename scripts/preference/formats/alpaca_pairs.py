@@ -1,7 +1,7 @@
 """Alpaca's instructions with two answers: instruction, input, chosen, rejected."""
 
-from preference.columns import PAIR, SCORES, TEXT, Row
 from preference.formats import alpaca_instructions
+from preference.tasks.columns import PAIR, SCORES, TEXT, Row
 
 COLUMNS = {"instruction": TEXT, **PAIR}
 ALSO = {"input": TEXT, **SCORES}

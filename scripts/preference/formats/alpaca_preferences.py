@@ -1,9 +1,9 @@
 """AlpacaFarm's preferences: 1 says that output_1 won, 2 that output_2 did."""
 
-from preference import conversations
-from preference.columns import NUMBER, TEXT, Row
+from preference.files import conversations
 from preference.formats import alpaca_instructions
-from preference.stage import InputError
+from preference.running.stage import InputError
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"instruction": TEXT, "output_1": TEXT, "output_2": TEXT, "preference": NUMBER}
 ALSO = {"input": TEXT}

@@ -1,7 +1,7 @@
 """A row for each answer to one of Alpaca's instructions, with one score."""
 
-from preference.columns import NUMBER, TEXT, Row
 from preference.formats import alpaca_instructions
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"instruction": TEXT, "output": TEXT, "given_reward|reward|score|rating": NUMBER}
 ALSO = alpaca_instructions.ALSO

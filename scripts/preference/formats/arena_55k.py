@@ -2,9 +2,10 @@
 
 import json
 
-from preference import conversations, dialogues
-from preference.columns import NUMBER, TEXT, Row
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks import dialogues
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {
     **{"prompt": TEXT, "response_a": TEXT, "response_b": TEXT},

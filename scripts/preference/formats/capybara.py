@@ -1,8 +1,9 @@
 """Capybara: conversations as a list of `input` and `output`."""
 
-from preference import conversations, dialogues
-from preference.columns import MAPPINGS, Row, as_text, mappings
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks import dialogues
+from preference.tasks.columns import MAPPINGS, Row, as_text, mappings
 
 COLUMNS = {"conversation|conversations": MAPPINGS}
 

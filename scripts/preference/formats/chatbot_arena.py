@@ -1,8 +1,8 @@
 """Chatbot Arena: two conversations and a `winner`, model_a, model_b, a tie, or both_bad, which is a tie as well."""
 
-from preference import dialogues
-from preference.columns import MESSAGES, TEXT, Row
-from preference.stage import InputError
+from preference.running.stage import InputError
+from preference.tasks import dialogues
+from preference.tasks.columns import MESSAGES, TEXT, Row
 
 COLUMNS = {"conversation_a": MESSAGES, "conversation_b": MESSAGES, "winner": TEXT}
 WINNERS = ("model_a", "model_b")

@@ -1,6 +1,6 @@
 """A conversation that waits for its answer, and two answers as single messages or as texts."""
 
-from preference.columns import MESSAGES, PAIR, SCORES, Row
+from preference.tasks.columns import MESSAGES, PAIR, SCORES, Row
 
 COLUMNS = {
     "messages|conversations|conversation|trajectory|prompt": MESSAGES,

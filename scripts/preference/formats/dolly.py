@@ -1,7 +1,7 @@
 """Instructions of Dolly and distilabel: an instruction, perhaps its context, and a response or a generation."""
 
-from preference import conversations
-from preference.columns import TEXT, Row
+from preference.files import conversations
+from preference.tasks.columns import TEXT, Row
 
 COLUMNS = {"instruction": TEXT, "response|generation": TEXT}
 ALSO = {"context|input": TEXT}

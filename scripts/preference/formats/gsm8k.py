@@ -1,7 +1,7 @@
 """GSM8K: a question and its worked answer, which is kept in `fields` for rewards that compare with it."""
 
-from preference import conversations
-from preference.columns import TEXT, Row
+from preference.files import conversations
+from preference.tasks.columns import TEXT, Row
 
 COLUMNS = {"question": TEXT, "answer": TEXT}
 

@@ -5,8 +5,9 @@ A prompt of several turns has a tag before each turn but the first.
 
 import re
 
-from preference import conversations, dialogues
-from preference.columns import NUMBER, TEXT, Row
+from preference.files import conversations
+from preference.tasks import dialogues
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"prompt": TEXT, "response": TEXT, "helpfulness": NUMBER}
 ROLES = {"User": "user", "Assistant": "assistant", "System": "system"}

@@ -1,7 +1,7 @@
 """HelpSteer 2's preferences: a strength from -3 (response_1 is much better) to 3 (response_2 is)."""
 
-from preference.columns import NUMBER, TEXT, Row
 from preference.formats import helpsteer2
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"prompt": TEXT, "response_1": TEXT, "response_2": TEXT, "preference_strength": NUMBER}
 

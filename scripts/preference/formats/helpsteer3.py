@@ -1,6 +1,6 @@
 """HelpSteer 3's preferences: a conversation, and a strength from -3 (response1 is much better) to 3 (response2 is)."""
 
-from preference.columns import CHAT, NUMBER, TEXT, Row
+from preference.tasks.columns import CHAT, NUMBER, TEXT, Row
 
 COLUMNS = {"context": CHAT, "response1": TEXT, "response2": TEXT, "overall_preference": NUMBER}
 

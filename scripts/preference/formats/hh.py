@@ -4,8 +4,8 @@ A few rows of the published data part before their last turn; the turns after it
 differ.
 """
 
-from preference import dialogues
-from preference.columns import TEXT, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import TEXT, Row
 
 COLUMNS = {"chosen": TEXT, "rejected": TEXT}
 

@@ -1,7 +1,7 @@
 """Derived forms of HH: the transcript so far is a column of its own, and the answers go on from it or repeat it."""
 
-from preference import dialogues
-from preference.columns import SCORES, TEXT, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import SCORES, TEXT, Row
 
 COLUMNS = {"prompt": TEXT, "chosen": TEXT, "rejected": TEXT}
 ALSO = {"response": TEXT, **SCORES}  # the chosen one once more

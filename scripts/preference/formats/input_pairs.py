@@ -1,6 +1,6 @@
 """Pairs whose prompt is called input."""
 
-from preference.columns import CHAT, PAIR, SCORES, Row
+from preference.tasks.columns import CHAT, PAIR, SCORES, Row
 
 COLUMNS = {"input": CHAT, **PAIR}
 ALSO = SCORES

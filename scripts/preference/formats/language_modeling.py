@@ -1,6 +1,6 @@
 """TRL's language modeling: whole texts, in which nothing says where an answer begins."""
 
-from preference.columns import TEXT
+from preference.tasks.columns import TEXT
 
 COLUMNS = {"text": TEXT}
 REFUSED = (

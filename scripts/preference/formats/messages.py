@@ -1,7 +1,7 @@
 """Conversations as messages (UltraChat, Tulu): the last answer, and the turns before it as its prompt."""
 
-from preference import dialogues
-from preference.columns import CHAT, MESSAGES, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import CHAT, MESSAGES, Row
 
 COLUMNS = {"messages": MESSAGES}
 ALSO = {"prompt": CHAT}  # the first message once more

@@ -1,8 +1,8 @@
 """Nectar: a prompt and answers with a rank, 1 being the best; an answer's score is minus its rank."""
 
-from preference import conversations
-from preference.columns import CHAT, MAPPINGS, Row, as_number, as_text, mappings
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks.columns import CHAT, MAPPINGS, Row, as_number, as_text, mappings
 
 COLUMNS = {"prompt": CHAT, "answers": MAPPINGS}
 

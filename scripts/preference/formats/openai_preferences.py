@@ -1,7 +1,7 @@
 """OpenAI's preference fine-tuning: a conversation and its tools in `input`, and two outputs."""
 
-from preference import dialogues
-from preference.columns import MAPPING, MESSAGES, Row, as_messages
+from preference.tasks import dialogues
+from preference.tasks.columns import MAPPING, MESSAGES, Row, as_messages
 
 COLUMNS = {"input": MAPPING, "preferred_output": MESSAGES, "non_preferred_output": MESSAGES}
 

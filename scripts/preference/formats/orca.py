@@ -1,6 +1,6 @@
 """Orca: a question, perhaps a system message, and a response."""
 
-from preference.columns import CHAT, TEXT, Row
+from preference.tasks.columns import CHAT, TEXT, Row
 
 COLUMNS = {"question": CHAT, "response": TEXT}
 

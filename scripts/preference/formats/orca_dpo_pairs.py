@@ -1,6 +1,6 @@
 """orca_dpo_pairs: a question, perhaps a system message, and two answers."""
 
-from preference.columns import CHAT, PAIR, SCORES, Row
+from preference.tasks.columns import CHAT, PAIR, SCORES, Row
 
 COLUMNS = {"question": CHAT, **PAIR}
 ALSO = SCORES

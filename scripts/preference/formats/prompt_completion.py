@@ -1,7 +1,7 @@
 """TRL's prompts with completions."""
 
-from preference import dialogues
-from preference.columns import CHAT, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import CHAT, Row
 
 COLUMNS = {"prompt": CHAT, "completion": CHAT}
 

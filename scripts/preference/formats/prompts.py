@@ -1,6 +1,6 @@
 """Prompts without answers."""
 
-from preference.columns import CHAT, Row
+from preference.tasks.columns import CHAT, Row
 
 COLUMNS = {"prompt": CHAT}
 

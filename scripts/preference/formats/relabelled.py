@@ -1,8 +1,9 @@
 """The paper's relabelled sets: y_w and y_l hold the rendered prompt, the answer and EOS in one text."""
 
-from preference import conversations, dialogues
-from preference.columns import NUMBER, TEXT, Row
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks import dialogues
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"prompt": TEXT, "y_w": TEXT, "y_l": TEXT}
 ALSO = {"y_w_score": NUMBER, "y_l_score": NUMBER}

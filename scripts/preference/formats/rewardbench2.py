@@ -1,8 +1,8 @@
 """RewardBench 2: a prompt with lists of right and of wrong answers, which score 1 and 0."""
 
-from preference import conversations
-from preference.columns import CHAT, TEXTS, Row, as_text
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks.columns import CHAT, TEXTS, Row, as_text
 
 COLUMNS = {"prompt": CHAT, "chosen": TEXTS, "rejected": TEXTS}
 

@@ -1,8 +1,8 @@
 """PKU-SafeRLHF: two responses to a prompt, and the number of the better one."""
 
-from preference import conversations
-from preference.columns import NUMBER, TEXT, Row
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks.columns import NUMBER, TEXT, Row
 
 COLUMNS = {"prompt": TEXT, "response_0": TEXT, "response_1": TEXT, "better_response_id": NUMBER}
 

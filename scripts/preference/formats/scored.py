@@ -1,7 +1,7 @@
 """A row for each answer to a prompt, with one score, as this workflow's own answers.parquet has it."""
 
-from preference import dialogues
-from preference.columns import CHAT, NUMBER, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import CHAT, NUMBER, Row
 
 COLUMNS = {"prompt|question": CHAT, "response|answer": CHAT, "given_reward|reward|score|rating": NUMBER}
 

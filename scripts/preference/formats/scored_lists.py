@@ -1,8 +1,8 @@
 """A prompt with a list of answers and a list of their scores."""
 
-from preference import conversations
-from preference.columns import CHAT, TEXTS, Row, as_number, as_text
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks.columns import CHAT, TEXTS, Row, as_number, as_text
 
 COLUMNS = {
     "prompt|instruction": CHAT,

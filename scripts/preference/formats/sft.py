@@ -1,7 +1,7 @@
 """Prompts with answers, and this workflow's own instructions."""
 
-from preference import dialogues
-from preference.columns import CHAT, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import CHAT, Row
 
 COLUMNS = {"prompt": CHAT, "response": CHAT}
 

@@ -1,7 +1,7 @@
 """ShareGPT: conversations of `from` and `value`; the last answer, and the turns before it as its prompt."""
 
-from preference import dialogues
-from preference.columns import MESSAGES, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import MESSAGES, Row
 
 COLUMNS = {"conversations|conversation": MESSAGES}
 

@@ -1,7 +1,7 @@
 """SHP: a post and two comments on it; `labels` is 1 where comment A is preferred, and 0 where B is."""
 
-from preference import conversations
-from preference.columns import LABEL, NUMBER, TEXT, Row
+from preference.files import conversations
+from preference.tasks.columns import LABEL, NUMBER, TEXT, Row
 
 COLUMNS = {"history": TEXT, "human_ref_A": TEXT, "human_ref_B": TEXT, "labels": LABEL}
 ALSO = {"score_A": NUMBER, "score_B": NUMBER}

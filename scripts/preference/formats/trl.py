@@ -1,6 +1,6 @@
 """TRL's preferences with an explicit prompt."""
 
-from preference.columns import CHAT, PAIR, SCORES, Row
+from preference.tasks.columns import CHAT, PAIR, SCORES, Row
 
 COLUMNS = {"prompt": CHAT, **PAIR}
 ALSO = SCORES

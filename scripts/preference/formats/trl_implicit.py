@@ -5,9 +5,10 @@ Other texts beside them would rather be the prompt, so a file that has some is o
 
 import os
 
-from preference import conversations, dialogues
-from preference.columns import TEXT, Row
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks import dialogues
+from preference.tasks.columns import TEXT, Row
 
 COLUMNS = {"chosen": TEXT, "rejected": TEXT}
 ALONE = True

@@ -1,7 +1,7 @@
 """TRL's unpaired preferences: an answer, and whether it is a good one."""
 
-from preference import dialogues
-from preference.columns import CHAT, LABEL, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import CHAT, LABEL, Row
 
 COLUMNS = {"prompt": CHAT, "completion": CHAT, "label": LABEL}
 

@@ -1,8 +1,9 @@
 """Conversations as lists of texts, of the user and of the assistant in turn."""
 
-from preference import conversations, dialogues
-from preference.columns import TEXTS, Row, as_text
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
+from preference.tasks import dialogues
+from preference.tasks.columns import TEXTS, Row, as_text
 
 COLUMNS = {"conversations|conversation|data": TEXTS}
 

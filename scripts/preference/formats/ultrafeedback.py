@@ -3,8 +3,9 @@
 The two are equal up to an answer of the assistant, and their prompt is what they share.
 """
 
-from preference import conversations, dialogues
-from preference.columns import CHAT, MESSAGES, SCORES, Row
+from preference.files import conversations
+from preference.tasks import dialogues
+from preference.tasks.columns import CHAT, MESSAGES, SCORES, Row
 
 COLUMNS = {"chosen": MESSAGES, "rejected": MESSAGES}
 ALSO = {"prompt|question|instruction|input": CHAT, **SCORES}

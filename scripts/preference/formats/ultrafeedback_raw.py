@@ -1,7 +1,7 @@
 """UltraFeedback as it was collected: an instruction and completions, with an overall or a fine-grained score."""
 
-from preference import conversations
-from preference.columns import MAPPINGS, TEXT, Row, as_number, as_text, mappings
+from preference.files import conversations
+from preference.tasks.columns import MAPPINGS, TEXT, Row, as_number, as_text, mappings
 
 COLUMNS = {"instruction": TEXT, "completions": MAPPINGS}
 

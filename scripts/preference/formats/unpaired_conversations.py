@@ -1,7 +1,7 @@
 """Unpaired preferences as conversations: whether the last answer is a good one."""
 
-from preference import dialogues
-from preference.columns import MESSAGES, Row
+from preference.tasks import dialogues
+from preference.tasks.columns import MESSAGES, Row
 
 COLUMNS = {"messages|conversations": MESSAGES, "label|kto_tag": ("bool",)}
 

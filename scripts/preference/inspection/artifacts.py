@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preference import artifacts as sealed
-from preference import records
-from preference.artifacts import manifest_of
+from preference.files import artifacts as sealed
+from preference.files import records
+from preference.files.artifacts import manifest_of
 from preference.inspection import terminal
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 HOLDS = {
     "sft": "prompts and the answers that supervised fine-tuning teaches, a row per prompt",

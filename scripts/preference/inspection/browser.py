@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
-from preference import artifacts as sealed
-from preference import records
+from preference.files import artifacts as sealed
+from preference.files import records
 from preference.inspection import artifacts, columns, samples
-from preference.stage import InputError
-from preference.turns import Turn
+from preference.inspection.turns import Turn
+from preference.running.stage import InputError
 
 HERE = Path(__file__).parent
 MARK = '<meta name="generator" content="prefdag inspect_artifact">'  # stands before anything of the data

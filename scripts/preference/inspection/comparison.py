@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from preference import provenance
+from preference.files import provenance
 from preference.inspection import artifacts, columns, documents, samples, terminal, weights
-from preference.stage import InputError
-from preference.turns import Turn
+from preference.inspection.turns import Turn
+from preference.running.stage import InputError
 
 KEYS = ("prompt_id", "sample_id")
 CSV_KEYS = ("task", "run", "seed", "round", "step", "metric")

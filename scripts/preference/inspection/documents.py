@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preference import turns
-from preference.inspection import artifacts, samples, terminal
-from preference.stage import InputError
+from preference.inspection import artifacts, samples, terminal, turns
+from preference.running.stage import InputError
 
 LAST = 20
 ABOVE = ("kind", "stage", "rows_in", "rows_out", "path", "seal")  # said in the heading, or of no use to a reader

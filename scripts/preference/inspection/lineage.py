@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preference import provenance
+from preference.files import provenance
 from preference.inspection import artifacts, terminal
 
 SAME, CHANGED, MISSING, UNKNOWN = "as it was", "has changed since", "is missing", "digest not recorded"

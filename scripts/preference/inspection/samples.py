@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from preference import records, turns
-from preference.inspection import artifacts, columns, terminal
-from preference.stage import InputError
-from preference.turns import Turn
+from preference.files import records
+from preference.inspection import artifacts, columns, terminal, turns
+from preference.inspection.turns import Turn
+from preference.running.stage import InputError
 
 EXTREMES = {  # column: what its highest and its lowest row are called; None where that end says nothing
     "reward": ("highest reward", "lowest reward"),

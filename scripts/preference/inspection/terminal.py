@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 
-from preference.untrusted import visible
+from preference.files.untrusted import visible
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 NARROWEST = 16  # of a column of names that is cut where the terminal is narrow

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from preference import conversations
+from preference.files import conversations
 from preference.inspection import artifacts, columns, lineage, samples, terminal
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 KINDS = ("responses", "rewards", "evaluation")  # that keep the ids which their policy drew
 ABOVE = ("responses", "rewards")  # the inputs that lead from a table to the one whose stage read the policy
@@ -55,7 +55,7 @@ def _flags(content: dict, base: Path) -> dict:
 
 
 def _rendered(path: Path, model: str, flags: dict) -> list[str]:
-    from preference import chat  # seconds, for the tokenizer
+    from preference.models import chat  # seconds, for the tokenizer
 
     known = {field.name for field in dataclasses.fields(chat.Flags)}
     given = {name: flags[name] for name in known & flags.keys() if isinstance(flags[name], str)}

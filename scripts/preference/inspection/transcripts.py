@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from preference.files.untrusted import visible
 from preference.inspection import terminal
-from preference.untrusted import visible
 
 # 'Error', not 'error': progress lines speak of errors of 0.000
 ERROR = re.compile(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from preference import provenance
+from preference.files import provenance
 from preference.inspection import artifacts, terminal
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 # numpy has no bfloat16: its bits are the upper half of a float32's
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}

@@ -18,9 +18,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from preference import verdicts
-from preference.shards import Shards
-from preference.stage import InputError, Progress, say
+from preference.judges import verdicts
+from preference.running.shards import Shards
+from preference.running.stage import InputError, Progress, say
 
 LONGEST_WAIT = 120.0  # seconds between two attempts
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

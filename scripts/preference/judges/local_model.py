@@ -2,9 +2,12 @@
 
 import dataclasses
 
-from preference import chat, chat_flags, conversations, samplers, verdicts
-from preference.shards import Shards
-from preference.stage import InputError
+from preference.engines import samplers
+from preference.files import conversations
+from preference.judges import verdicts
+from preference.models import chat, chat_flags
+from preference.running.shards import Shards
+from preference.running.stage import InputError
 
 PLAIN = (
     "{% for message in messages %}{{ message['content'] }}{% endfor %}"  # the chat template of a judge that has none

@@ -1,7 +1,9 @@
 """A reward model: the answer with the higher score wins, and equal scores are a tie. No order is to be swapped."""
 
-from preference import model_folders, policies, reward_models, verdicts
-from preference.shards import Shards
+from preference.judges import verdicts
+from preference.models import model_folders, policies
+from preference.rewards import reward_models
+from preference.running.shards import Shards
 
 
 class Judge:

@@ -8,12 +8,12 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from preference import artifacts
+from preference.files import artifacts
 from preference.rewards import functions, specs
 from preference.rewards.lengths import UNITS
 from preference.rewards.specs import Part
-from preference.shards import Shards
-from preference.stage import InputError, Progress, flag
+from preference.running.shards import Shards
+from preference.running.stage import InputError, Progress, flag
 
 GOLD_REWARDS = ("min_length", "max_length", "mode_length")  # flags of their own give the unit and the target of these
 
@@ -109,7 +109,7 @@ def inputs(flags: Flags) -> dict[str, str | tuple[str, ...]]:
 def _resolve(path: str) -> None:
     """Load the config of a hub id: its commit is known only once a file of it is in the cache."""
     if not Path(path).exists():
-        from preference import policies  # torch: not needed by verifiers
+        from preference.models import policies  # torch: not needed by verifiers
 
         policies.load_config(path)
 
@@ -153,7 +153,7 @@ def _sum(
     found = {f"{prefix}{part.name}": _values(prefix, part, rows, shards, reading) for part in parts}
     if not parts:
         return None, {}
-    from preference.records import REWARD_PART  # pyarrow: planning imports this module
+    from preference.files.records import REWARD_PART  # pyarrow: planning imports this module
 
     total = _weighted([(part.weight, values) for part, values in zip(parts, found.values(), strict=True)])
     is_plain = len(parts) == 1 and parts[0].weight == 1
@@ -178,7 +178,7 @@ def _values(prefix: str, part: Part, rows: list[dict], shards: Shards, reading: 
         return _verified(where, part, shards.own(rows))
     if part.kind == "python":
         return _called(part, f"{prefix}{part.name}", shards.own(rows), shards)
-    from preference import reward_models  # torch: only reward models need it
+    from preference.rewards import reward_models  # torch: only reward models need it
 
     name = f"rewards_{prefix}{part.name}"
     return reward_models.learned_rewards(part.subject, rows, reading.batch_size, reading.max_length, shards, name)

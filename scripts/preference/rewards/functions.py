@@ -20,8 +20,8 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
-from preference import conversations
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
 
 
 def check(subject: str) -> None:

@@ -4,8 +4,8 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from preference import conversations
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
 
 UNITS: dict[str, Callable[[dict], int]] = {  # the length of a row of kind "responses"
     "tokens": lambda row: row["num_tokens"],  # without the end token

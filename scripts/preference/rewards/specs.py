@@ -16,9 +16,9 @@ import math
 import re
 from pathlib import Path
 
-from preference import model_folders
+from preference.models import model_folders
 from preference.rewards import functions, verifiers
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 KINDS = ("model", "python", "name")
 SHARED = ("weight", "as")

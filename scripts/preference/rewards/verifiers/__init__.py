@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 

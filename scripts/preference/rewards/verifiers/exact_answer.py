@@ -7,9 +7,9 @@ GSM8K, where the solution stands before it; otherwise all of its text counts.
 
 import dataclasses
 
-from preference import conversations
+from preference.files import conversations
 from preference.rewards import verifiers
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

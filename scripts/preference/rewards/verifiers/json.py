@@ -7,8 +7,8 @@ JSON. White space around the value does not count, and a fence of three backtick
 import dataclasses
 import json
 
-from preference import conversations
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
 
 TYPES = {"any": object, "object": dict, "array": list}
 

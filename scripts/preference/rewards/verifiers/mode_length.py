@@ -3,7 +3,7 @@
 import dataclasses
 
 from preference.rewards import lengths
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ import dataclasses
 import math
 import re
 
-from preference import conversations
+from preference.files import conversations
 from preference.rewards import verifiers
-from preference.stage import InputError
+from preference.running.stage import InputError
 
 # A sign counts only if nothing stands before it, so that 5-3 ends with 3. Digits of a word such as x2 are no number.
 NUMBER = re.compile(r"(?<![\w.])([-+−]?)((?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)((?:[eE][-+]?\d+)?)")

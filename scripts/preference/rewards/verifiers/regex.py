@@ -7,8 +7,8 @@ import dataclasses
 import re
 from functools import cached_property
 
-from preference import conversations
-from preference.stage import InputError
+from preference.files import conversations
+from preference.running.stage import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
