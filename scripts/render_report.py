@@ -11,9 +11,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from preference.files import artifacts, provenance, records, summaries
+from preference.files import artifacts, provenance, records, summaries, turns
 from preference.files.summaries import SFT, TITLES, labelled_paths
-from preference.inspection import turns
 from preference.report import page as report
 from preference.running import stage
 from preference.running.stage import InputError, flag

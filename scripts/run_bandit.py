@@ -72,7 +72,8 @@ def main(flags: Flags) -> None:
     rows = history_rows(runs, history)
     records.write(flags.output, "history", rows, made_by | {"rows_out": len(rows)})
     records.write(flags.tuning_output, "tuning", tuned, made_by | {"rows_out": len(tuned)})
-    artifacts.write_json(flags.seconds_output, {**seconds, "made_by": made_by})
+    code = made_by.pop("code")
+    artifacts.write_json(flags.seconds_output, {**seconds, "made_by": made_by, "code": code})
     stage.say(report(rows, grid[0], cell))
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from preference.files import conversations, provenance, records
 from preference.files.artifacts import UNSEALED, seal, write_json
+from preference.running import code
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31m </script><script>document.title='pwned'</script> \u202e end"
 TEXTS = ["short", "a longer answer", HOSTILE, "the longest answer of all of them, by far"]
@@ -61,8 +62,8 @@ def pairs() -> list[dict]:
 def made_by(stage: str, inputs: dict | None = None, **facts) -> dict:
     """Metadata as a stage writes them."""
     read = {name: {"path": str(path), "sha256": provenance.digest(path)} for name, path in (inputs or {}).items()}
-    code = provenance.fingerprint(f"{stage}.py")
-    return {"stage": stage, "flags": {"seed": 1}, "code": code, "inputs": read, "versions": {"numpy": "2"}, **facts}
+    ran = code.record(f"{stage}.py")
+    return {"stage": stage, "flags": {"seed": 1}, "code": ran, "inputs": read, "versions": {"numpy": "2"}, **facts}
 
 
 def table(rows: list[dict], kind: str) -> pa.Table:

@@ -14,7 +14,8 @@ import pytest
 from published import PUBLISHED, chat, pair, said, sft, sharegpt, system
 
 from preference import formats
-from preference.files import conversations, provenance
+from preference.files import conversations
+from preference.running import code
 from preference.running.stage import InputError
 from preference.tasks import data_files, sources
 from preference.tasks.sources import Source
@@ -393,7 +394,7 @@ def test_planning_reads_no_heavy_library():
 
 
 def test_the_code_of_every_format_counts_for_what_reads_data():
-    counted = provenance.fingerprint("prepare_task.py")
+    counted = code.record("prepare_task.py")
     assert {f"preference/formats/{name}.py" for name in formats.FORMATS} <= counted.keys()
 
 

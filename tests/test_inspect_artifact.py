@@ -24,7 +24,7 @@ import inspect_artifact
 from preference.files import provenance, records
 from preference.files.artifacts import write_json, write_text
 from preference.inspection import artifacts
-from preference.running import stage
+from preference.running import code, stage
 from preference.running.checkpoints import Checkpoints
 from preference.running.shards import Shards
 from preference.running.stage import InputError
@@ -398,7 +398,7 @@ def test_as_it_is_typed_it_starts_fast_and_survives_a_closed_pipe(made):
 
 def test_no_stage_depends_on_the_inspection():
     scripts = {path.name for path in (ROOT / "scripts").glob("*.py")} - {"inspect_artifact.py"}
-    assert not [s for s in scripts if any("inspection/" in file for file in provenance.fingerprint(s))]
+    assert not [s for s in scripts if any("inspection/" in file for file in code.record(s))]
 
 
 def test_readmes_commands_show_what_they_promise(finished, capsys, tmp_path, monkeypatch):

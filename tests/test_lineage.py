@@ -11,6 +11,7 @@ from artifact_files import chain, made_by, pairs, rewards, write_model, write_ro
 from preference.files import provenance, records
 from preference.files.artifacts import write_json
 from preference.inspection import lineage
+from preference.running import code
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_changed_code_is_told_by_file(made):
 
 def test_a_module_that_a_flag_named_is_no_change_until_it_changes(made):
     verifier = "preference/rewards/verifiers/min_length.py"
-    content = {"stage": "score_responses", "code": provenance.fingerprint("score_responses.py", [verifier])}
+    content = {"stage": "score_responses", "code": code.record("score_responses.py", (verifier,))}
     assert lineage.code_changes(content) == {}
     content["code"][verifier] = "0"
     assert lineage.code_changes(content) == {verifier: "changed"}

@@ -14,6 +14,7 @@ from edits import accepted, both, code, comments, deleted, option, statement, sw
 from miniature import ROOT
 
 from preference.files import provenance
+from preference.running.code import record
 
 DPO, PREF_FT = "dpo_on_policy", "pref_ft_offline"
 ROUND = {
@@ -623,7 +624,7 @@ def test_planning_leaves_the_results_and_what_is_remembered_of_them_as_they_were
 
 def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
     read = {
-        name: {a for a in edits.runs.ALGORITHMS if f"preference/{name}.py" in provenance.fingerprint(f"train_{a}.py")}
+        name: {a for a in edits.runs.ALGORITHMS if f"preference/{name}.py" in record(f"train_{a}.py")}
         for name in (
             "losses/contrastive",
             "losses/policy_gradient",
@@ -641,10 +642,10 @@ def test_an_edit_of_one_familys_losses_reruns_no_training_of_another():
 def test_every_script_and_every_module_has_a_row():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert scripts - NOT_RUN - OF_MORE_SAMPLES - OF_LABS - OF_OTHER_RUNS - OF_JUDGED_TASKS - OF_CLUSTERS <= set(STALE)
-    imported = {file for script in STALE for file in provenance.fingerprint(f"{script}.py")}
+    imported = {file for script in STALE for file in record(f"{script}.py")}
     members = {
         str(path.relative_to(ROOT / "scripts")) for path in (ROOT / "scripts/preference/formats").glob("[a-z]*.py")
     }
-    assert members < provenance.fingerprint("prepare_task.py").keys(), "each is found by its name, and counts"
+    assert members < record("prepare_task.py").keys(), "each is found by its name, and counts"
     listed = {f"preference/{module}.py" for module in MODULES}
     assert listed | members == {file for file in imported if "/" in file}

@@ -3,8 +3,8 @@
 import pytest
 from artifact_files import CALL, CHAT
 
-from preference.inspection import turns
-from preference.inspection.turns import Turn
+from preference.files import turns
+from preference.files.turns import Turn
 
 ASKED, ANSWERED = {"role": "user", "content": "why?"}, {"role": "assistant", "content": "because"}
 

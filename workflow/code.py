@@ -1,8 +1,20 @@
-"""The code fingerprint, as the rules see it: which source files a script consists of, and a hash of each."""
+"""What the workflow asks of the code of a stage: what makes its results stale, and which of its flags it reads."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-from preference.files.provenance import fingerprint  # noqa: F401  (standard library only: planning stays instant)
+from preference.running import code  # standard library only: planning stays instant
+
+
+def fingerprint(script: str, members: Iterable[str] = ()) -> dict[str, str]:
+    """Return what a script reaches, source file -> digest (see `preference.running.code.record`)."""
+    return code.record(script, members)
+
+
+def read_by(script: str, flags: dict, members: Iterable[str] = ()) -> dict:
+    """Return the flags that the code of a script reads; another flag cannot change what it makes."""
+    names = code.flags_read(script, members)
+    return {name: value for name, value in flags.items() if name in names}

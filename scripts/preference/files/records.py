@@ -155,12 +155,14 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
         assert not unknown, f"{path}: a table of {kind} has no columns {unknown}"
     table = pa.Table.from_pylist(rows, schema=schema)
     _check_values(table, path)
-    made_by = json.dumps({"kind": kind, **made_by, "path": str(path)}, sort_keys=True)
-    table = table.replace_schema_metadata({"prefdag": made_by, "prefdag.seal": artifacts.UNSEALED})
+    sealed = {name: value for name, value in made_by.items() if name != "code"}
+    told = json.dumps({"kind": kind, **sealed, "path": str(path)}, sort_keys=True)
+    table = table.replace_schema_metadata({"prefdag": told, "prefdag.seal": artifacts.UNSEALED})
     with artifacts.atomic(path) as temporary:
         with temporary.open("wb") as file:  # by its name, `x:/y` would be an address
             pq.write_table(table, file, write_page_checksum=True)  # which column is damaged can be told then
         artifacts.seal(temporary)
+        artifacts.write_code(path, made_by)
 
 
 def _as_stored(row: dict) -> dict:
@@ -235,11 +237,11 @@ def types_of(field: pa.Field) -> tuple[pa.DataType, ...]:
 
 
 def metadata(path: Path | str) -> dict:
-    """What made an artifact of any sort: kind, path, stage, flags, code, inputs, versions, counts."""
+    """Return what made an artifact of any sort: kind, path, stage, flags, code, inputs, versions, counts."""
     if Path(path).suffix != ".parquet":
         return artifacts.metadata(path)
     artifacts.check(path)
-    return _made_by(_open(path))
+    return artifacts.with_code(path, _made_by(_open(path)))
 
 
 def _made_by(table: pa.Table) -> dict:

@@ -145,7 +145,11 @@ def _csv_kind(path: Path) -> str:
 
 
 def made_by(path: Path | str) -> dict:
-    """What made an artifact: the stage, flags, code, inputs, versions and counts; {} where nothing says so."""
+    """Return what made an artifact: stage, flags, code, inputs, versions and counts; {} if nothing says so.
+
+    Artifacts of older versions have their code in their bytes, by whole modules: `older_code`, which nothing is
+    compared with.
+    """
     path = Path(path)
     try:
         if path.suffix == ".parquet":
@@ -157,7 +161,11 @@ def made_by(path: Path | str) -> dict:
             found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
     except (OSError, ValueError, RecursionError, pa.ArrowException):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    if "code" in found:
+        return {**found, "older_code": found.pop("code")}
+    return sealed.with_code(path, found) if found else {}
 
 
 def broken(path: Path, kind: str) -> str | None:

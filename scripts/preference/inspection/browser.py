@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from preference.files import artifacts as sealed
 from preference.files import records
+from preference.files.turns import Turn
 from preference.inspection import artifacts, columns, samples
-from preference.inspection.turns import Turn
 from preference.running.stage import InputError
 
 HERE = Path(__file__).parent

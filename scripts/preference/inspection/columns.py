@@ -6,9 +6,8 @@ A column is a conversation by its type, whatever program wrote it and whatever i
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preference.files import records
-from preference.inspection import turns
-from preference.inspection.turns import Turn
+from preference.files import records, turns
+from preference.files.turns import Turn
 
 TEXTS = ("prompt", "tools", "response", "chosen", "rejected", "baseline_response", "reply", "swapped_reply", "fields")
 QUESTIONS = TEXTS[:2]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from preference.files import provenance
+from preference.files.turns import Turn
 from preference.inspection import artifacts, columns, documents, samples, terminal, weights
-from preference.inspection.turns import Turn
 from preference.running.stage import InputError
 
 KEYS = ("prompt_id", "sample_id")
@@ -155,7 +155,8 @@ def made_differently(a: Path, b: Path) -> list[str]:
         says = [label for label, content in (("A", left), ("B", right)) if content.get("stage")]
         return [f"only {says[0]} says what made it" if says else "neither says what made it"]
     lines = []
-    for name in sorted((left.keys() | right.keys()) - {"inputs", "metrics", "files", "path"}):
+    unknown = {"code"} - (left.keys() & right.keys())  # its record was not copied along
+    for name in sorted((left.keys() | right.keys()) - {"inputs", "metrics", "files", "path", *unknown}):
         lines += _differences(name, left.get(name), right.get(name))
     (shas_a, paths_a), (shas_b, paths_b) = (_inputs(content) for content in (left, right))
     for name in sorted(name for name in shas_a.keys() | shas_b.keys() if shas_a.get(name) != shas_b.get(name)):
@@ -166,7 +167,7 @@ def made_differently(a: Path, b: Path) -> list[str]:
 def _differences(name: str, a, b) -> list[str]:
     if isinstance(a, dict) and isinstance(b, dict):
         keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key) and not key.endswith("output"))
-        if name == "code":
+        if name in ("code", "older_code"):
             return [f"  code of {key}" for key in keys]
         return [f"  {name} {key}: {_shown(a.get(key))} → {_shown(b.get(key))}" for key in keys]
     return [] if a == b else [f"  {name}: {_shown(a)} → {_shown(b)}"]

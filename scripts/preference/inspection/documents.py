@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preference.inspection import artifacts, samples, terminal, turns
+from preference.files import turns
+from preference.inspection import artifacts, samples, terminal
 from preference.running.stage import InputError
 
 LAST = 20
@@ -52,7 +53,7 @@ def manifest(path: Path) -> list[str]:
     lines += [f"  {content.get('kind', 'nothing')} by {content.get('stage', 'no stage')}"]
     files = artifacts.part(content, "files")
     lines += terminal.aligned([["file", "sha256"], *([name, str(sha)[:16]] for name, sha in files.items())])
-    told = ("files", "code", "inputs", "flags", "dropped", *ABOVE)
+    told = ("files", "code", "older_code", "inputs", "flags", "dropped", *ABOVE)
     return lines + mapping({key: value for key, value in content.items() if key not in told})
 
 

@@ -1,6 +1,6 @@
 """Where an artifact comes from: the tree of stages back to the data, and what has changed since each of them ran.
 
-The metadata of each artifact names its inputs with their digests and its code with its fingerprint; both are computed
+The metadata of each artifact names its inputs with their digests, and a record beside it its code; both are computed
 anew and compared, from the bytes that are there now: a manifest is what somebody said of a folder once. Paths in
 metadata are relative to the folder that the workflow ran in.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from preference.files import provenance
 from preference.inspection import artifacts, terminal
+from preference.running import code, source_text
+from preference.running.source_text import SCRIPTS
 
 SAME, CHANGED, MISSING, UNKNOWN = "as it was", "has changed since", "is missing", "digest not recorded"
 
@@ -98,24 +100,24 @@ def digest(path: Path) -> str:
 
 
 def code_changes(content: dict) -> dict[str, str]:
-    """The stage's code files whose syntax trees are not what they were, and how."""
+    """Return the source files of which the stage reaches something else than it did -> how they differ."""
     recorded, stage = artifacts.part(content, "code"), str(content.get("stage", ""))
     if not recorded:
         return {}
     script = f"{stage}.py"
     # the name comes from a file: it must not lead out of the folder of scripts
-    if not re.fullmatch(r"\w+", stage) or not (provenance.SCRIPTS / script).is_file():
+    if not re.fullmatch(r"\w+", stage) or not (SCRIPTS / script).is_file():
         return {script: "gone"}
-    now = provenance.fingerprint(script, _members(recorded))
+    now = code.record(script, _members(recorded))
     changed = {name: "changed" for name in recorded.keys() & now.keys() if recorded[name] != now[name]}
     changed |= {name: "new" for name in now.keys() - recorded.keys()}
     return dict(sorted((changed | {name: "gone" for name in recorded.keys() - now.keys()}).items()))
 
 
 def _members(recorded: dict) -> list[str]:
-    """The recorded modules of packages, such as verifiers: a flag named them, so no import statement needs to."""
-    named = [name for name in recorded if re.fullmatch(r"preference/(\w+/)+\w+\.py", name)]
-    return [name for name in named if (provenance.SCRIPTS / name).is_file()]
+    """Return the recorded modules, such as verifiers, that a flag named, so that no import statement needs to."""
+    there = [name for name in recorded if (SCRIPTS / name).is_file()]
+    return [name for name in there if source_text.is_found_by_name(name)]
 
 
 def render(node: Node) -> list[str]:
@@ -148,7 +150,7 @@ def _head(node: Node, indented: int = 0) -> list[str]:
     """The artifact's path, digest, stage and code on a line, its flags and what has changed in its code on others."""
     content, facts = node.made_by, [node.sha256[:8] or "no digest"]
     if content.get("stage"):
-        facts += [f"by {content['stage']}", f"code {_short(artifacts.part(content, 'code'))}"]
+        facts += [f"by {content['stage']}", f"code {_short(content)}"]
     elif node.path.exists():
         facts.append("nothing says what made it")
     lines = [terminal.one_line(f"[{node.number}] {node.path}  {', '.join(facts)}", 2000)]
@@ -162,8 +164,11 @@ def _head(node: Node, indented: int = 0) -> list[str]:
     return lines
 
 
-def _short(code: dict) -> str:
-    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8] if code else "not recorded"
+def _short(content: dict) -> str:
+    if "older_code" in content:
+        return "of an older version"
+    recorded = artifacts.part(content, "code")
+    return hashlib.sha256(json.dumps(recorded, sort_keys=True).encode()).hexdigest()[:8] if recorded else "not recorded"
 
 
 def nodes(node: Node, found: dict[int, Node] | None = None) -> list[Node]:

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from preference.files import records
-from preference.inspection import artifacts, columns, terminal, turns
-from preference.inspection.turns import Turn
+from preference.files import records, turns
+from preference.files.turns import Turn
+from preference.inspection import artifacts, columns, terminal
 from preference.running.stage import InputError
 
 EXTREMES = {  # column: what its highest and its lowest row are called; None where that end says nothing
