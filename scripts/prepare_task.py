@@ -19,7 +19,7 @@ from preference.files import artifacts, conversations, provenance, records
 from preference.models import chat_flags, model_folders
 from preference.running import stage
 from preference.running.stage import InputError, flag
-from preference.tasks import data_files, examples, instructions, sources
+from preference.tasks import data_files, examples, instructions, recognised, sources
 from preference.tasks.sources import BUILT_IN
 from preference.training.pairs import PAIRINGS
 
@@ -112,7 +112,15 @@ def main(flags: Flags) -> None:
     tables = split_built_in(given["sft"], flags) if is_built_in(flags) else split(loaded, flags)
     tables = {role: in_order(role, rows, flags) for role, rows in tables.items()}
     check_not_empty(tables, loaded)
+    counted = recognised.counting(flags.output)
     write(tables, loaded, read, flags)
+    recognised.keep(flags.output, counted, formats_of(read))
+
+
+def formats_of(read: dict[str, list[Read]]) -> list[str]:
+    """Return the formats of all sources; built-in data have none."""
+    names = {part.format for parts in read.values() for part in parts}
+    return sorted(names & formats.FORMATS.keys())
 
 
 def check(flags: Flags) -> None:
@@ -400,7 +408,8 @@ def write(tables: dict[str, list[dict]], loaded: dict[str, Role], read: dict[str
     trained_on, held_out = ({i for role in roles for i in ids(tables.get(role, []))} for roles in (training, held))
     assert not trained_on & held_out, f"{len(trained_on & held_out)} prompts are both trained on and held out"
     files = inputs_of(read) | chat_flags.inputs(flags) | texts_of_model(flags)
-    made_by = provenance.describe(__file__, flags, files, **read_as(read))
+    used = [recognised.file_of(name) for name in formats_of(read)]
+    made_by = provenance.describe(__file__, flags, files, used, **read_as(read))
     for role, rows in tables.items():
         kind = KINDS.get(role, role)
         columns = set(records.SCHEMAS[kind].names)

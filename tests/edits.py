@@ -4,6 +4,7 @@ An edit is a function of a draft. It is made on copies, which are taken when the
 changed is read where it is, so that a plan costs little more than the planner.
 """
 
+import ast
 import copy
 import json
 import os
@@ -137,11 +138,35 @@ def code(path: str, old: str, new: str):
 
 
 def statement(path: str):
-    """Add a statement to a file of the code."""
+    """Add a statement that an import executes to a file of the code."""
+    return added(path, "assert True")
+
+
+def unreached(path: str):
+    """Add definitions that nothing uses to a file of the code, or make it."""
+    return added(path, "EDITED = True\n\n\ndef edited():\n    return EDITED")
+
+
+def added(path: str, text: str):
+    """Add text to a file of the code, or make it."""
 
     def edit(draft):
         with (draft.code / path).open("a") as file:
-            file.write("\nEDITED = True\n")
+            file.write(f"\n{text}\n")
+
+    return edit
+
+
+def in_function(path: str, name: str):
+    """Add a statement to a function."""
+
+    def edit(draft):
+        file = draft.code / path
+        lines = file.read_text().split("\n")
+        function = next(node for node in ast.parse(file.read_text()).body if getattr(node, "name", "") == name)
+        last = function.body[-1].lineno - 1
+        indent = lines[last][: len(lines[last]) - len(lines[last].lstrip())]
+        file.write_text("\n".join([*lines[:last], f"{indent}assert True", *lines[last:]]))
 
     return edit
 

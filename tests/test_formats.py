@@ -15,7 +15,6 @@ from published import PUBLISHED, chat, pair, said, sft, sharegpt, system
 
 from preference import formats
 from preference.files import conversations
-from preference.running import code
 from preference.running.stage import InputError
 from preference.tasks import data_files, sources
 from preference.tasks.sources import Source
@@ -391,11 +390,6 @@ def test_planning_reads_no_heavy_library():
         "assert not {'torch', 'datasets', 'transformers', 'pyarrow', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "scripts")
-
-
-def test_the_code_of_every_format_counts_for_what_reads_data():
-    counted = code.record("prepare_task.py")
-    assert {f"preference/formats/{name}.py" for name in formats.FORMATS} <= counted.keys()
 
 
 # Files and folders.

@@ -194,7 +194,8 @@ def test_built_in_data_is_the_same_bytes_run_after_run(tmp_path):
 def same_place(folder: Path) -> dict[str, tuple]:
     """Rows and metadata of every table, but for where they lie: the path, and the seal that follows from it."""
     return {
-        path.name: (pq.read_table(path).to_pylist(), records.metadata(path) | {"path": ""}) for path in folder.iterdir()
+        path.name: (pq.read_table(path).to_pylist(), records.metadata(path) | {"path": ""})
+        for path in folder.glob("*.parquet")
     }
 
 

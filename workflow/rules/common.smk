@@ -70,7 +70,9 @@ def stage(name, flags=None):
         template = {"template": provenance.digest(typed["chat_template"])} if typed.get("chat_template") else {}
         members = runs.members(config, name, wildcards) if task else ()
         code = fingerprint(f"{name}.py", members)
-        return {"flags": runs.canonical(read_by(f"{name}.py", typed, members)), "code": code, **template, **released}
+        of_data = {"formats": recognised.counting(f"{TASK}/data".format(**wildcards))} if name == "prepare_task" else {}
+        read = runs.canonical(read_by(f"{name}.py", typed, members))
+        return {"flags": read, "code": code, **of_data, **template, **released}
 
     return spec
 

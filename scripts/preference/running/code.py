@@ -22,7 +22,7 @@ def record(script: str, members: Iterable[str] = ()) -> dict[str, str]:
 
     Args:
         script: a file name under scripts/.
-        members: paths under scripts/ of modules that a flag names, which no import statement does.
+        members: paths under scripts/ of modules that a flag or the data name, which no import statement does.
     """
     return dict(_found(script, tuple(members))[0])
 
@@ -90,9 +90,6 @@ class Reach:
                 self._reach(*target)
         if part["is_dynamic"]:
             self._reach_whole(file)
-        if part["lists_modules"]:
-            for member in source_text.neighbours(file):
-                self._reach_whole(member)
         self._listed |= {target for use in part["lists_fields_of"] if (target := self._target(file, part, use))}
 
     def _target(self, file: str, part: dict, use: list[str]) -> tuple[str, str | None] | None:

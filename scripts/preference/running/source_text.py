@@ -17,7 +17,7 @@ RUNNING = "preference/running/"  # how a stage runs: command line, progress, res
 SHOWN = f"{RUNNING[:-1].replace('/', '.')}.stage.say"  # it shows a message and does nothing else
 ERRORS = {"InputError", "damaged"}  # what is raised with a text for a person
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
-VERSION = 2  # of the summaries
+VERSION = 3  # of the summaries
 
 
 def content(file: str) -> bytes:
@@ -34,12 +34,6 @@ def files_of(dotted: str) -> list[str]:
     """Return the project's files that `import dotted` executes: each package's on the way, then the module's."""
     names = dotted.split(".")
     return [file for end in range(1, len(names) + 1) if (file := file_of(".".join(names[:end])))]
-
-
-def neighbours(file: str) -> list[str]:
-    """Return the other modules of a package."""
-    folder = (SCRIPTS / file).parent
-    return sorted(str(path.relative_to(SCRIPTS)) for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
 def is_found_by_name(file: str) -> bool:
@@ -182,7 +176,6 @@ def _part(statements: list[ast.stmt], bound: dict[str, str]) -> dict:
         "bound": use.bound,
         "executes": sorted(set(use.executes)),
         "is_dynamic": use.is_dynamic,
-        "lists_modules": use.lists_modules,
         "lists_fields_of": sorted(map(list, use.lists_fields_of)),
         "names": sorted(use.names),
         "beginnings": sorted(use.beginnings),
@@ -265,7 +258,7 @@ class _Use(ast.NodeVisitor):
     def __init__(self):
         self.uses, self.bound, self.executes = set(), {}, []
         self.names, self.beginnings, self.texts = set(), set(), set()
-        self.is_dynamic = self.lists_modules = False
+        self.is_dynamic = False
         self.lists_fields_of = set()
 
     def visit_Import(self, node):
@@ -287,7 +280,6 @@ class _Use(ast.NodeVisitor):
         self.uses.add(tuple(chain))
         self.names |= set(chain[1:])
         self.is_dynamic |= chain[-2:] in (["importlib", "import_module"], ["sys", "modules"])
-        self.lists_modules |= chain[-1] == "iter_modules"
 
     def visit_Call(self, node):
         if (_chain(node.func) or [""])[-1] == "fields" and node.args and (chain := _chain(node.args[0])):
