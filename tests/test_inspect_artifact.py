@@ -401,12 +401,12 @@ def test_no_stage_depends_on_the_inspection():
     assert not [s for s in scripts if any("inspection/" in file for file in code.record(s))]
 
 
-def test_readmes_commands_show_what_they_promise(finished, capsys, tmp_path, monkeypatch):
+def test_the_commands_in_the_docs_show_what_they_promise(finished, capsys, tmp_path, monkeypatch):
     (tmp_path / "results").symlink_to(finished.folder / "results")
     monkeypatch.chdir(tmp_path)
-    section = (ROOT / "README.md").read_text().split("## Look inside")[1].split("\n## ")[0]
-    section = section.replace("results/min_length/", "results/miniature/").replace("round3", "round2")
-    typed = [line.split() for line in section.splitlines() if line.startswith("python scripts/inspect_artifact.py ")]
+    page = (ROOT / "docs" / "inspect.md").read_text()
+    page = page.replace("results/min_length/", "results/miniature/").replace("round3", "round2")
+    typed = [line.split() for line in page.splitlines() if line.startswith("python scripts/inspect_artifact.py ")]
     shown = ["\n".join(look(capsys, *words[2:]).splitlines()) for words in typed]
     promised = ["margin   n ", r"instructions\.jsonl .*\n(.*\n)*.* nothing has changed since", "opens in any browser"]
     for said, wanted in zip(shown, [*promised, r" [1-9]\d* differing, 0 only in A, 0 only in B"], strict=True):

@@ -32,7 +32,7 @@ UNFINISHED = (".tmp", ".checkpoints", ".shards")
 STAGES = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["stages"].values()
 INTERVAL = max(flags.get("checkpoint_steps", 0) for flags in STAGES)
 COMMAND = [sys.executable, "-m", "snakemake"]
-UNLOCK = "--unlock"  # README's; test_workflow.py holds it to that
+UNLOCK = "--unlock"  # docs/recovery.md names it; test_workflow.py holds it to that
 
 
 class Project:
@@ -207,7 +207,7 @@ def of(notes: list[dict], what: str) -> set[str]:
 
 
 def kill(project: Project, times: int) -> None:
-    """SIGKILL to every process, again and again; each time the lock is cleared as README says."""
+    """SIGKILL to every process, again and again; each time the lock is cleared as docs/recovery.md says."""
     moments = random.Random(0)
     for turn in range(times):
         process = project.start()

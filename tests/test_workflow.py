@@ -16,7 +16,7 @@ from miniature import ROOT, Workflow, write_data
 
 from preference.files import records
 
-README = (ROOT / "README.md").read_text()
+RECOVERY = (ROOT / "docs" / "recovery.md").read_text()
 RESULTS = "results/miniature"
 TASK = f"{RESULTS}/min_length"
 KEPT = (".csv", ".json", ".parquet", ".safetensors", ".html", ".svg", ".png", ".txt")
@@ -92,8 +92,8 @@ def test_an_experiment_of_finished_runs_and_its_claims_are_tables_a_figure_and_a
     assert "1 claims: 1 holds" in said and "DPO leaves SFT." in (made / "report.html").read_text()
 
 
-def test_a_lock_that_a_kill_left_is_cleared_by_the_command_in_readme(tmp_path):
-    (unlock,) = re.findall(r"cannot be locked: .*?`snakemake (--unlock)`", README, re.DOTALL)
+def test_a_lock_that_a_kill_left_is_cleared_by_the_command_in_the_docs(tmp_path):
+    (unlock,) = re.findall(r"cannot be locked: .*?`snakemake (--unlock)`", RECOVERY, re.DOTALL)
     workflow, target = Workflow(tmp_path), f"{RESULTS}/config.yaml"
     write_data(tmp_path)
     command = [sys.executable, "-m", "snakemake", *workflow.typed(target)]
