@@ -80,10 +80,11 @@ def obey(arguments: list[str], folder: str, environment: dict[str, str], said: s
 
 def load_code() -> None:
     """Import what the Snakefile does, and read the scripts; a third of what a call costs."""
-    sys.path.insert(0, str(ROOT / "workflow"))
-    from code import fingerprint
-
-    import validation  # noqa: F401
+    sys.path.insert(0, str(ROOT))
+    from workflow import patches  # noqa: F401
+    from workflow.cluster import slurm  # noqa: F401
+    from workflow.code import fingerprint
+    from workflow.config import lab_validation  # noqa: F401
 
     for script in (ROOT / "scripts").glob("*.py"):
         fingerprint(script.name)
@@ -91,9 +92,9 @@ def load_code() -> None:
 
 def forget_code() -> None:
     """For a call that reads other code than this, under the same names."""
-    ours = (f"{ROOT}/workflow", f"{ROOT}/scripts")
+    ours = (str(ROOT), f"{ROOT}/workflow", f"{ROOT}/scripts")
     for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(ours):
+        if (getattr(module, "__file__", None) or "").startswith(ours[1:]):
             del sys.modules[name]
     sys.path[:] = [path for path in sys.path if path not in ours]
 

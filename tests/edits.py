@@ -9,7 +9,6 @@ import copy
 import json
 import os
 import shutil
-import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +18,7 @@ import yaml
 from snakemake.persistence.file import FilePersistence
 
 from preference.files import provenance
-
-sys.path.insert(0, str(miniature.ROOT / "workflow"))
-
-import runs
-import validation
+from workflow.config import runs, validation
 
 PARTS = ("Snakefile", "workflow", "scripts", "config", "envs", "profiles")
 CACHES = shutil.ignore_patterns("__pycache__")

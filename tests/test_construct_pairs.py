@@ -1,8 +1,6 @@
 """The stage that builds a round's pairs, with those of earlier rounds that it uses again."""
 
-import edits  # noqa: F401  (puts workflow/ on the path)
 import pytest
-import validation
 import yaml
 from miniature import MINIATURE
 
@@ -10,6 +8,7 @@ import construct_pairs
 import summarize_run
 from preference.files import conversations, records
 from preference.running.stage import InputError
+from workflow.config import validation
 
 SECOND_SAYS_AGAIN = {1: "best", 2: "best", 3: "better"}  # round -> the better answer to the second prompt
 

@@ -1,14 +1,8 @@
 """What the executor is told of a job that Slurm preempted, by what the queue says of it."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import controller  # noqa: E402
+from workflow.cluster import slurm
 
 
 @pytest.mark.parametrize(
@@ -26,9 +20,9 @@ def test_a_preempted_job_has_ended_only_where_the_queue_says_so(tmp_path, monkey
     (tmp_path / "squeue").write_text(f"#!/bin/sh\n{answer}\n")
     (tmp_path / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert controller._told("7", "PREEMPTED") == state
+    assert slurm.state_told("7", "PREEMPTED") == state
 
 
 def test_who_cancelled_a_job_does_not_matter():
-    assert controller._told("7", "CANCELLED by 1000") == "CANCELLED"
-    assert controller._told("7", "RUNNING") == "RUNNING"
+    assert slurm.state_told("7", "CANCELLED by 1000") == "CANCELLED"
+    assert slurm.state_told("7", "RUNNING") == "RUNNING"

@@ -1,18 +1,15 @@
 """What jobs ask for follows the config: the size of the model, the rows, the attempt."""
 
 import copy
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
+from workflow.cluster import demands
+from workflow.config import runs, validation
 
-import demands  # noqa: E402
-import runs  # noqa: E402
-import validation  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 WHERE = {"task": "alpaca", "run": "dpo_on_policy", "seed": "1", "round": "1"}
 

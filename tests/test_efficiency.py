@@ -1,15 +1,11 @@
 """What the stages of a run took of what they asked for, from the benchmark files that Snakemake writes."""
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import efficiency  # noqa: E402
+from workflow.cluster import efficiency
 
 
 def wrote(path: Path, rule: str, seconds, rss, cpu, **asked) -> None:
@@ -47,7 +43,7 @@ def test_a_job_that_needed_a_longer_attempt_is_not_told_to_ask_for_less(results)
 
 
 def test_what_a_partition_did_not_give_was_not_asked_for(results, monkeypatch):
-    monkeypatch.setattr(efficiency.sites, "partitions", lambda: {"short": efficiency.sites.Partition(8, 2000, 4, {})})
+    monkeypatch.setattr(efficiency.slurm, "partitions", lambda: {"short": efficiency.slurm.Partition(8, 2000, 4, {})})
     for file in results.rglob("policy.benchmark.tsv"):
         file.write_text(file.read_text().replace("'runtime'", "'slurm_partition': 'short', 'runtime'"))
     dpo = efficiency.table(results)[0]

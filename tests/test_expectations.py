@@ -1,7 +1,6 @@
 """What a geometry lets expect beside what was found: the rule by hand and as a table, the runs asked, and the plan."""
 
 import itertools
-import sys
 
 import miniature
 import pandas as pd
@@ -12,11 +11,7 @@ import compare_expectations
 from preference.analysis import geometry
 from preference.files import artifacts, summaries
 from preference.running.stage import InputError
-
-sys.path.insert(0, str(miniature.ROOT / "workflow"))
-
-import runs
-import validation
+from workflow.config import runs, validation
 
 
 def test_three_seeds_are_compared_by_hand():

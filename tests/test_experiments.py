@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,21 +9,16 @@ import pytest
 import yaml
 from miniature import Workflow
 
+import judge_claims
+import plot_axis
+import plot_curves
+import summarize_cells
+from preference.analysis import histories
+from preference.files import summaries
+from preference.running.stage import InputError
+from workflow.config import experiments, labs, runs, validation
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import experiments  # noqa: E402
-import labs  # noqa: E402
-import runs  # noqa: E402
-import validation  # noqa: E402
-
-import judge_claims  # noqa: E402
-import plot_axis  # noqa: E402
-import plot_curves  # noqa: E402
-import summarize_cells  # noqa: E402
-from preference.analysis import histories  # noqa: E402
-from preference.files import summaries  # noqa: E402
-from preference.running.stage import InputError  # noqa: E402
 
 GOLD = {  # of each seed after each round
     "ppo_b64": {1: [-20.0, -9.0, -6.0], 2: [-20.0, -10.0, -4.0]},

@@ -2,19 +2,15 @@
 
 import copy
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from preference.bandits import cells
+from workflow.config import lab_validation, labs
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import lab_validation  # noqa: E402
-import labs  # noqa: E402
-
-from preference.bandits import cells  # noqa: E402
 
 LAB = """
 lab: bandit_tiny

@@ -39,6 +39,12 @@ def choices(word: str) -> list[str]:
 
 EXPECTED = {row: jobs(said) for row, said in yaml.safe_load((ROOT / "tests" / "reruns.yaml").read_text()).items()}
 
+
+def in_rule(name, directive):
+    """Say in a rule what it leaves to the call grammar."""
+    return code("workflow/rules/sft.smk", f"rule {name}:\n", f"rule {name}:\n    {directive}\n")
+
+
 DPO, PREF_FT = "dpo_on_policy", "pref_ft_offline"
 TASK, SEEDS, ROUNDS, DATA = "min_length", (1, 2), (1, 2), "instructions.jsonl"
 OTHER, OTHER_TASK = "max_length", {"data": "built_in", "base_model": "from_scratch", "gold_reward": "max_length"}
@@ -252,25 +258,23 @@ EDITS = {
     "a docstring": code(CONTRASTIVE, '"""Losses', '"""Some losses'),
     "formatting": code(CONTRASTIVE, "    label_smoothing: float = 0.0,\n)", "    label_smoothing: float = 0.0)"),
     "a comment in every rule file": comments("workflow/rules/*.smk"),
-    "a comment in the workflow's functions": comments("workflow/*.py"),
+    "a comment in the workflow's functions": comments("workflow/**/*.py"),
     "how a rule's text is broken into lines": code(
-        "workflow/rules/training.smk",
-        "{input.data:q} --policy",
-        '{input.data:q}"\n            " --policy',
+        "workflow/rules/calls.smk", "{params.reads} {params.makes}", '{params.reads}" " {params.makes}'
     ),
     "the workflow's functions, written otherwise": code(
-        "workflow/runs.py", 'return config["runs"][run]["rounds"]', 'return config["runs"][run].get("rounds")'
+        "workflow/config/runs.py", 'return config["runs"][run]["rounds"]', 'return config["runs"][run].get("rounds")'
     ),
-    "a rule's message": code("workflow/rules/sft.smk", '"train_sft {', '"supervised fine-tuning {'),
-    "where a rule logs": code("workflow/rules/sft.smk", "sft/policy.log", "sft/sft.log"),
-    "a rule's threads": code("workflow/rules/sft.smk", 'threads: threads("train_sft")', "threads: 1"),
+    "a rule's message": in_rule("train_sft", "message: 'supervised fine-tuning'"),
+    "where a rule logs": in_rule("train_sft", 'log: f"{SEED}/sft/sft.log"'),
+    "a rule's threads": in_rule("train_sft", "threads: 1"),
     "an edit and its undoing": both(code(EVALUATE, "0.5 if", "0.4 if"), code(EVALUATE, "0.4 if", "0.5 if")),
     "an output more of a rule, which no record knows, beside DPO's beta": both(
-        code("workflow/rules/training.smk", "training=", 'more=f"{ROUND}/more.csv",\n            training='),
+        code("workflow/rules/training.smk", '"log_output":', '"_more": f"{ROUND}/more.csv",\n    "log_output":'),
         option("stages.train_dpo.beta", 0.2),
     ),
     "a blank in a rule's command: a rule's text is not understood, only compared": code(
-        "workflow/rules/training.smk", "{params.command} {params.data}", "{params.command}  {params.data}"
+        "workflow/rules/training.smk", "        RUN\n", '        RUN + " "\n'
     ),
     # data
     "the data file's content": edits.data(seed=1),

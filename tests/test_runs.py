@@ -3,21 +3,15 @@
 import copy
 import functools
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from preference.tasks import sources
+from workflow.config import lab_validation, labs, runs, validation
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import lab_validation  # noqa: E402
-import labs  # noqa: E402
-import runs  # noqa: E402
-import validation  # noqa: E402
-
-from preference.tasks import sources  # noqa: E402
 
 
 @pytest.fixture

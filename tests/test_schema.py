@@ -2,19 +2,15 @@
 
 import dataclasses
 import importlib
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from preference.running import limits
+from workflow.config import runs, validation
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import runs  # noqa: E402
-import validation  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
 STAGES = sorted(set(SCHEMA["$defs"]["stages"]["properties"]))

@@ -2,15 +2,10 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import sites  # noqa: E402
+from workflow.cluster import slurm
 
 SINFO = """short|4:00:00|128000|64|(null)
 gpu|2-00:00:00|512000|96|gpu:a100:4(S:0-1),gpu:v100:2(S:2)
@@ -22,12 +17,12 @@ quick|30:00|64000|16|gpu:nvidia_a100-sxm4-80gb:4
 
 @pytest.fixture
 def cluster(monkeypatch):
-    monkeypatch.setattr(sites, "partitions", lambda: sites.parsed(SINFO))
+    monkeypatch.setattr(slurm, "partitions", lambda: slurm.parsed(SINFO))
 
 
 def test_a_partition_offers_the_most_of_its_nodes():
-    found = sites.parsed(SINFO)
-    assert found["short"] == sites.Partition(240, 128_000, 64, {})
+    found = slurm.parsed(SINFO)
+    assert found["short"] == slurm.Partition(240, 128_000, 64, {})
     assert found["gpu"].gres == {"gpu": 8, "gpu:a100": 4, "gpu:v100": 2, "craynetwork": 4}
     assert found["gpu"][:3] == (2880, 512_000, 96)
     assert found["long"].minutes is None and found["quick"].minutes == 30
@@ -38,7 +33,7 @@ def test_a_partition_offers_the_most_of_its_nodes():
     [("short", 240, 128_000), ("short,quick", 240, 128_000), ("short,long", None, 128_000), ("none", None, None)],
 )
 def test_a_job_of_several_partitions_may_have_the_most_of_any(cluster, names, minutes, memory):
-    assert sites.most(names, "minutes") == minutes and sites.most(names, "memory_mb") == memory
+    assert slurm.most(names, "minutes") == minutes and slurm.most(names, "memory_mb") == memory
 
 
 def of(partition, gres=None):
@@ -47,8 +42,8 @@ def of(partition, gres=None):
 
 def test_what_is_there_is_no_problem(cluster):
     for asked in (of("gpu", "gpu:a100:4"), of("gpu", "gpu:8"), of("short,long"), of("gpu,quick", "gpu:8")):
-        offered = sites.partitions()
-        assert sites._of_partitions(asked, offered) is None and sites._of_gpus(asked, offered) is None
+        offered = slurm.partitions()
+        assert slurm._of_partitions(asked, offered) is None and slurm._of_gpus(asked, offered) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +56,7 @@ def test_what_is_there_is_no_problem(cluster):
     ],
 )
 def test_gpus_that_no_node_has_are_one_line(cluster, partition, gres, line):
-    assert line in sites._of_gpus(of(partition, gres), sites.partitions())
+    assert line in slurm._of_gpus(of(partition, gres), slurm.partitions())
 
 
 @pytest.mark.parametrize(
@@ -74,7 +69,7 @@ def test_gpus_that_no_node_has_are_one_line(cluster, partition, gres, line):
     ],
 )
 def test_what_no_node_gives_is_one_line(cluster, resources, line):
-    assert sites._of_limits([("train_dpo", {"slurm_partition": "short", **resources})]) == line
+    assert slurm._of_limits([("train_dpo", {"slurm_partition": "short", **resources})]) == line
 
 
 def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
@@ -84,7 +79,7 @@ def test_only_what_was_not_fetched_is_missed(tmp_path, monkeypatch):
     fetched, hub = tmp_path / "hub.json", {"models": ["lab/a"], "data": ["lab/b:train"]}
 
     def missed(*rules: str) -> str | None:
-        return sites.unfetched([(rule, {}) for rule in rules], hub, str(fetched))
+        return slurm.unfetched([(rule, {}) for rule in rules], hub, str(fetched))
 
     model = tmp_path / "hub" / "models--lab--a" / "snapshots" / "0"
     model.mkdir(parents=True)

@@ -25,6 +25,9 @@ import yte
 from hub import Hub
 from one_node_slurm import Slurm
 
+from workflow import patches
+from workflow.cluster import slurm
+
 pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).parents[1]
 CHECKS = ("--slurm-init-seconds-before-status-checks", "5")  # a cluster is asked less often
@@ -158,7 +161,7 @@ def happen(workflow: OnSlurm, cluster: Slurm) -> str:
     drained; a job is preempted. What a user sees in the beginning."""
     training = workflow.wait_for_job("train_sft")
     look = {"cwd": workflow.folder, "env": {"PATH": workflow.environment()["PATH"]}}
-    seen = subprocess.run([sys.executable, "workflow/status.py"], capture_output=True, text=True, **look).stdout
+    seen = subprocess.run([sys.executable, "workflow/cluster/status.py"], capture_output=True, text=True, **look).stdout
     cluster.said("scancel", training["id"])
     workflow.wait_for_job("train_sft")
     with workflow.held("train_sft"):
@@ -285,20 +288,16 @@ def test_stages_that_share_a_job_ask_for_no_more_cpus_than_a_node_has(cluster, m
 
 
 def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "workflow")
-    import controller
-    import sites
-
     submitted = []
     monkeypatch.setenv("PATH", cluster.environment()["PATH"])
     monkeypatch.setattr(executor.Executor, "run_job", lambda self, job: submitted.append(job))
-    monkeypatch.setattr(sites, "keep_within", lambda job: None)
+    monkeypatch.setattr(slurm, "keep_within", lambda job: {})
     for name in ("get_min_job_age", "query_job_status"):
         monkeypatch.setattr(executor, name, getattr(executor, name))
-    monkeypatch.setattr(controller, "stopped", threading.Event())
+    monkeypatch.setattr(slurm, "stopped", threading.Event())
     for name in ("cancel", "check_active_jobs", "report_job_success", "report_job_error"):
         monkeypatch.setattr(executor.Executor, name, getattr(executor.Executor, name))
-    controller.be_patient()
+    patches.be_patient(slurm)
     cluster.kill_controller()
     submission = threading.Thread(target=executor.Executor.run_job, args=(None, "a job"))
     submission.start()
@@ -310,7 +309,7 @@ def test_a_job_is_submitted_only_where_the_controller_answers(cluster, monkeypat
     cluster.kill_controller()
     submission = threading.Thread(target=executor.Executor.run_job, args=(None, "another job"))
     submission.start()
-    controller.stopped.set()  # as an interrupted run does
+    slurm.stopped.set()  # as an interrupted run does
     submission.join(10)
     cluster.start_controller()
     cluster.wait_for("sinfo", "--noheader", holds=bool)

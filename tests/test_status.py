@@ -1,12 +1,6 @@
 """What Snakemake wrote of a run, as a table: how many jobs of each stage are where."""
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow"))
-
-import status  # noqa: E402
+from workflow.cluster import status
 
 GROUP_LOG = "/x/group_ml/.snakemake/slurm_logs/group_conclude_plot_rewards_plot_margins_.../14.log"
 BEGIN = """

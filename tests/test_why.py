@@ -13,6 +13,11 @@ from miniature import Workflow
 
 from workflow import why
 
+REPORT_CALL = """experiment=CONFIG["experiment"],
+        ),
+    shell:
+        RUN"""
+
 LOSS = "preference/losses/contrastive.py"
 ROUND_1 = "min_length/dpo_on_policy/seed1/round1"
 ASKED = {
@@ -115,7 +120,7 @@ Nothing would rerun.
         both(
             edits.runs_reversed,
             code("scripts/plot_margins.py", "stage, style", "seeds, stage, style"),
-            code("workflow/rules/results.smk", "{params.command} --config {input", "{params.command}  --config {input"),
+            code("workflow/rules/results.smk", REPORT_CALL, REPORT_CALL + ' + " "'),
         ),
         """\
 3 jobs are stale in their own right:
@@ -131,8 +136,8 @@ Nothing would rerun.
             deleted("figures/rewards.svg"),
             code(
                 "workflow/rules/results.smk",
-                "        text=f",
-                '        more=f"{RESULTS}/more.csv",\n        text=f',
+                "        text_output=f",
+                '        _more=f"{RESULTS}/more.csv",\n        text_output=f',
             ),
             edits.runs_reversed,
         ),

@@ -53,7 +53,7 @@ def test_a_damaged_table_is_one_line_at_the_end_of_a_run_that_did_well(copy):
 
 
 def test_a_jobs_words_begin_with_its_rule(finished):
-    """Where stages share a job of a cluster, that is how `workflow/status.py` counts them."""
+    """Where stages share a job of a cluster, that is how `workflow/cluster/status.py` counts them."""
     log = max((finished.folder / ".snakemake" / "log").glob("*.log"), key=lambda path: path.stat().st_size).read_text()
     words = dict(re.findall(r"^Job (\d+): (\w+)", log, re.MULTILINE))
     rules = dict(re.findall(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$", log, re.MULTILINE))

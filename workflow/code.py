@@ -1,10 +1,6 @@
 """What the workflow asks of the code of a stage: what makes its results stale, and which of its flags it reads."""
 
-import sys
 from collections.abc import Iterable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.running import code  # standard library only: planning stays instant
 

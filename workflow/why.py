@@ -11,10 +11,15 @@ import logging
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 
 from snakemake import cli
 from snakemake.api import SnakemakeApi
 from snakemake.settings import types as settings
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from workflow import patches
 
 FEW = 8  # jobs that share a cause are listed one by one up to here, and stage by stage beyond
 NEW = "new"
@@ -59,7 +64,7 @@ def plan(api: SnakemakeApi, typed):
         )
     )
     graph.execute_workflow(executor="dryrun")
-    return workflow._workflow.dag
+    return patches.dag_of(workflow)
 
 
 def stale_jobs(dag) -> list:
@@ -95,7 +100,7 @@ def files(what: str, paths) -> list[str]:
 
 def unfinished(job, memory) -> set[str]:
     """The outputs, there or not, that a job was making when it was killed."""
-    return memory._filter_incomplete_keys(map(str, job.output))
+    return patches.incomplete(memory, job.output)
 
 
 def record_of(job, memory):

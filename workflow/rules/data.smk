@@ -1,11 +1,9 @@
 # Data of a task: instructions, prompts, held-out prompts, and preferences where the data has them.
+from preference.models import model_folders
+from preference.tasks import data_files, recognised
 
 
-# What comes from the hub, fetched where there is a network, before jobs that have none: `snakemake --profile slurm fetch`.
-HUB = {"models": runs.hub_models(config), "data": runs.hub_data(config)}
-FETCHED = f"{RESULTS}/hub.json"
-
-
+# What comes from the hub is fetched where there is a network, before jobs that have none (docs/cluster.md).
 localrules:
     fetch,
     fetch_hub,
@@ -18,78 +16,89 @@ rule fetch:
 
 rule fetch_hub:
     output:
-        FETCHED,
-    log:
-        f"{RESULTS}/hub.log",
-    conda:
-        "../../envs/core.yaml"
+        output=FETCHED,
     params:
-        stage=code_of("fetch_hub", **HUB),
-        command=command("fetch_hub"),
-        flags=runs.as_flags({flag: names for flag, names in HUB.items() if names}),
-    message:
-        "fetch_hub"
+        **calls("fetch_hub", lambda wildcards: {flag: names for flag, names in runs.hub(CONFIG).items() if names}),
     shell:
-        "{params.command} {params.flags} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
-PREPARED = {table: f"{TASK}/data/{table}.parquet" for table in ("prompts", "eval_prompts")}
-SFT_DATA = {"sft": f"{TASK}/data/sft.parquet"}
-PREFERENCES = {table: f"{TASK}/data/{table}.parquet" for table in ("preferences", "eval_preferences", "answers")}
+PREPARED = {f"_{table}": f"{TASK}/data/{table}.parquet" for table in ("prompts", "eval_prompts")}
+SFT_DATA = {"_sft": f"{TASK}/data/sft.parquet"}
+PREFERENCES = {f"_{table}": f"{TASK}/data/{table}.parquet" for table in ("preferences", "eval_preferences", "answers")}
+
+
+# The files that a task's sources stand for, and those of a released base model that say how it renders a conversation.
+READ = {
+    "_sources": lambda wildcards: [
+        str(file) for name in runs.local_data(CONFIG["tasks"][wildcards.task]) for file in data_files.files(name)
+    ],
+    "_base_model": lambda wildcards: [
+        str(file) for file in model_folders.files_without_weights(CONFIG["tasks"][wildcards.task]["base_model"])
+    ],
+}
+
+
+# Only the formats that the data have count.
+PREPARE = calls(
+    "prepare_task",
+    counts=lambda wildcards: {"formats": recognised.counting(f"{TASK}/data".format(**wildcards))},
+    output=at(f"{TASK}/data"),
+)
 
 
 rule prepare_task:
     input:
-        local_sources,
-        base_model=base_model_texts,
+        **READ,
     output:
         **PREPARED,
         **SFT_DATA,
-    log:
-        f"{TASK}/data/prepare_task.log",
-    benchmark:
-        f"{TASK}/data/prepare_task.benchmark.tsv"
     wildcard_constraints:
-        task=one_of(runs.tasks_with(config, sft=True, preferences=False)),
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("prepare_task"),
+        task=one_of(runs.tasks_with(CONFIG, sft=True, preferences=False)),
     params:
-        stage=stage("prepare_task"),
-        command=command("prepare_task"),
-    message:
-        "prepare_task {wildcards.task}"
+        **PREPARE,
     shell:
-        "{params.command} --output $(dirname {output.prompts:q}) >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
-use rule prepare_task as prepare_task_with_preferences with:
+rule prepare_task_with_preferences:
+    input:
+        **READ,
     output:
         **PREPARED,
         **SFT_DATA,
         **PREFERENCES,
     wildcard_constraints:
-        task=one_of(runs.tasks_with(config, sft=True, preferences=True)),
-    message:
-        "prepare_task_with_preferences {wildcards.task}"
+        task=one_of(runs.tasks_with(CONFIG, sft=True, preferences=True)),
+    params:
+        **PREPARE,
+    shell:
+        RUN
 
 
 # Of tasks that start from a released policy, and so have no SFT data.
-use rule prepare_task as prepare_prompts with:
+rule prepare_prompts:
+    input:
+        **READ,
     output:
         **PREPARED,
     wildcard_constraints:
-        task=one_of(runs.tasks_with(config, sft=False, preferences=False)),
-    message:
-        "prepare_prompts {wildcards.task}"
+        task=one_of(runs.tasks_with(CONFIG, sft=False, preferences=False)),
+    params:
+        **PREPARE,
+    shell:
+        RUN
 
 
-use rule prepare_task as prepare_preferences with:
+rule prepare_preferences:
+    input:
+        **READ,
     output:
         **PREPARED,
         **PREFERENCES,
     wildcard_constraints:
-        task=one_of(runs.tasks_with(config, sft=False, preferences=True)),
-    message:
-        "prepare_preferences {wildcards.task}"
+        task=one_of(runs.tasks_with(CONFIG, sft=False, preferences=True)),
+    params:
+        **PREPARE,
+    shell:
+        RUN

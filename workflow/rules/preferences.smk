@@ -1,79 +1,79 @@
 # Offline preferences: those of the data, or two samples of the SFT policy per prompt, labelled by the gold reward, and
 # cut to random lengths before that where the task says so.
+PROMPTS = {"preferences": "prompts", "eval_preferences": "eval_prompts"}  # of a split
 
 
-use rule generate_responses as generate_preference_responses with:
+rule generate_preference_responses:
     input:
-        manifest=policy_manifest(sft_policy),
-        policy=ancient(policy_folder(sft_policy)),
-        prompts=prompts_of_split,
+        **model(policy=sft_policy),
+        prompts=lambda wildcards: f"{TASK}/data/{PROMPTS[wildcards.split]}.parquet".format(**wildcards),
     output:
-        part("generate_responses", f"{SEED}/{{split}}/responses", ".parquet"),
-    log:
-        part("generate_responses", f"{SEED}/{{split}}/responses", ".log"),
-    benchmark:
-        part("generate_responses", f"{SEED}/{{split}}/responses", ".benchmark.tsv")
+        output=part("generate_responses", f"{SEED}/{{split}}/responses"),
     params:
-        stage=stage("generate_responses"),
-        command=command("generate_responses"),
-        policy=policy_path(sft_policy),
-        shard=shard_flag,
-    message:
-        f"generate_preference_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('generate_responses')}"
+        **calls("generate_responses"),
+    shell:
+        RUN
+
+
+if runs.shards_of(CONFIG, "generate_responses"):
+
+    rule join_preference_responses:
+        input:
+            shards=shards_of("generate_responses", f"{SEED}/{{split}}/responses"),
+        output:
+            output=f"{SEED}/{{split}}/responses.parquet",
+        params:
+            **calls("join_shards"),
+        shell:
+            RUN
 
 
 rule skew_responses:
     input:
+        **model(policy=sft_policy),
         responses=f"{SEED}/{{split}}/responses.parquet",
-        manifest=policy_manifest(sft_policy),
-        policy=ancient(policy_folder(sft_policy)),
     output:
-        f"{SEED}/{{split}}/skewed_responses.parquet",
-    log:
-        f"{SEED}/{{split}}/skewed_responses.log",
-    benchmark:
-        f"{SEED}/{{split}}/skewed_responses.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("skew_responses"),
+        output=f"{SEED}/{{split}}/skewed_responses.parquet",
     params:
-        stage=stage("skew_responses"),
-        command=command("skew_responses"),
-        policy=policy_path(sft_policy),
-    message:
-        "skew_responses {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
+        **calls("skew_responses"),
     shell:
-        "{params.command} --responses {input.responses:q} --policy {params.policy:q}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
-use rule score_responses as score_preference_responses with:
+rule score_preference_responses:
     input:
-        responses=preference_responses,
-        reward_model=[],
-        manifest=[],
-        reward_files=reward_files("score_responses"),
+        **rewards_by("score_responses"),
+        responses=both(
+            only(at(f"{SEED}/{{split}}/responses.parquet"), lambda wildcards: not is_skewed(wildcards)),
+            only(at(f"{SEED}/{{split}}/skewed_responses.parquet"), is_skewed),
+        ),
     output:
-        part("score_responses", f"{SEED}/{{split}}/rewards", ".parquet"),
-    log:
-        part("score_responses", f"{SEED}/{{split}}/rewards", ".log"),
-    benchmark:
-        part("score_responses", f"{SEED}/{{split}}/rewards", ".benchmark.tsv")
-    message:
-        f"score_preference_responses {{wildcards.task}}, seed {{wildcards.seed}}, {{wildcards.split}}{shard_words('score_responses')}"
+        output=part("score_responses", f"{SEED}/{{split}}/rewards"),
+    params:
+        **calls("score_responses"),
+    shell:
+        RUN
 
 
-use rule construct_pairs as construct_preference_pairs with:
+if runs.shards_of(CONFIG, "score_responses"):
+
+    rule join_preference_rewards:
+        input:
+            shards=shards_of("score_responses", f"{SEED}/{{split}}/rewards"),
+        output:
+            output=f"{SEED}/{{split}}/rewards.parquet",
+        params:
+            **calls("join_shards"),
+        shell:
+            RUN
+
+
+rule construct_preference_pairs:
     input:
         rewards=f"{SEED}/{{split}}/rewards.parquet",
-        preferences=[],
-        earlier=[],
     output:
-        f"{SEED}/{{split}}/pairs.parquet",
-    log:
-        f"{SEED}/{{split}}/pairs.log",
-    benchmark:
-        f"{SEED}/{{split}}/pairs.benchmark.tsv"
-    message:
-        "construct_preference_pairs {wildcards.task}, seed {wildcards.seed}, {wildcards.split}"
+        output=f"{SEED}/{{split}}/pairs.parquet",
+    params:
+        **calls("construct_pairs"),
+    shell:
+        RUN

@@ -1,155 +1,102 @@
 # Tables, figures and the report: what the experiment found, from the evaluations of every round.
+import json
 
 
 rule summarize_run:
     input:
-        evaluations=evaluations_of_run,
-        trainings=trainings_of_run,
-        trained_on=trained_on_of_run,
+        evaluations=both(at(f"{SEED}/sft/evaluation.json"), of_every_round(f"{ROUND}/evaluation.json")),
+        trainings=of_every_round(f"{ROUND}/training.csv"),
+        trained_on=lambda wildcards: of_every_round(compared(wildcards.run))(wildcards),
     output:
-        f"{RUN}/metrics.csv",
-    log:
-        f"{RUN}/metrics.log",
-    benchmark:
-        f"{RUN}/metrics.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("summarize_run"),
+        output=f"{RUN_SEED}/metrics.csv",
     params:
-        stage=code_of("summarize_run"),
-        command=command("summarize_run"),
-    message:
-        "summarize_run {wildcards.task}, {wildcards.run}, seed {wildcards.seed}"
+        **calls("summarize_run"),
     shell:
-        "{params.command} --evaluations {input.evaluations:q} --trainings {input.trainings:q}"
-        " --trained_on {input.trained_on:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
+
+
+# The files of each cell that the tables and the report read, by the labels that they have there.
+LABELS = [f"{task}/{run}/{seed}" for task, run, seed in CELLS]
+SFT = {f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.json" for task, seed in BASELINES}
 
 
 rule summarize_experiment:
     input:
-        metrics=[cell(f"{RUN}/metrics.csv", *each) for each in CELLS],
-        samples=[cell(f"{ROUND}/evaluation.parquet", *each) for each in CELLS],
+        metrics=[of_cell(f"{RUN_SEED}/metrics.csv", *each) for each in CELLS],
+        samples=[of_cell(f"{ROUND}/evaluation.parquet", *each) for each in CELLS],
         baseline_samples=[f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet" for task, seed in BASELINES],
     output:
-        metrics=f"{RESULTS}/tables/metrics.csv",
-        final=f"{RESULTS}/tables/final.csv",
-        text=f"{RESULTS}/tables/final.txt",
+        metrics_output=f"{RESULTS}/tables/metrics.csv",
+        final_output=f"{RESULTS}/tables/final.csv",
+        text_output=f"{RESULTS}/tables/final.txt",
     log:
         f"{RESULTS}/tables/tables.log",
-    benchmark:
-        f"{RESULTS}/tables/tables.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("summarize_experiment"),
     params:
-        stage=code_of("summarize_experiment"),
-        command=command("summarize_experiment"),
-        runs=LABELS,
-        baselines=[f"{task}/{seed}" for task, seed in BASELINES],
-    message:
-        "summarize_experiment"
+        **calls("summarize_experiment", counts=lambda wildcards: {"order": LABELS}, runs=LABELS, baselines=list(SFT)),
     shell:
-        "{params.command} --runs {params.runs:q} --metrics {input.metrics:q}"
-        " --samples {input.samples:q} --baselines {params.baselines:q} --baseline_samples {input.baseline_samples:q}"
-        " --metrics_output {output.metrics:q} --final_output {output.final:q} --text_output {output.text:q}"
-        " >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
+
+
+JUDGED_LABELS = ["/".join(map(str, each)) for each in JUDGED]
 
 
 if JUDGED:
 
     rule summarize_judgements:
         input:
-            [cell(f"{ROUND}/judgements.parquet", *each) for each in JUDGED],
+            judgements=[of_cell(f"{ROUND}/judgements.parquet", *each) for each in JUDGED],
         output:
-            JUDGEMENTS,
-        log:
-            f"{RESULTS}/tables/judgements.log",
-        benchmark:
-            f"{RESULTS}/tables/judgements.benchmark.tsv"
-        conda:
-            "../../envs/core.yaml"
-        resources:
-            **asked("summarize_judgements"),
+            output=f"{RESULTS}/tables/judgements.csv",
         params:
-            stage=code_of("summarize_judgements"),
-            command=command("summarize_judgements"),
-            runs=["/".join(map(str, each)) for each in JUDGED],
-        message:
-            "summarize_judgements"
+            **calls("summarize_judgements", counts=lambda wildcards: {"order": JUDGED_LABELS}, runs=JUDGED_LABELS),
         shell:
-            "{params.command} --runs {params.runs:q} --judgements {input:q}"
-            " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+            RUN
 
 
 rule plot_rewards:
     input:
-        f"{RESULTS}/tables/metrics.csv",
+        metrics=f"{RESULTS}/tables/metrics.csv",
     output:
-        svg=report(f"{RESULTS}/figures/rewards.svg", category="Figures"),
-        png=f"{RESULTS}/figures/rewards.png",
-    log:
-        f"{RESULTS}/figures/rewards.log",
-    benchmark:
-        f"{RESULTS}/figures/rewards.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("plot_rewards"),
+        output=report(f"{RESULTS}/figures/rewards.svg", category="Figures"),
+        _png=f"{RESULTS}/figures/rewards.png",
     params:
-        stage=code_of("plot_rewards"),
-        command=command("plot_rewards"),
-    message:
-        "plot_rewards"
+        **calls("plot_rewards"),
     shell:
-        "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
 rule plot_margins:
     input:
-        f"{RESULTS}/tables/metrics.csv",
+        metrics=f"{RESULTS}/tables/metrics.csv",
     output:
-        svg=report(f"{RESULTS}/figures/margins.svg", category="Figures"),
-        png=f"{RESULTS}/figures/margins.png",
-    log:
-        f"{RESULTS}/figures/margins.log",
-    benchmark:
-        f"{RESULTS}/figures/margins.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("plot_margins"),
+        output=report(f"{RESULTS}/figures/margins.svg", category="Figures"),
+        _png=f"{RESULTS}/figures/margins.png",
     params:
-        stage=code_of("plot_margins"),
-        command=command("plot_margins"),
-    message:
-        "plot_margins"
+        **calls("plot_margins"),
     shell:
-        "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
 rule plot_frontier:
     input:
-        f"{RESULTS}/tables/metrics.csv",
+        metrics=f"{RESULTS}/tables/metrics.csv",
     output:
-        svg=report(f"{RESULTS}/figures/frontier.svg", category="Figures"),
-        png=f"{RESULTS}/figures/frontier.png",
-    log:
-        f"{RESULTS}/figures/frontier.log",
-    benchmark:
-        f"{RESULTS}/figures/frontier.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("plot_frontier"),
+        output=report(f"{RESULTS}/figures/frontier.svg", category="Figures"),
+        _png=f"{RESULTS}/figures/frontier.png",
     params:
-        stage=code_of("plot_frontier"),
-        command=command("plot_frontier"),
-    message:
-        "plot_frontier"
+        **calls("plot_frontier"),
     shell:
-        "{params.command} --metrics {input:q} --output {output.svg:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
+
+
+# The pairs of runs that are compared with what is expected where the task lies.
+CONTRASTS = runs.contrasts(CONFIG)
+DIFFERING = {"/".join(each[:-1]): each.differs for each in CONTRASTS}
+CONTRASTED = {
+    f"{task}/{run}/{seed}": of_cell(f"{RUN_SEED}/metrics.csv", task, run, seed)
+    for task, run, seed in CELLS
+    if any(each.task == task and run in (each.run, each.against) for each in CONTRASTS)
+}
 
 
 rule compare_expectations:
@@ -157,49 +104,55 @@ rule compare_expectations:
         geometries=GEOMETRIES.values(),
         metrics=CONTRASTED.values(),
     output:
-        csv=f"{RESULTS}/tables/expectations.csv",
-        text=f"{RESULTS}/tables/expectations.txt",
-    log:
-        f"{RESULTS}/tables/expectations.log",
-    benchmark:
-        f"{RESULTS}/tables/expectations.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("compare_expectations"),
+        output=f"{RESULTS}/tables/expectations.csv",
+        text_output=f"{RESULTS}/tables/expectations.txt",
     params:
-        stage=code_of("compare_expectations", flags=runs.canonical({"contrasts": DIFFERING})),
-        command=command("compare_expectations"),
-        geometries=labelled(GEOMETRIES),
-        metrics=labelled(CONTRASTED),
-        contrasts=labelled(DIFFERING),
-    message:
-        "compare_expectations"
+        **calls(
+            "compare_expectations",
+            counts=lambda wildcards: {"flags": runs.canonical({"contrasts": DIFFERING})},
+            labels={"geometries": GEOMETRIES, "metrics": CONTRASTED},
+            contrasts=[f"{label}={differs}" for label, differs in DIFFERING.items()],
+        ),
     shell:
-        "{params.command} --geometries {params.geometries:q}"
-        " --metrics {params.metrics:q} --contrasts {params.contrasts:q}"
-        " --output {output.csv:q} --text_output {output.text:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
 rule write_config:
     output:
-        f"{RESULTS}/config.yaml",
-    log:
-        f"{RESULTS}/config.log",
-    benchmark:
-        f"{RESULTS}/config.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("write_config"),
+        output=f"{RESULTS}/config.yaml",
     params:
-        stage=code_of("write_config", config=runs.canonical(dict(config))),
-        command=command("write_config"),
-        config=config_text,
-    message:
-        "write_config"
+        # In the words of its file, which do not count.
+        **calls(
+            "write_config",
+            counts=lambda wildcards: {"config": runs.canonical(dict(CONFIG))},
+            config=json.dumps(config),
+        ),
     shell:
-        "{params.command} --config {params.config:q} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
+
+
+REWARD_MODELS = {
+    f"{task}/{seed}": f"{RESULTS}/{task}/seed{seed}/reward_model/evaluation.json"
+    for task, seed in BASELINES
+    if runs.trains_reward_model(CONFIG, task)
+}
+# Samples of the first seed only.
+SAMPLES = {
+    f"{task}/sft/{seed}": f"{RESULTS}/{task}/seed{seed}/sft/evaluation.parquet"
+    for task, seed in BASELINES
+    if seed == CONFIG["seeds"][0]
+}
+SAMPLES |= {
+    label: of_cell(f"{ROUND}/evaluation.parquet", *each)
+    for label, each in zip(LABELS, CELLS)
+    if each[-1] == CONFIG["seeds"][0]
+}
+# The pairs, or the scored samples, that each round was trained on.
+TRAINED_ON = {
+    f"{task}/{run}/{seed}/round{number}": of_cell(compared(run), task, run, seed, number)
+    for task, run, seed in CELLS
+    for number in range(1, runs.rounds_of(CONFIG, run) + 1)
+}
 
 
 rule render_report:
@@ -208,41 +161,22 @@ rule render_report:
         metrics=f"{RESULTS}/tables/metrics.csv",
         final=f"{RESULTS}/tables/final.csv",
         figures=[
-            f"{RESULTS}/figures/{name}.svg" for name in (*experiments.names(config), "rewards", "margins", "frontier")
+            f"{RESULTS}/figures/{name}.svg" for name in (*experiments.names(CONFIG), "rewards", "margins", "frontier")
         ],
-        claims=f"{RESULTS}/tables/claims.csv" if "claims" in config else [],
+        claims=CLAIMS[:1],
         judgements=JUDGEMENTS,
         sft=SFT.values(),
         reward_models=REWARD_MODELS.values(),
         samples=SAMPLES.values(),
-        trained_on=data_of_every_round().values(),
+        trained_on=TRAINED_ON.values(),
         expectations=EXPECTATIONS,
     output:
-        report(f"{RESULTS}/report.html", category="Summary"),
-    log:
-        f"{RESULTS}/report.log",
-    benchmark:
-        f"{RESULTS}/report.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("render_report"),
+        output=report(f"{RESULTS}/report.html", category="Summary"),
     params:
-        stage=code_of("render_report"),
-        command=command("render_report", experiment=config["experiment"]),
-        judgements=given("judgements"),
-        sft=labelled(SFT),
-        reward_models=labelled_flag("reward_models", REWARD_MODELS),
-        samples=labelled(SAMPLES),
-        trained_on=labelled(data_of_every_round()),
-        claims=given("claims"),
-        expectations=given("expectations"),
-    message:
-        "render_report"
+        **calls(
+            "render_report",
+            labels={"sft": SFT, "reward_models": REWARD_MODELS, "samples": SAMPLES, "trained_on": TRAINED_ON},
+            experiment=CONFIG["experiment"],
+        ),
     shell:
-        "{params.command} --config {input.config:q}"
-        " --metrics {input.metrics:q} --final {input.final:q} {params.judgements}"
-        " --figures {input.figures:q} --sft {params.sft:q}"
-        " {params.reward_models} --samples {params.samples:q} --trained_on {params.trained_on:q}"
-        " {params.claims} {params.expectations}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN

@@ -3,140 +3,92 @@
 
 rule generate_responses:
     input:
-        manifest=policy_manifest(policy_before),
-        policy=ancient(policy_folder(policy_before)),
+        **model(policy=policy_before),
         prompts=f"{TASK}/data/prompts.parquet",
     output:
-        part("generate_responses", f"{ROUND}/responses", ".parquet"),
-    log:
-        part("generate_responses", f"{ROUND}/responses", ".log"),
-    benchmark:
-        part("generate_responses", f"{ROUND}/responses", ".benchmark.tsv")
-    conda:
-        "../../envs/core.yaml"
-    threads: threads("generate_responses")
-    resources:
-        **asked("generate_responses"),
+        output=part("generate_responses", f"{ROUND}/responses"),
     params:
-        stage=stage("generate_responses"),
-        command=command("generate_responses"),
-        policy=policy_path(policy_before),
-        shard=shard_flag,
-    message:
-        f"generate_responses {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}{shard_words('generate_responses')}"
+        **calls("generate_responses"),
     shell:
-        "{params.command} --policy {params.policy:q} --prompts {input.prompts:q}"
-        " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
+
+
+if runs.shards_of(CONFIG, "generate_responses"):
+
+    rule join_responses:
+        input:
+            shards=shards_of("generate_responses", f"{ROUND}/responses"),
+        output:
+            output=f"{ROUND}/responses.parquet",
+        params:
+            **calls("join_shards"),
+        shell:
+            RUN
 
 
 rule collect_responses:
     input:
-        preferences=collected_preferences,
-        answers=collected_answers,
-        manifest=policy_manifest(sft_policy),
-        policy=ancient(policy_folder(sft_policy)),
+        **model(policy=sft_policy),
+        preferences=only(pairs_of("preferences"), lambda wildcards: not runs.uses_given_reward(CONFIG, wildcards.run)),
+        answers=only(
+            at(f"{TASK}/data/answers.parquet"), lambda wildcards: runs.uses_given_reward(CONFIG, wildcards.run)
+        ),
     output:
-        f"{ROUND}/preference_responses.parquet",
-    log:
-        f"{ROUND}/preference_responses.log",
-    benchmark:
-        f"{ROUND}/preference_responses.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("collect_responses"),
+        output=f"{ROUND}/preference_responses.parquet",
     params:
-        stage=stage("collect_responses"),
-        command=command("collect_responses"),
-        policy=policy_path(sft_policy),
-        preferences=given("preferences"),
-        answers=given("answers"),
-    message:
-        "collect_responses {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+        **calls("collect_responses"),
     shell:
-        "{params.command} {params.preferences} {params.answers} --policy {params.policy:q}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
 rule score_responses:
     input:
-        responses=round_responses,
-        reward_model=ancient(reward_model("score_responses")),
-        manifest=reward_model_manifest("score_responses"),
-        reward_files=reward_files("score_responses"),
+        **rewards_by("score_responses"),
+        responses=both(
+            only(at(f"{ROUND}/responses.parquet"), is_on_policy),
+            only(at(f"{ROUND}/preference_responses.parquet"), scores_preferences),
+        ),
     output:
-        part("score_responses", f"{ROUND}/rewards", ".parquet"),
-    log:
-        part("score_responses", f"{ROUND}/rewards", ".log"),
-    benchmark:
-        part("score_responses", f"{ROUND}/rewards", ".benchmark.tsv")
-    conda:
-        "../../envs/core.yaml"
-    threads: threads("score_responses")
-    resources:
-        **asked("score_responses"),
+        output=part("score_responses", f"{ROUND}/rewards"),
     params:
-        stage=stage("score_responses"),
-        command=command("score_responses"),
-        shard=shard_flag,
-        reward_model=reward_model_flag("score_responses"),
-    message:
-        f"score_responses {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}{shard_words('score_responses')}"
+        **calls("score_responses"),
     shell:
-        "{params.command} --responses {input.responses:q} {params.reward_model}"
-        " {params.shard} --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
+
+
+if runs.shards_of(CONFIG, "score_responses"):
+
+    rule join_rewards:
+        input:
+            shards=shards_of("score_responses", f"{ROUND}/rewards"),
+        output:
+            output=f"{ROUND}/rewards.parquet",
+        params:
+            **calls("join_shards"),
+        shell:
+            RUN
 
 
 rule construct_pairs:
     input:
-        rewards=round_rewards,
-        preferences=round_preferences,
-        earlier=earlier_pairs,
+        rewards=only(at(f"{ROUND}/rewards.parquet"), is_on_policy),
+        preferences=only(pairs_of("preferences"), is_offline),
+        earlier=only(earlier_pairs, lambda wildcards: runs.uses_history(CONFIG, dict(wildcards))),
     output:
-        f"{ROUND}/pairs.parquet",
-    log:
-        f"{ROUND}/pairs.log",
-    benchmark:
-        f"{ROUND}/pairs.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        **asked("construct_pairs"),
+        output=f"{ROUND}/pairs.parquet",
     params:
-        stage=stage("construct_pairs"),
-        command=command("construct_pairs"),
-        rewards=given("rewards"),
-        preferences=given("preferences"),
-        earlier=given("earlier"),
-    message:
-        "construct_pairs {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+        **calls("construct_pairs"),
     shell:
-        "{params.command} {params.rewards} {params.preferences} {params.earlier}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN
 
 
 rule compute_reference_logps:
     input:
+        **model(reference=reference),
         pairs=f"{ROUND}/pairs.parquet",
-        manifest=policy_manifest(reference),
-        reference=ancient(policy_folder(reference)),
     output:
-        f"{ROUND}/reference_logps.parquet",
-    log:
-        f"{ROUND}/reference_logps.log",
-    benchmark:
-        f"{ROUND}/reference_logps.benchmark.tsv"
-    conda:
-        "../../envs/core.yaml"
-    threads: threads("compute_reference_logps")
-    resources:
-        **asked("compute_reference_logps"),
+        output=f"{ROUND}/reference_logps.parquet",
     params:
-        stage=stage("compute_reference_logps"),
-        command=command("compute_reference_logps"),
-        reference=policy_path(reference),
-    message:
-        "compute_reference_logps {wildcards.task}, {wildcards.run}, seed {wildcards.seed}, round {wildcards.round}"
+        **calls("compute_reference_logps"),
     shell:
-        "{params.command} --pairs {input.pairs:q} --reference {params.reference:q}"
-        " --output {output:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+        RUN

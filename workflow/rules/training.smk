@@ -1,38 +1,174 @@
-# The training stages of a round: one rule an algorithm, all of one form. A run's name decides which makes its policies.
-for algorithm, table in runs.ALGORITHMS.items():
+# The training stages of a round: a run's algorithm decides which of them makes its policies.
+TRAINED = {
+    "output": directory(f"{ROUND}/policy"),
+    "log_output": f"{ROUND}/training.csv",
+    "_manifest": f"{ROUND}/policy.manifest.json",
+}
 
-    rule:
-        name:
-            f"train_{algorithm}"
-        input:
-            data=training_table,
-            manifest=policy_manifest(policy_before),
-            policy=ancient(policy_folder(policy_before)),
-            reference_manifest=policy_manifest(reference) if algorithm in runs.REFERENCED else [],
-            reference=ancient(policy_folder(reference)) if algorithm in runs.REFERENCED else [],
-        output:
-            policy=directory(f"{ROUND}/policy"),
-            manifest=f"{ROUND}/policy.manifest.json",
-            training=f"{ROUND}/training.csv",
-        log:
-            f"{ROUND}/policy.log",
-        benchmark:
-            f"{ROUND}/policy.benchmark.tsv"
-        wildcard_constraints:
-            run=one_of(runs.runs_with(config, algorithm)),
-        conda:
-            "../../envs/core.yaml"
-        threads: threads(f"train_{algorithm}")
-        resources:
-            **asked(f"train_{algorithm}"),
-        params:
-            stage=stage(f"train_{algorithm}"),
-            command=command(f"train_{algorithm}"),
-            data="--rewards" if table == "rewards" else "--pairs",
-            policy=policy_path(policy_before),
-            reference=policy_flag(algorithm in runs.REFERENCED, reference),
-        message:
-            f"train_{algorithm} {{wildcards.task}}, {{wildcards.run}}, seed {{wildcards.seed}}, round {{wildcards.round}}"
-        shell:
-            "{params.command} {params.data} {input.data:q} --policy {params.policy:q} {params.reference}"
-            " --output {output.policy:q} --log_output {output.training:q} >> {log:q} 2> >(tee -a {log:q} >&2)"
+
+rule train_pref_ft:
+    input:
+        **model(policy=policy_before),
+        pairs=f"{ROUND}/pairs.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "pref_ft")),
+    params:
+        **calls("train_pref_ft"),
+    shell:
+        RUN
+
+
+rule train_csft:
+    input:
+        **model(policy=policy_before),
+        pairs=f"{ROUND}/pairs.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "csft")),
+    params:
+        **calls("train_csft"),
+    shell:
+        RUN
+
+
+rule train_slic:
+    input:
+        **model(policy=policy_before),
+        pairs=f"{ROUND}/pairs.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "slic")),
+    params:
+        **calls("train_slic"),
+    shell:
+        RUN
+
+
+rule train_simpo:
+    input:
+        **model(policy=policy_before),
+        pairs=f"{ROUND}/pairs.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "simpo")),
+    params:
+        **calls("train_simpo"),
+    shell:
+        RUN
+
+
+rule train_dpo:
+    input:
+        **model(policy=policy_before),
+        pairs=f"{ROUND}/reference_logps.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "dpo")),
+    params:
+        **calls("train_dpo"),
+    shell:
+        RUN
+
+
+rule train_ipo:
+    input:
+        **model(policy=policy_before),
+        pairs=f"{ROUND}/reference_logps.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "ipo")),
+    params:
+        **calls("train_ipo"),
+    shell:
+        RUN
+
+
+rule train_best_of_n:
+    input:
+        **model(policy=policy_before),
+        rewards=f"{ROUND}/rewards.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "best_of_n")),
+    params:
+        **calls("train_best_of_n"),
+    shell:
+        RUN
+
+
+rule train_rwr:
+    input:
+        **model(policy=policy_before),
+        rewards=f"{ROUND}/rewards.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "rwr")),
+    params:
+        **calls("train_rwr"),
+    shell:
+        RUN
+
+
+rule train_kto:
+    input:
+        **model(policy=policy_before, reference=reference),
+        rewards=f"{ROUND}/rewards.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "kto")),
+    params:
+        **calls("train_kto"),
+    shell:
+        RUN
+
+
+rule train_reinforce:
+    input:
+        **model(policy=policy_before, reference=reference),
+        rewards=f"{ROUND}/rewards.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "reinforce")),
+    params:
+        **calls("train_reinforce"),
+    shell:
+        RUN
+
+
+rule train_ppo:
+    input:
+        **model(policy=policy_before, reference=reference),
+        rewards=f"{ROUND}/rewards.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "ppo")),
+    params:
+        **calls("train_ppo"),
+    shell:
+        RUN
+
+
+rule train_grpo:
+    input:
+        **model(policy=policy_before, reference=reference),
+        rewards=f"{ROUND}/rewards.parquet",
+    output:
+        **TRAINED,
+    wildcard_constraints:
+        run=one_of(runs.runs_with(CONFIG, "grpo")),
+    params:
+        **calls("train_grpo"),
+    shell:
+        RUN

@@ -8,52 +8,23 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-import scoring  # first: it makes the scripts' library importable
-from scoring import GOLD_REWARD, Part  # noqa: F401
-
 from preference.tasks import sources
+from workflow import stages
+from workflow.config import scoring
+from workflow.config.scoring import GOLD_REWARD, Part  # noqa: F401
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
-ALGORITHMS = {
-    **dict.fromkeys(("pref_ft", "csft", "slic", "simpo"), "pairs"),
-    **dict.fromkeys(("dpo", "ipo"), "reference_logps"),
-    **dict.fromkeys(("best_of_n", "rwr", "kto", "reinforce", "ppo", "grpo"), "rewards"),
-}
-REFERENCED = {"kto", "reinforce", "ppo", "grpo"}  # these ask the reference themselves
-
-# Options that do not come from `stages`: the seed of a seeded stage, the number of a round.
-SEEDED = {
-    "initialize_model",
-    "train_sft",
-    "train_reward_model",
-    "generate_responses",
-    "skew_responses",
-    "construct_pairs",
-    "evaluate_policy",
-    "judge_responses",
-    "diagnose_geometry",
-    *(f"train_{algorithm}" for algorithm in ALGORITHMS),
-}
+ALGORITHMS = {name: stage.table for name, stage in stages.ALGORITHMS.items()}
+PUSHING = tuple(
+    name for name, stage in stages.ALGORITHMS.items() if stage.pushes_down
+)  # and learn from what pref_ft does
 SAMPLED = ("on_policy", "mix")  # the sources of runs that sample from their own policy
-WINDOWED = {"construct_pairs", "collect_responses"}  # these take a round's window of the preferences
-NUMBERED = {"generate_responses", *WINDOWED}
-SAMPLING = {"generate_responses", "evaluate_policy", "judge_responses"}
 
 # What a run is where its config does not say.
 UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 
 # Keys of a task that say how its policies' conversations become tokens, which every stage that tokenizes is told.
 CHAT = ("chat_template", "chat_template_kwargs", "end_of_turn", "special_tokens", "rewritten_prompt")
-TOKENIZING = {
-    "train_sft",
-    "train_reward_model",
-    "generate_responses",
-    "collect_responses",
-    "skew_responses",
-    "compute_reference_logps",
-    "evaluate_policy",
-    *(f"train_{algorithm}" for algorithm in ALGORITHMS),
-}
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
 RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "max_attempts", "retry_seconds", "timeout"}
@@ -73,7 +44,6 @@ SAID_OF_SOURCE = {"columns": {}, "fields": [], "weight": 1}  # what a source is 
 
 # Samples of a prompt by which the geometry of a task is diagnosed; the library's own word for it would load numpy.
 GEOMETRY_SAMPLES = 8
-PUSHING = ("dpo", "ipo", "slic", "simpo")  # these push responses down, and learn from what pref_ft does
 
 
 def results(config: dict) -> str:
@@ -154,6 +124,11 @@ def names_of_data(task: dict) -> list[str]:
     return [name_of_source(source) for given in data_of(task).values() for source in given]
 
 
+def local_data(task: dict) -> list[str]:
+    """Return the names of a task's sources that are files or folders here."""
+    return [name for name in names_of_data(task) if sources.is_local(name)]
+
+
 def gold_reward_of(task: dict) -> dict[str, object]:
     """Return a task's gold reward of the response's length with every default; empty if it has none, or another."""
     return scoring.gold_reward_of_length(task)
@@ -190,15 +165,15 @@ def uses_given_reward(config: dict, run: str) -> bool:
 
 def rewards_of(config: dict, stage: str, wildcards: dict) -> list[Part]:
     """Return the parts of the reward that a stage computes beside the gold one."""
-    if stage == "score_responses":
-        return training_reward(config, wildcards)
-    return evaluation_reward(config, wildcards["task"]) if stage == "evaluate_policy" else []
+    if not stages.of(stage).scores:
+        return []
+    trains = stage == "score_responses"  # what a run trains on
+    return training_reward(config, wildcards) if trains else evaluation_reward(config, wildcards["task"])
 
 
 def all_rewards_of(config: dict, stage: str, wildcards: dict) -> list[Part]:
     """Return the parts of both rewards that a stage computes, the gold one's last."""
-    scores = stage in ("score_responses", "evaluate_policy")
-    gold = scoring.gold(config["tasks"][wildcards["task"]]) if scores else []
+    gold = scoring.gold(config["tasks"][wildcards["task"]]) if stages.of(stage).scores else []
     return [*rewards_of(config, stage, wildcards), *gold]
 
 
@@ -218,13 +193,16 @@ def judge_of(task: dict) -> str:
     return task["judge"].get("model") or task["judge"]["reward_model"]
 
 
+def judge_folder(task: dict) -> str | None:
+    """Return a task's judge if it is a folder or a hub id; None if it is elsewhere, behind an endpoint."""
+    return None if judged_by(task) == "endpoint" else judge_of(task)
+
+
 def members(config: dict, stage: str, wildcards: dict) -> list[str]:
     """Return the source files below scripts/ that the flags of a stage name, which no import statement does."""
     if stage == "judge_responses" and (kind := judged_by(config["tasks"][wildcards["task"]])):
         return [f"preference/judges/{kind}.py"]
-    if stage in ("score_responses", "evaluate_policy"):
-        return scoring.verifiers(all_rewards_of(config, stage, wildcards))
-    return []
+    return scoring.verifiers(all_rewards_of(config, stage, wildcards))
 
 
 def chat_of(task: dict) -> dict[str, str]:
@@ -248,6 +226,22 @@ def hub_data(config: dict) -> list[str]:
     """The data sets that come from the hub."""
     named = {name for task in config["tasks"].values() for name in names_of_data(task)}
     return sorted(source for source in named if source != "built_in" and not sources.is_local(source))
+
+
+def hub(config: dict) -> dict[str, list[str]]:
+    """Return what comes from the hub: models and data sets, by the flags of fetch_hub."""
+    return {"models": hub_models(config), "data": hub_data(config)}
+
+
+def released_models(config: dict, stage: str, wildcards: dict) -> dict[str, str]:
+    """Return the model of each flag of a stage that takes one which the workflow need not make: a folder or a hub id.
+
+    Where the workflow does make it, as a round's policy, its folder takes the place (see the rules).
+    """
+    flags = stages.of(stage).models
+    task = config["tasks"][wildcards["task"]] if flags else {}
+    given = {"judge": judge_of(task)} if "judge" in flags else {}
+    return given | {flag: task["base_model"] for flag in flags if flag == "base_model" or not (given or has_sft(task))}
 
 
 def complete(config: dict, defaults: dict[str, dict], engine: str) -> dict:
@@ -285,15 +279,16 @@ def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
     """
     task = config["tasks"][wildcards["task"]]
     chosen = _chosen(config, stage, wildcards)
-    if stage in SAMPLING:
+    row = stages.of(stage)
+    if row.work == stages.SAMPLING:
         chosen = {"engine": config.get("engine"), **chosen}
-    if stage in SEEDED:
+    if row.is_seeded:
         chosen["seed"] = int(wildcards["seed"])
-    if stage in NUMBERED and ("round" in wildcards or stage == "generate_responses"):
+    if row.is_numbered and ("round" in wildcards or row.work == stages.SAMPLING):
         chosen["round"] = int(wildcards.get("round", 0))
-    if stage in ("score_responses", "evaluate_policy"):
+    if row.scores:
         chosen |= scoring.gold_flags(task) | _reward_flags(config, stage, wildcards)
-    if stage in TOKENIZING:
+    if row.tokenizes:
         chosen |= chat_of(task)
     if stage == "prepare_task":
         chosen |= data_of(task)
@@ -343,13 +338,14 @@ def _names(wildcards: dict) -> dict[str, str]:
 def _shares(config: dict, stage: str, wildcards: dict, chosen: dict) -> dict:
     """What a mixed run takes of each kind in a round: of its prompts, `offline_fraction` are the preferences'."""
     run = config["runs"].get(wildcards.get("run"), {})
-    if run.get("source") != "mix" or stage not in ("generate_responses", *WINDOWED):
+    row = stages.of(stage)
+    if run.get("source") != "mix" or not row.is_numbered:
         return {}
-    if stage != "generate_responses":
+    if row.is_windowed:
         chosen = _chosen(config, "generate_responses", wildcards)
     total = chosen.get("num_prompts", 0)
     offline = round(run["offline_fraction"] * total)
-    return {"num_prompts": total - offline} if stage == "generate_responses" else {"num_pairs": offline}
+    return {"num_pairs": offline} if row.is_windowed else {"num_prompts": total - offline}
 
 
 def _unread(config: dict, stage: str, wildcards: dict) -> set[str]:
@@ -445,6 +441,41 @@ def has_geometry(config: dict, task: str) -> bool:
     """Whether the SFT policy's evaluation has enough samples of a prompt, and scores, to say where the task lies."""
     chosen = options(config, "evaluate_policy", {"task": task, "seed": 0})
     return "given" not in chosen and chosen.get("samples_per_prompt", 0) >= GEOMETRY_SAMPLES
+
+
+def traits_of_task(config: dict, name: str) -> set[str]:
+    """Return what a task's config says by which a stage runs for it once a seed (see `of_task` in `stages`)."""
+    task = config["tasks"][name]
+    sampled = "preferences" not in data_of(task)
+    traits = {
+        stages.ANY: True,
+        "from_scratch": task["base_model"] == "from_scratch",
+        "sft": has_sft(task),
+        "reward_model": trains_reward_model(config, name),
+        "sampled": sampled,
+        "skewed": sampled and is_skewed(task),
+        "geometry": has_geometry(config, name),
+    }
+    return {trait for trait, is_so in traits.items() if is_so}
+
+
+def traits_of_run(config: dict, run: str, task: str) -> set[str]:
+    """Return what a run's config says by which a stage runs in its rounds (see `of_run` in `stages`)."""
+    sampling = ["on_policy"] if is_on_policy(config, run) else []
+    judged = ["judged"] if "judge" in config["tasks"][task] else []
+    return {stages.ANY, config["runs"][run]["algorithm"], trained_on(config, run), *sampling, *judged}
+
+
+def stages_of(config: dict):
+    """Yield (stage, wildcards) of one seed and one round: every stage that runs, with every set of flags it has."""
+    for name in config["tasks"]:
+        traits, where = traits_of_task(config, name), {"task": name, "seed": config["seeds"][0]}
+        yield from ((stage.script, where) for stage in stages.TABLE if stage.of_task in traits)
+    for run in config["runs"]:
+        for name in tasks_of(config, run):
+            traits = traits_of_run(config, run, name)
+            where = {"task": name, "run": run, "seed": config["seeds"][0], "round": 1}
+            yield from ((stage.script, where) for stage in stages.TABLE if stage.of_run in traits)
 
 
 class Contrast(NamedTuple):

@@ -1,25 +1,36 @@
-"""What a cluster offers, and what is wrong with what the jobs of a run ask of it: a line, before any job is queued."""
+"""Slurm: what it offers, what a job asks of it, what is wrong with that, and its controller that may be away.
 
+Problems are one line, before any job is queued. `docs/snakemake.md` says what `patches` changes of the executor.
+"""
+
+import ast
 import functools
 import getpass
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-import caches
+from workflow import patches, stages
+from workflow.cluster import caches
 
 PROFILE = "slurm/config.yaml"
-# Rules that may read models or data of the hub, by how their names begin.
-FROM_HUB = ("prepare_", "train_", "generate_", "collect_", "skew_", "score_", "compute_", "evaluate_")
-FROM_HUB += ("judge_responses", "diagnose_geometry")
 GRES = re.compile(r"[A-Za-z0-9_]+(:[A-Za-z0-9_.]+)?")  # of a GPU, as the executor lets it pass
 # A resource -> the partition's limit of it, and its unit.
 LIMITS = {"_cores": ("cpus", "CPUs"), "mem_mb": ("memory_mb", "MB"), "runtime": ("minutes", "minutes")}
+
+SECONDS = 600  # that a submission, or a job that begins on a node, waits for the controller
+BETWEEN = 5
+
+stopped = threading.Event()  # the run was interrupted: nothing is submitted any more
+_given_up = threading.Event()  # it was waited for in vain: the next ones need not
 
 
 class Partition(NamedTuple):
@@ -29,6 +40,94 @@ class Partition(NamedTuple):
     memory_mb: int
     cpus: int
     gres: dict[str, int]  # `gpu` and `gpu:a100` -> how many a node has
+
+
+class Site:
+    """What a profile says of its site: the partitions, what a GPU is called there, and who pays.
+
+    Another type of cluster is another module with such a class (see `workflow.cluster`).
+    """
+
+    KEYS = ("slurm_partition", "gpu_partition", "gpu_gres", "slurm_account")
+
+    def __init__(self, default_resources: dict, on_node: bool):
+        """Prepare this process for the site; on a node, wait for the controller."""
+        said = {key: _plain(default_resources[key].raw) for key in self.KEYS if key in default_resources}
+        self.partitions = said.get("slurm_partition"), said.get("gpu_partition")
+        self.gres, self.on_node = said.get("gpu_gres"), on_node
+        self.has_gpus = self.gives_gpus = bool(self.gres)
+        caches.keep_out_of_home(on_node)
+        if on_node:
+            wait_as_a_job_begins()
+
+    def within(self, gpus: int, what: str, wanted: int) -> int:
+        """Return what a job wants, or the most that its partition gives: the estimates are high, and a stage that is
+        stopped goes on where it was. A node need not ask the cluster: only submitted jobs are limited."""
+        names = self.partitions[bool(gpus)]
+        limit = most(names, what) if names and not self.on_node else None
+        return min(wanted, limit) if limit else wanted
+
+    def resources(self, gpus) -> dict:
+        """Return the resources by which the executor asks Slurm; `gpus` counts a job's GPUs by its wildcards."""
+
+        def gres(wildcards):
+            return f"{self.gres}:{gpus(wildcards)}" if gpus(wildcards) else None
+
+        def slurm_partition(wildcards):
+            return self.partitions[bool(gpus(wildcards))]
+
+        asked = {"slurm_partition": slurm_partition, "gpu_partition": None, "gpu_gres": None}
+        asked["attempt"] = lambda wildcards, attempt: attempt  # for efficiency.csv
+        return asked | ({"gres": gres} if self.gres else {"gpu": lambda wildcards: gpus(wildcards) or None})
+
+    def problem(self, dag, hub: dict[str, list[str]], fetched: str) -> str | None:
+        """Return what is wrong with what the jobs of a run ask for: those that cannot start would fail one by one."""
+        jobs = list(dag.needrun_jobs())
+        asked = [(job.rule.name, dict(job.resources.items())) for job in jobs]
+        groups = {dag.get_job_group(job) for job in jobs} - {None}
+        together = [(f"the group {group.groupid}", dict(group.resources.items())) for group in groups]
+        missing = unfetched(asked, hub, fetched)
+        return problem(asked, together) or missing
+
+    def begin(self) -> None:
+        """Do what a run needs before it submits its first job."""
+        patches.be_patient(sys.modules[__name__])
+
+    def efficiency(self, folder: str) -> Path | None:
+        """Write what the jobs of a folder took of what they asked for."""
+        from workflow.cluster import efficiency  # which reads this module
+
+        return efficiency.write(folder)
+
+
+def _plain(raw: str) -> str:
+    """Return a default resource as it is meant: the profile quotes it, as Snakemake takes it for Python."""
+    try:
+        return str(ast.literal_eval(raw))
+    except (SyntaxError, ValueError):
+        return raw
+
+
+# What slurm/config.yaml calls.
+def keep_cache_here() -> None:
+    """Keep Snakemake's own cache, and that of every job, in the folder that all nodes see."""
+    os.environ.setdefault("XDG_CACHE_HOME", str(Path(".snakemake/cache").resolve()))
+
+
+def status_command() -> str:
+    """Return sacct where there is accounting; where there is none it fails, and a run would wait for ever."""
+    return "squeue" if _said("sacct", "--noheader", "--allocations", "--starttime", "now") is None else "sacct"
+
+
+def quoted(name) -> str:
+    """Return a name as Snakemake, which runs it as Python, leaves it: the account 2023-45 would be 1978."""
+    return repr(str(name))
+
+
+def cores(partition: str) -> int:
+    """Return the CPUs of one job at most, no more than a node has: Slurm would let the job wait for ever."""
+    cpus = _said("sinfo", "--noheader", "--format=%c", f"--partition={partition}") or ""
+    return min(8, max((int(each.rstrip("+")) for each in cpus.split()), default=8))
 
 
 def problem(asked: list[tuple[str, dict]], together: list[tuple[str, dict]]) -> str | None:
@@ -60,15 +159,20 @@ def _of_partitions(asked: list[tuple[str, dict]], offered: dict[str, Partition])
     return None
 
 
-def keep_within(job) -> None:
-    """Let what shares a job ask for no more than its partition gives, which Slurm would refuse, or let wait for ever.
-    What it asks for is a sum of high guesses, doubled at each attempt."""
+def keep_within(job) -> dict[str, int]:
+    """Return what a group of jobs must ask for less of, so that it asks for no more than its partition gives.
+
+    Slurm would refuse it, or let it wait for ever. What a group asks for is a sum of high guesses, doubled at each
+    attempt.
+    """
+    lowered = {}
     for name, (what, unit) in LIMITS.items() if job.is_group() else ():
         limit, wanted = most(str(job.resources.get("slurm_partition")), what), job.resources.get(name, 0)
         if limit and wanted > limit:
-            job._resources[name] = limit
+            lowered[name] = limit
             lower = f"lower group-components in {PROFILE} if that is too little"
             print(f"the group {job.groupid} would ask for {wanted} {unit} and gets {limit}; {lower}", file=sys.stderr)
+    return lowered
 
 
 def _shortened(together: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
@@ -110,7 +214,7 @@ def _of_accounts(asked: list[tuple[str, dict]]) -> str | None:
 
 def unfetched(asked: list[tuple[str, dict]], hub: dict[str, list[str]], fetched: str) -> str | None:
     """What jobs would look for in vain, as they ask the hub's cache only and it was not fetched into that."""
-    if not any(rule.startswith(FROM_HUB) for rule, _ in asked):
+    if not any(stages.OF_RULE.get(rule, stages.OTHER).reads_hub for rule, _ in asked):
         return None
     there = json.loads(Path(fetched).read_text(encoding="utf-8")) if Path(fetched).is_file() else {}
     for kind, names in hub.items():
@@ -199,3 +303,47 @@ def _some(rules: set[str]) -> str:
 
 def _listed(names) -> str:
     return ", ".join(sorted(names))
+
+
+# The controller, or its accounting, may be away for a while as a run goes on: what waits for it and does not fail.
+def wait_for_controller() -> None:
+    """Until the controller answers, for ten minutes at most."""
+    end, said = time.monotonic() + SECONDS, False
+    while shutil.which("scontrol") and not stopped.is_set():
+        if _answers():
+            return _given_up.clear()
+        if _given_up.is_set() or time.monotonic() > end:
+            return _given_up.set()
+        if not said:
+            print(f"Slurm's controller does not answer; waits for it for {SECONDS // 60} minutes", file=sys.stderr)
+            said = True
+        stopped.wait(BETWEEN)
+
+
+def wait_as_a_job_begins() -> None:
+    """Before a job makes its first step; what runs in that step need not wait."""
+    if "SLURM_STEP_ID" not in os.environ:
+        wait_for_controller()
+
+
+def state_told(job: str, state: str) -> str:
+    """A state in the executor's words: `CANCELLED by 1000` is CANCELLED, and so is what was preempted for good."""
+    word = state.partition(" ")[0]
+    return "CANCELLED" if word == "PREEMPTED" and _is_over(job) else word
+
+
+def _is_over(job: str) -> bool:
+    """Whether a preempted job has left the queue; one that starts again waits there under its number."""
+    asked = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return set(done.stdout.split()) <= {"PREEMPTED"} if done.returncode == 0 else "Invalid job id" in done.stderr
+
+
+def _answers() -> bool:
+    try:
+        return subprocess.run(["scontrol", "ping"], capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False

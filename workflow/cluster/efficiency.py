@@ -6,16 +6,12 @@ The benchmark files say both where Snakemake writes them extended, as the cluste
 import ast
 import csv
 import math
-import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-
-import sites
-
 from preference.files import artifacts
+from workflow.cluster import slurm
 
 COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
 COLUMNS += ["cpus_used_max", "cpus_asked", "gres_asked", "suggested_minutes", "suggested_memory_mb"]
@@ -68,7 +64,7 @@ def _job(row: dict) -> dict | None:
 def _submitted(asked: dict) -> dict:
     """What was asked for, which is no more than the partition gives; on its node a job does not know that."""
     for name in ("runtime", "mem_mb"):
-        limit = sites.most(str(asked.get("slurm_partition")), sites.LIMITS[name][0])
+        limit = slurm.most(str(asked.get("slurm_partition")), slurm.LIMITS[name][0])
         asked[name] = min(asked.get(name, 0), limit or math.inf)
     return asked
 

@@ -5,15 +5,9 @@ of the others, joined by `_`, name a run. The cell min_length.ppo.b128 is the ru
 """
 
 import itertools
-import sys
-from pathlib import Path
-
-import labs
-import runs
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.analysis import claims
+from workflow.config import labs, runs
 
 TASK = "task"  # the axis whose levels are tasks
 

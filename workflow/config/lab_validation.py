@@ -4,21 +4,14 @@ What a lab is and which parts it has is in `labs`.
 """
 
 import difflib
-import sys
 from pathlib import Path
-
-import configfiles
-import labs
-from cell_validation import claim_problems, figure_problems, listed
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-
-import validation
 
 from preference.analysis.measures import OF_BANDITS, RESERVED
 from preference.bandits import cells
+from workflow.config import labs, validation, yaml_text
+from workflow.config.cell_validation import claim_problems, figure_problems, listed
 
-SCHEMA = Path(__file__).parent / "schemas" / "bandit.schema.yaml"
+SCHEMA = Path(__file__).parents[1] / "schemas" / "bandit.schema.yaml"
 TAKEN = {"tables", "figures", "claims", "seconds", labs.KL_DIRECTIONS}  # names that the results of a lab use
 
 
@@ -41,8 +34,8 @@ def _is_of_no_lab(target: str, of_lab: dict[str, str | None]) -> bool:
 
 def _read(path: Path) -> tuple[dict, list[str]]:
     """A lab and its problems, each with the file before it; a lab with problems may be anything."""
-    found = [problem] if (problem := configfiles.problem_of(path)) else []
-    lab = {} if found else configfiles.read(path)
+    found = [problem] if (problem := yaml_text.problem_of(path)) else []
+    lab = {} if found else yaml_text.read(path)
     return lab, [f"{path}: {problem}" for problem in found or problems(lab, path.stem, list(labs.files(path.parent)))]
 
 
@@ -52,7 +45,7 @@ def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
     Args:
         name: that of its file; `others`: those of all labs.
     """
-    shape = validation.misshapen(lab, configfiles.read(SCHEMA))
+    shape = validation.misshapen(lab, yaml_text.read(SCHEMA))
     return list(dict.fromkeys(shape or _misnamed(lab, name, others) or _cell_problems(lab) or _other_problems(lab)))
 
 

@@ -1,11 +1,8 @@
 """Where libraries keep what they would keep in the home folder, which a node may not have or may not write to."""
 
 import os
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.models import model_folders
 from preference.tasks import hub_data

@@ -4,18 +4,9 @@ import datetime
 import difflib
 import math
 import re
-import sys
 from pathlib import Path
 
-import configfiles
-import experiments
 import jsonschema
-import labs
-import runs
-import scoring
-from cell_validation import claim_problems, figure_problems, listed
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference import formats
 from preference.analysis import claims
@@ -25,8 +16,11 @@ from preference.models import model_folders
 from preference.running import limits
 from preference.running.stage import InputError, one_line
 from preference.tasks import sources
+from workflow import stages
+from workflow.config import experiments, labs, runs, scoring, yaml_text
+from workflow.config.cell_validation import claim_problems, figure_problems, listed
 
-SCHEMA = configfiles.read(Path(__file__).parent / "schemas" / "config.schema.yaml")
+SCHEMA = yaml_text.read(Path(__file__).parents[1] / "schemas" / "config.schema.yaml")
 DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     stage: {key: part["default"] for key, part in SCHEMA["$defs"][stage]["properties"].items() if "default" in part}
     for stage in SCHEMA["$defs"]["stages"]["properties"]
@@ -59,6 +53,16 @@ def misshapen(config: dict, schema: dict) -> list[str]:
     """Where a config has not the shape of a schema, in the order of its keys."""
     errors = sorted(Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     return [line for error in errors for line in _lines(error)]
+
+
+def report(config: dict, files: list, typed: dict) -> str:
+    """Return all problems, one a line, each with where it stands: in the config files, or in `--config`.
+
+    Args:
+        typed: what `--config` says.
+    """
+    names = ", ".join(map(str, files)) or "config"
+    return "\n".join(said_of(problem, names, typed) for problem in problems(config))
 
 
 def said_of(problem: str, files: str, typed: dict) -> str:
@@ -333,7 +337,7 @@ def _history_problems(name: str, run: dict) -> list[str]:
 def _stage_problems(config: dict) -> list[str]:
     """What is wrong with the flags of the stages that will run, each problem under the key that says it."""
     found = []
-    for stage, wildcards in _stages(config):
+    for stage, wildcards in runs.stages_of(config):
         chosen = runs.options(config, stage, wildcards)
         if missing := [key for key in SCHEMA["$defs"][stage].get("needs", []) if key not in chosen]:
             some = [f".{key}" for key in missing] if config["stages"].get(stage) else [""]
@@ -346,28 +350,6 @@ def _stage_problems(config: dict) -> list[str]:
     return found
 
 
-def _stages(config: dict):
-    """(stage, wildcards) of one seed and one round: every stage that will run, with every set of flags it will have."""
-    for name, task in config["tasks"].items():
-        where = {"task": name, "seed": config["seeds"][0]}
-        made = ["initialize_model"] if task["base_model"] == "from_scratch" else []
-        placed = ["compute_reference_logps"] if runs.has_geometry(config, name) else []
-        tuned = ["train_sft"] if runs.has_sft(task) else []
-        learned = ["train_reward_model"] if runs.trains_reward_model(config, name) else []
-        for stage in ("prepare_task", *made, *tuned, *learned, "evaluate_policy", *placed):
-            yield stage, where
-        if "preferences" not in runs.data_of(task):
-            for stage in ("generate_responses", *(["skew_responses"] if runs.is_skewed(task) else [])):
-                yield stage, where
-    for name, run in config["runs"].items():
-        sampling = ["generate_responses"] if runs.is_on_policy(config, name) else []
-        reference = ["compute_reference_logps"] if runs.trained_on(config, name) == "reference_logps" else []
-        for task in runs.tasks_of(config, name):
-            judged = ["judge_responses"] if "judge" in config["tasks"][task] else []
-            for stage in (*sampling, *reference, f"train_{run['algorithm']}", "evaluate_policy", *judged):
-                yield stage, {"task": task, "run": name, "seed": config["seeds"][0], "round": 1}
-
-
 def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
     """(key, what is wrong with its value) of a stage's flags, which have the right shape."""
     context = _context_length(config, stage, wildcards["task"])
@@ -375,7 +357,7 @@ def _faults(config: dict, stage: str, wildcards: dict, chosen: dict):
         yield "hidden_size", f"is no multiple of num_heads, which is {chosen['num_heads']}"
     if context and stage not in ("initialize_model", "score_responses") and chosen.get("max_length", 0) > context:
         yield "max_length", f"is more than the {context} tokens that the base model reads"
-    if stage in runs.SAMPLING:
+    if stages.of(stage).work == stages.SAMPLING:
         if stage == "generate_responses" and chosen["samples_per_prompt"] < (
             least := _least_samples(config, wildcards)
         ):

@@ -8,46 +8,26 @@ import math
 import re
 from pathlib import Path
 
-import runs
-import scoring
-
-SAMPLING, TRAINING = "sampling", "training"
-READING = "reading"  # one pass over text that is there
-WORK = {  # what a stage does with models; all other stages need none
-    "generate_responses": SAMPLING,
-    "evaluate_policy": SAMPLING,
-    "judge_responses": SAMPLING,
-    "score_responses": READING,
-    "compute_reference_logps": READING,
-    "train_sft": TRAINING,
-    "train_reward_model": TRAINING,
-    **dict.fromkeys((f"train_{algorithm}" for algorithm in runs.ALGORITHMS), TRAINING),
-}
+from workflow import stages
+from workflow.config import runs, scoring
+from workflow.stages import READING, SAMPLING, TRAINING
 
 # Bytes of main memory for each parameter: float32 weights while they are loaded; evaluation holds policy, reference and
 # reward model; training holds weights, gradients, two moments, and a reference.
 BYTES = {SAMPLING: 14, READING: 6, TRAINING: 24}
 BASE_MB = {SAMPLING: 3000, READING: 3000, TRAINING: 3000, None: 2000}  # the libraries, and what a table takes
 ROW_MB = 0.02  # a response with its tokens, as Python holds it
-TABLES = {"collect_responses", "skew_responses", "score_responses", "join_shards", "construct_pairs"}  # hold them all
-
-# These read pairs of earlier rounds, too, if a run asks for them.
-OF_PAIRS = {"construct_pairs", "compute_reference_logps"}
-OF_PAIRS |= {f"train_{algorithm}" for algorithm, table in runs.ALGORITHMS.items() if table != "rewards"}
 
 # Operations for each parameter and token, and how many a second are reached: by a GPU, and by one CPU thread. Careful
 # figures: a stage that is done early costs nothing, one that is killed is queued again.
 OPERATIONS = {SAMPLING: 2, READING: 2, TRAINING: 8}
 PER_SECOND = {SAMPLING: (1e12, 2e9), READING: (2e13, 1e10), TRAINING: (2e13, 1e10)}
-VLLM_PER_SECOND = 1e13
 MINUTES = 10  # what any stage with a model may take: imports from a busy file system, loading
 SHORT = 5  # what a table or a figure may take
-LONG = {"prepare_task": 30, "run_bandit": 60}  # downloads nothing, but reads all of the data; trains ten seeds and more
 MARGIN = 2
 
 # CPU threads: a small model gains nothing by more, and the sums of another number of threads round otherwise.
 SMALL = 1e7  # parameters
-THREADS = {"train_sft": 2, "train_reward_model": 2}
 THREADS_OF_LARGE = {"gpu": 4, "cpu": 8}
 
 UNKNOWN_PARAMETERS = 7e9  # of a model whose name does not say
@@ -60,36 +40,36 @@ def gpus(config: dict, stage: str, wildcards: dict) -> int:
     if not _reads_model(config, stage, wildcards):
         return 0
     chosen = runs.options(config, stage, wildcards)
-    return chosen.get("tensor_parallel_size", 1) if chosen.get("engine") == "vllm" else 1
+    return _gpus_of_engine(chosen)
 
 
 def memory_mb(config: dict, stage: str, wildcards: dict, attempt: int, parts: int = 1) -> int:
     """Main memory in MB."""
+    row = stages.of(stage)
     if not _reads_model(config, stage, wildcards):
-        rows = ROW_MB * _rows(config, stage, wildcards) if stage in TABLES else 0
+        rows = ROW_MB * _rows(config, stage, wildcards) if row.holds_table else 0
         return math.ceil((BASE_MB[None] + rows) * _grown(attempt))
-    work = WORK[stage]
-    needed = BASE_MB[work] + BYTES[work] * parameters(config, stage, wildcards) / 1e6
-    held = _rows(config, stage, wildcards) / (1 if stage in TABLES else parts)
+    needed = BASE_MB[row.work] + BYTES[row.work] * parameters(config, stage, wildcards) / 1e6
+    held = _rows(config, stage, wildcards) / (1 if row.holds_table else parts)
     return math.ceil((needed + ROW_MB * held) * _grown(attempt))
 
 
 def minutes(config: dict, stage: str, wildcards: dict, attempt: int, on_gpu: bool, parts: int = 1) -> int:
     """Run time in minutes."""
     if not _reads_model(config, stage, wildcards):
-        return LONG.get(stage, SHORT) * _grown(attempt)
-    chosen, work = runs.options(config, stage, wildcards), WORK[stage]
+        return (stages.of(stage).minutes or SHORT) * _grown(attempt)
+    chosen, work = runs.options(config, stage, wildcards), stages.of(stage).work
     tokens = _rows(config, stage, wildcards) / parts * _tokens(chosen) * chosen.get("epochs", 1)
     operations = OPERATIONS[work] * tokens * parameters(config, stage, wildcards)
     per_second = PER_SECOND[work][0 if on_gpu else 1]
-    if on_gpu and chosen.get("engine") == "vllm":
-        per_second = VLLM_PER_SECOND * chosen.get("tensor_parallel_size", 1)
+    if on_gpu and (of_engine := _engine(chosen).per_second):
+        per_second = of_engine * _gpus_of_engine(chosen)
     return math.ceil(MINUTES + MARGIN * operations / per_second / 60) * _grown(attempt)
 
 
 def cpus(config: dict, stage: str, wildcards: dict, on_gpu: bool) -> int:
     """CPU threads, which torch is told, too."""
-    few = THREADS.get(stage, 1)
+    few = stages.of(stage).threads
     if not _reads_model(config, stage, wildcards) or parameters(config, stage, wildcards) < SMALL:
         return few
     return THREADS_OF_LARGE["gpu" if on_gpu else "cpu"]
@@ -129,7 +109,15 @@ def _reads_model(config: dict, stage: str, wildcards: dict) -> bool:
         return any(part.kind == "model" for part in runs.all_rewards_of(config, stage, wildcards))
     if stage == "judge_responses":  # an endpoint's model is elsewhere
         return runs.judged_by(config["tasks"][wildcards["task"]]) != "endpoint"
-    return stage in WORK
+    return stages.of(stage).work is not None
+
+
+def _engine(chosen: dict) -> stages.Engine:
+    return stages.ENGINES.get(chosen.get("engine"), stages.Engine())
+
+
+def _gpus_of_engine(chosen: dict) -> int:
+    return chosen.get("tensor_parallel_size", 1) if _engine(chosen).shares_model else 1
 
 
 def _rows(config: dict, stage: str, wildcards: dict) -> float:
@@ -137,12 +125,12 @@ def _rows(config: dict, stage: str, wildcards: dict) -> float:
     data = runs.options(config, "prepare_task", wildcards)
     if stage == "train_sft":
         return data.get("num_sft", UNKNOWN_ROWS)
-    if stage in ("evaluate_policy", "judge_responses"):
+    if stages.of(stage).is_held_out:
         samples = runs.options(config, stage, wildcards).get("samples_per_prompt", 1)
         return data.get("num_eval_prompts", UNKNOWN_ROWS) * samples
     drawn = runs.options(config, "generate_responses", wildcards)
     prompts = drawn.get("num_prompts") or data.get("num_prompts", UNKNOWN_ROWS)
-    rounds = runs.rounds_of_pairs(config, wildcards) if stage in OF_PAIRS and "run" in wildcards else 1
+    rounds = runs.rounds_of_pairs(config, wildcards) if stages.of(stage).reads_pairs and "run" in wildcards else 1
     return prompts * drawn.get("samples_per_prompt", 2) * rounds
 
 

@@ -1,10 +1,5 @@
 """What is wrong with what a figure or a claim says of an experiment's cells, a lab's or those of language models."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-
 from preference.analysis import claims
 from preference.analysis.measures import PROGRESS, REDUCED
 from preference.running.stage import InputError

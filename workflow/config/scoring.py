@@ -1,11 +1,7 @@
 """What scores the responses of a task: the reward that its runs train on, and its gold reward. Pure functions of it."""
 
 import json
-import sys
 from dataclasses import MISSING, fields
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.rewards import GOLD_REWARDS, specs
 from preference.rewards.specs import TRAINED, Part

@@ -1,6 +1,6 @@
 """How far the last run in a folder is, stage by stage, and where the logs of what runs and of what failed are.
 
-    python workflow/status.py [FOLDER]
+    python workflow/cluster/status.py [FOLDER]
 
 It reads what Snakemake wrote down of the run, and asks Slurm which of its jobs still wait.
 """

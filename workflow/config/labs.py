@@ -6,15 +6,11 @@ that the command line names are read, so that the others cost nothing and may be
 
 import itertools
 import re
-import sys
 from pathlib import Path
-
-import runs
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.analysis import claims
 from preference.analysis.measures import TITLES
+from workflow.config import runs
 
 NAME = re.compile(r"bandit(_[a-z0-9_]+)?")
 KL_DIRECTIONS = "kl_directions"  # the part of a lab that is no experiment: it has no cells
@@ -39,11 +35,6 @@ def asked(target: str, found: list[str]) -> str | None:
     name = re.sub("^results/([^/]*)/.*$", r"\1", target)
     fitting = [lab for lab in found if name == lab or (name.startswith(f"{lab}_") and name == target)]
     return max(fitting, key=len, default=None)
-
-
-def targets_of_jobs(jobs) -> list[str]:
-    """What a job on a cluster, which is told its rule and wildcards, belongs to."""
-    return sorted({f"results/{job.wildcards_dict['lab']}/" for job in jobs if "lab" in job.wildcards_dict})
 
 
 def results(lab: dict) -> str:

@@ -1,0 +1,1 @@
+"""Read, complete and check a config; runs, experiments and labs as pure functions of it."""
