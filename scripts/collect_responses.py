@@ -5,23 +5,25 @@ of the round's window become two samples of its prompt, to be scored as sampled 
 the data's answers to each prompt of the window, with the data's own scores.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records
 from preference.models import chat, chat_flags
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, Index
+from preference.running.stage import InputError
 from preference.training import pairs
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(chat.Flags):
-    preferences: str | None = flag("pairs.parquet of given preferences", None)
-    answers: str | None = flag("answers.parquet of the data, in place of --preferences", None)
-    policy: str = flag("policy folder whose tokenizer writes texts as tokens")
+    preferences: str | None = flag("pairs.parquet of given preferences", None, config=False)
+    answers: str | None = flag("answers.parquet of the data, in place of --preferences", None, config=False)
+    policy: str = flag("policy folder whose tokenizer writes texts as tokens", config=False)
     output: str = flag("responses.parquet to write")
-    round: int = flag("number of this round, from 1: which window of the preferences it takes")
-    num_pairs: int | None = flag("pairs, or prompts of --answers, per round; all where it is not given", None)
+    round: Index = flag("number of this round, from 1: which window of the preferences it takes", config=False)
+    num_pairs: Count | None = flag("pairs, or prompts of --answers, per round; all where it is not given", None)
 
 
 def main(flags: Flags) -> None:

@@ -23,15 +23,16 @@ expectations.txt  the same to read, by task and question
 import itertools
 import textwrap
 from collections import Counter
-from dataclasses import dataclass
 
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import geometry, intervals
 from preference.analysis.geometry import Expectation
 from preference.files import artifacts, provenance, summaries
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 
 WIDTH = 100
 SMALL = 0.25

@@ -13,14 +13,16 @@ kl_directions_checks.csv  check, value, expected, and whether they agree: the id
 """
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, summaries
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, LearningRate, Seed
+from preference.running.stage import InputError
 
 DIRECTIONS = ("forward", "reverse")
 COLUMNS = ["check", "value", "expected", "agrees"]
@@ -29,10 +31,10 @@ COLUMNS = ["check", "value", "expected", "agrees"]
 @dataclass(frozen=True)
 class Flags:
     points: tuple[str, ...] = flag("NAME=START:TARGET, two distributions such as 0.3,0.3,0.4:0.2,0.1,0.7")
-    learning_rate: float = flag("of gradient descent on the logits")
-    steps: int = flag("of gradient descent")
-    draws: int = flag("random pairs of start and target, uniform on the simplex, the start's first two made equal")
-    seed: int = flag("seed of the draws")
+    learning_rate: LearningRate = flag("learning rate of gradient descent on the logits")
+    steps: Count = flag("steps of gradient descent", unit="steps")
+    draws: Count = flag("random pairs of start and target, uniform on the simplex, the start's first two made equal")
+    seed: Seed = flag("seed of the draws")
     output: str = flag("kl_directions.csv to write")
     checks_output: str = flag("kl_directions_checks.csv to write")
     published: str | None = flag(

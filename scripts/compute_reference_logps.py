@@ -4,25 +4,26 @@ Done once and kept as a file: training needs one model in memory instead of two,
 compares with the very same numbers.
 """
 
-import dataclasses
 from statistics import fmean
+
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records
 from preference.models import chat, chat_flags, policies, tokens
 from preference.running import stage
+from preference.running.flags import flag
+from preference.running.ranges import Count
 from preference.running.shards import Shards
-from preference.running.stage import Progress, flag
+from preference.running.stage import Progress
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(chat.Flags):
-    pairs: str = flag("pairs.parquet")
-    reference: str = flag("policy folder of the reference")
+@dataclass(frozen=True, kw_only=True)
+class Flags(tokens.LikeTraining, chat.Flags):
+    pairs: str = flag("pairs.parquet", config=False)
+    reference: str = flag("policy folder of the reference", config=False)
     output: str = flag("reference_logps.parquet to write: the pairs with ref_chosen_logps, ref_rejected_logps")
-    batch_size: int = flag("pairs per forward pass", 32)
-    max_length: int = flag("longest prompt + response in tokens, as in training")
-    long_prompts: str = flag("a prompt that is too long: as in training", "drop", tokens.LONG_PROMPTS)
-    shard_size: int = flag("pairs that are computed, and kept, together: what a kill can cost", 1024)
+    batch_size: Count = flag("pairs per forward pass", 32)
+    shard_size: Count = flag("pairs that are computed, and kept, together: what a kill can cost", 1024)
 
 
 def main(flags: Flags) -> None:

@@ -11,26 +11,41 @@ import dataclasses
 import random
 from collections import Counter
 from statistics import fmean
+from typing import Annotated
+
+from pydantic import WithJsonSchema
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, Index, NotNegative, Seed
+from preference.running.stage import InputError
 from preference.training import pairs
 
+HISTORY = {  # in a config, where a number is no text
+    "anyOf": [{"enum": ["none", "all"]}, {"type": "integer", "minimum": 1, "maximum": 10**4}],
+    "allowed": "none, all, or how many of the last rounds (from 1)",
+}
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     output: str = flag("pairs.parquet to write")
-    rewards: str | None = flag("rewards.parquet of this round's samples (on-policy)", None)
-    preferences: str | None = flag("pairs.parquet of given preferences (offline)", None)
-    round: int | None = flag("number of this round, from 1; by default the pairs are no round's", None)
-    num_pairs: int | None = flag("preferences per round (offline); all where it is not given", None)
+    rewards: str | None = flag("rewards.parquet of this round's samples (on-policy)", None, config=False)
+    preferences: str | None = flag("pairs.parquet of given preferences (offline)", None, config=False)
+    round: Index | None = flag("number of this round, from 1; by default the pairs are no round's", None, config=False)
+    num_pairs: Count | None = flag("preferences per round (offline); all where it is not given", None)
     pairing: str = flag("which two responses of a prompt are compared", "best_vs_worst", pairs.PAIRINGS)
-    min_margin: float = flag("least difference of rewards in a pair", 0.0)
+    min_margin: NotNegative = flag("least difference of rewards in a pair", 0.0)
     truncated: str = flag("responses that did not end by themselves", "keep", pairs.TRUNCATED)
-    history: str = flag("pairs of earlier rounds to use again: none, all, or of how many of the last rounds", "none")
-    earlier: str | None = flag("pairs.parquet of the round before, which --history reads from round 2 on", None)
-    seed: int = flag("seed of the pairings that draw at random")
+    history: Annotated[str, WithJsonSchema(HISTORY)] = flag(
+        "pairs of earlier rounds to use again: none, all, or of how many of the last rounds", "none"
+    )
+    earlier: str | None = flag(
+        "pairs.parquet of the round before, which --history reads from round 2 on", None, config=False
+    )
+    seed: Seed = flag("seed of the pairings that draw at random", config=False)
 
 
 def main(flags: Flags) -> None:

@@ -10,20 +10,23 @@ Then comes what the paper found there. Nothing is sampled or trained.
 import dataclasses
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import geometry, intervals
 from preference.files import artifacts, provenance, records
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Seed
+from preference.running.stage import InputError
 
 RESAMPLES = 2000
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     samples: str = flag("evaluation.parquet of the SFT policy: at least 8 samples of each held-out prompt")
     pairs: str = flag("reference_logps.parquet of held-out preferences of the same prompts")
-    seed: int = flag("seed of the bootstrap")
+    seed: Seed = flag("seed of the bootstrap")
     output: str = flag("geometry.json to write")
     text_output: str = flag("geometry.txt to write, the same to read")
 

@@ -6,10 +6,10 @@ responses (the sum over the vocabulary), summed or averaged over positions. Ever
 over prompts.
 """
 
-import dataclasses
 import math
 
 import numpy
+from pydantic.dataclasses import dataclass
 
 from preference import rewards
 from preference.analysis import intervals
@@ -17,23 +17,31 @@ from preference.engines import samplers
 from preference.files import artifacts, conversations, provenance, records
 from preference.models import chat, chat_flags, policies, tokens
 from preference.running import stage
+from preference.running.flags import flag
+from preference.running.ranges import Count
 from preference.running.shards import Shards
-from preference.running.stage import InputError, Progress, flag
+from preference.running.stage import InputError, Progress
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(samplers.Flags, rewards.Flags):
-    policy: str = flag("policy folder to evaluate")
-    reference: str = flag("policy folder that KL is measured to (the SFT policy)")
-    prompts: str = flag("eval_prompts.parquet: held-out prompts, with the data's own answers where it has them")
-    pairs: str = flag("pairs.parquet of held-out prompts: the pairs whose log-probabilities and margin are shown")
-    baseline: str | None = flag("evaluation.parquet to win against; without it the policy is its own baseline", None)
-    trained_on: str | None = flag("what this round was trained on, which must share no prompt with --prompts", None)
+@dataclass(frozen=True, kw_only=True)
+class Flags(tokens.LikeTraining, samplers.Flags, rewards.Flags):
+    policy: str = flag("policy folder to evaluate", config=False)
+    reference: str = flag("policy folder that KL is measured to (the SFT policy)", config=False)
+    prompts: str = flag(
+        "eval_prompts.parquet: held-out prompts, with the data's own answers where it has them", config=False
+    )
+    pairs: str = flag(
+        "pairs.parquet of held-out prompts: the pairs whose log-probabilities and margin are shown", config=False
+    )
+    baseline: str | None = flag(
+        "evaluation.parquet to win against; without it the policy is its own baseline", None, config=False
+    )
+    trained_on: str | None = flag(
+        "what this round was trained on, which must share no prompt with --prompts", None, config=False
+    )
     output: str = flag("evaluation.json to write")
     samples_output: str = flag("evaluation.parquet to write")
-    max_length: int = flag("longest prompt + response in tokens, as in training")
-    long_prompts: str = flag("a prompt that is too long: as in training", "drop", tokens.LONG_PROMPTS)
-    scoring_batch_size: int = flag("responses, or pairs, per forward pass when they are scored", 32)
+    scoring_batch_size: Count = flag("responses, or pairs, per forward pass when they are scored", 32)
 
 
 def main(flags: Flags) -> None:

@@ -3,16 +3,16 @@
 Stages find them there without one. hub.json says which commit of each model was found, and how many rows of data.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.files import artifacts, provenance
 from preference.models import hub_models
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 from preference.tasks import hub_data
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     models: tuple[str, ...] = flag("hub ids of models, owner/name or owner/name@revision", ())
     data: tuple[str, ...] = flag("hub data sets, owner/name@config:split", ())

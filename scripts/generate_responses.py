@@ -5,27 +5,29 @@ again. A response ends at its end token or at `max_new_tokens`; finish_reason sa
 With --shard, one of several jobs writes its share of the rows, and `join_shards` makes the table of theirs.
 """
 
-import dataclasses
-
 import numpy
+from pydantic.dataclasses import dataclass
 
 from preference.engines import samplers
 from preference.files import provenance, records
 from preference.models import chat, chat_flags
 from preference.running import stage
-from preference.running.shards import Shards
-from preference.running.stage import InputError, flag
+from preference.running.flags import derived, flag
+from preference.running.ranges import Count, Index
+from preference.running.shards import ShardFlags, Shards
+from preference.running.stage import InputError
 from preference.seeds import derive_seed
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(samplers.Flags):
-    policy: str = flag("policy folder to sample from")
-    prompts: str = flag("prompts.parquet or eval_prompts.parquet")
+@dataclass(frozen=True, kw_only=True)
+class Flags(ShardFlags, samplers.Flags):
+    policy: str = flag("policy folder to sample from", config=False)
+    prompts: str = flag("prompts.parquet or eval_prompts.parquet", config=False)
     output: str = flag("responses.parquet to write")
-    num_prompts: int | None = flag("prompts that a round takes; without it every round takes all of them", None)
-    round: int = flag("1, 2, ...: which prompts are taken; 0, what is sampled before the first round, takes the last")
-    shard: str | None = flag("which of how many jobs that share the work this is, 2-of-4", None, runtime=True)
+    num_prompts: Count | None = flag("prompts that a round takes; without it every round takes all of them", None)
+    round: Index = flag(
+        "1, 2, ...: which prompts are taken; 0, what is sampled before the first round, takes the last", config=False
+    )
 
 
 def main(flags: Flags) -> None:
@@ -33,7 +35,7 @@ def main(flags: Flags) -> None:
     prompts = prompts_of_round(rows, flags)
     chat_format = chat.load(flags.policy, flags)
     # Rounds draw anew where they meet a prompt again.
-    drawing = dataclasses.replace(flags, seed=derive_seed(flags.seed, "round", flags.round))
+    drawing = derived(flags, seed=derive_seed(flags.seed, "round", flags.round))
     inputs = {"policy": flags.policy, "prompts": flags.prompts, **chat_flags.inputs(flags)}
     engine = samplers.resolve_engine(flags.engine)
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)

@@ -4,30 +4,34 @@ The architecture is Pythia's (arXiv 2304.01373), small enough for two cores. Onl
 `from_scratch` have this stage; others name a model folder or a hub id.
 """
 
-import dataclasses
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
+from pydantic.dataclasses import dataclass
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from preference.files import provenance, records
 from preference.models import chat, policies
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, Seed
+from preference.running.stage import InputError
 
 SPECIAL = {"eos": "<|endoftext|>", "pad": "<|padding|>", "user": "<|prompter|>", "assistant": "<|assistant|>"}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
-    data: str = flag("sft.parquet: the text that the tokenizer learns from")
+    data: str = flag("sft.parquet: the text that the tokenizer learns from", config=False)
     output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
-    vocab_size: int = flag("entries of the tokenizer, special tokens included")
-    hidden_size: int = flag("width of the model")
-    num_layers: int = flag("transformer blocks")
-    num_heads: int = flag("attention heads per block")
-    context_length: int = flag("longest sequence in tokens")
-    seed: int = flag("seed of the weights")
+    vocab_size: Annotated[int, Interval(ge=260, le=10**9)] = flag("entries of the tokenizer, special tokens included")
+    hidden_size: Count = flag("width of the model")
+    num_layers: Count = flag("transformer blocks")
+    num_heads: Count = flag("attention heads per block")
+    context_length: Count = flag("longest sequence", unit="tokens")
+    seed: Seed = flag("seed of the weights", config=False)
 
 
 def main(flags: Flags) -> None:

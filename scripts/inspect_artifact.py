@@ -6,11 +6,12 @@ and filters its rows; --tokens renders the first row with a model's chat templat
 written, nothing is unpickled, and no code is executed but a chat template, in its sandbox.
 """
 
-import dataclasses
 import os
 import signal
 import sys
 from pathlib import Path
+
+from pydantic.dataclasses import dataclass
 
 from preference.files.artifacts import atomic
 from preference.files.untrusted import visible
@@ -27,19 +28,21 @@ from preference.inspection import (
     weights,
 )
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, Index, Seed
+from preference.running.stage import InputError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Flags:
     path: str = flag("table, evaluation, manifest, log, figure or model folder to look into", form="operand")
     lineage: bool = flag("print the tree of stages that made it, and what has changed since", False, form="switch")
     diff: str | None = flag("another artifact of the same kind, to compare with", None)
     html: str | None = flag("page.html to write: its rows, to search, sort and filter in a browser", None)
     tokens: str | None = flag("model folder to show the first row's tokens with; else the policy that sampled it", None)
-    num_rows: int = flag("rows to show at random; 0 shows none, and no extreme ones either", 3)
-    seed: int = flag("seed of the rows shown at random", 0)
-    max_characters: int = flag("characters of a text to show", 600)
+    num_rows: Index = flag("rows to show at random; 0 shows none, and no extreme ones either", 3)
+    seed: Seed = flag("seed of the rows shown at random", 0)
+    max_characters: Count = flag("longest part of a text to show", 600, unit="characters")
 
 
 def main(flags: Flags) -> None:
@@ -53,8 +56,6 @@ def main(flags: Flags) -> None:
 
 def look(flags: Flags) -> None:
     path = named(flags.path)
-    if flags.num_rows < 0 or flags.max_characters < 1:
-        raise InputError("--num_rows, --max_characters: a number of rows, at least 0, and of characters, at least 1")
     if [flags.lineage, flags.diff is not None, flags.html is not None].count(True) > 1:
         raise InputError("--lineage, --diff, --html: give at most one")
     if flags.tokens is not None and artifacts.kind(path) not in artifacts.TABLES:

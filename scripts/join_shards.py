@@ -5,19 +5,21 @@ prompt may be there twice, and none may be missing. Nothing of the table says ho
 a single job would have written, to the last byte.
 """
 
-import dataclasses
 from collections import Counter
+
+from pydantic.dataclasses import dataclass
 
 from preference.files import records
 from preference.running import stage
+from preference.running.flags import flag
 from preference.running.shards import share
-from preference.running.stage import InputError, flag
+from preference.running.stage import InputError
 
 COUNTS = ("rows_out", "finished")  # what a shard counts of its own rows
 OWN = ("path", "shard", *COUNTS)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags:
     shards: tuple[str, ...] = flag("the shards' tables, in any order")
     output: str = flag("the table to write: responses.parquet or rewards.parquet")

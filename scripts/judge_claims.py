@@ -13,17 +13,18 @@ import json
 import operator
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import claims, histories, intervals
 from preference.analysis.claims import Claim, Value
 from preference.analysis.histories import History
 from preference.files import artifacts, provenance, summaries
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 
 WIDTH = 100
 ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}

@@ -7,10 +7,10 @@ each prompt is also written as AlpacaEval reads and writes it: model_outputs.jso
 annotations.json, in which the baseline is output_1 and a preference is 1 for it, 2 for the policy and 1.5 for a tie.
 """
 
-import dataclasses
 import json
 
 import numpy
+from pydantic.dataclasses import dataclass
 
 from preference import judges
 from preference.analysis import intervals
@@ -18,28 +18,41 @@ from preference.engines import samplers
 from preference.files import artifacts, conversations, provenance, records
 from preference.judges import verdicts
 from preference.running import stage
+from preference.running.flags import flag
+from preference.running.ranges import Count, Positive, Seed
 from preference.running.shards import Shards
-from preference.running.stage import InputError, flag
+from preference.running.stage import InputError
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(samplers.Engine):
-    samples: str = flag("evaluation.parquet, or responses.parquet, of the policy")
-    baseline: str = flag("the same of what it is compared with: a sample for each of the policy's")
-    judge: str = flag("model folder or hub id of the judge, or what the endpoint calls it")
-    judged_by: str = flag("what kind of judge that is", "local_model", judges.KINDS)
-    template: str | None = flag("file with {prompt}, {first} and {second}: what the judge is asked, if not ours", None)
-    max_new_tokens: int = flag("longest reply of the judge in tokens", 8)
-    endpoint: str | None = flag("base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1", None)
-    key_variable: str = flag("environment variable that holds the endpoint's key, if it wants one", "OPENAI_API_KEY")
-    concurrency: int = flag("questions that an endpoint is asked at a time", 4, runtime=True)
-    max_attempts: int = flag("how often an endpoint that is busy or broken is asked", 6, runtime=True)
-    retry_seconds: float = flag("wait before the second attempt; each later one waits twice as long", 1.0, runtime=True)
-    timeout: float = flag("seconds that an endpoint has for a reply", 120.0, runtime=True)
-    generator: str = flag("what AlpacaEval's files call the policy")
-    baseline_generator: str = flag("what they call the baseline")
-    dataset: str = flag("what they call the prompts")
-    seed: int = flag("seed of the bootstrap")
+    samples: str = flag("evaluation.parquet, or responses.parquet, of the policy", config=False)
+    baseline: str = flag("the same of what it is compared with: a sample for each of the policy's", config=False)
+    judge: str = flag("model folder or hub id of the judge, or what the endpoint calls it", config=False)
+    judged_by: str = flag("what kind of judge that is", "local_model", judges.KINDS, config=False)
+    template: str | None = flag(
+        "file with {prompt}, {first} and {second}: what the judge is asked, if not ours", None, config=False
+    )
+    max_new_tokens: Count = flag("longest reply of the judge", 8, unit="tokens")
+    endpoint: str | None = flag(
+        "base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1", None, config=False
+    )
+    key_variable: str = flag(
+        "environment variable that holds the endpoint's key, if it wants one", "OPENAI_API_KEY", config=False
+    )
+    concurrency: Count = flag("questions that an endpoint is asked at a time", 4, runtime=True)
+    max_attempts: Count = flag("how often an endpoint that is busy or broken is asked", 6, runtime=True)
+    retry_seconds: Positive = flag(
+        "wait before the second attempt; each later one waits twice as long",
+        1.0,
+        runtime=True,
+        unit="seconds",
+    )
+    timeout: Positive = flag("time that an endpoint has for a reply", 120.0, runtime=True, unit="seconds")
+    generator: str = flag("what AlpacaEval's files call the policy", config=False)
+    baseline_generator: str = flag("what they call the baseline", config=False)
+    dataset: str = flag("what they call the prompts", config=False)
+    seed: Seed = flag("seed of the bootstrap", config=False)
     output: str = flag("judgements.parquet to write")
     metrics_output: str = flag("judgements.json to write: the win rate, and what it is made of")
     model_output: str = flag("model_outputs.json to write, for AlpacaEval")

@@ -5,30 +5,29 @@ seeds, with 95 % t intervals.
 """
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis.measures import RESERVED
 from preference.files import provenance, summaries
 from preference.report import lines, style
 from preference.report.lines import Layout
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Finite
+from preference.running.stage import InputError
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(lines.PanelFlags):
     table: str = flag("<experiment>.csv")
-    output: str = flag("figure to write, .svg; the .png goes beside it")
+    output: str = style.output_flag()
     metric: tuple[str, ...] = flag("columns of the table such as final_reward or change_margin, a row of panels each")
     x: str = flag("the axis that they are drawn against")
-    numbers: tuple[float, ...] = flag("where its levels stand, in their order; side by side if not given", default=())
+    numbers: tuple[Finite, ...] = flag("where its levels stand, in their order; side by side if not given", default=())
     log: bool = flag("numbers on a logarithmic scale", default=False, form="switch")
-    panels: tuple[str, ...] = flag("the axis with a column of panels per level; of two, rows and columns", default=())
-    lines: tuple[str, ...] = flag("the one or two axes with a line per level: colours, dashes", default=())
-    title: str = flag("title of the figure", default="")
 
 
 def main(flags: Flags) -> None:

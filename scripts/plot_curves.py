@@ -5,29 +5,25 @@ per level of the others, the mean over seeds, with its 95 % t band; against KL, 
 point.
 """
 
-from dataclasses import dataclass
-
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis.measures import PROGRESS, TIDY, TITLES
 from preference.files import provenance, summaries
 from preference.report import lines, style
 from preference.report.lines import Layout
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 
 FEW = 9  # points of a line that are marked, so that one sees between which it is only a line
 
 
 @dataclass(frozen=True)
-class Flags:
+class Flags(lines.PanelFlags):
     curves: str = flag("curves_<experiment>.csv")
-    output: str = flag("figure to write, .svg; the .png goes beside it")
+    output: str = style.output_flag()
     metric: tuple[str, ...] = flag("measures, a row of panels each", choices=tuple(TITLES))
     x: str = flag("what they are drawn against", choices=tuple(PROGRESS))
-    panels: tuple[str, ...] = flag("the axis with a column of panels per level; of two, rows and columns", default=())
-    lines: tuple[str, ...] = flag("the one or two axes with a line per level: colours, dashes", default=())
-    title: str = flag("title of the figure", default="")
 
 
 def main(flags: Flags) -> None:

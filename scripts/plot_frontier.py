@@ -4,14 +4,13 @@ Left the gold reward (filled), right the learned reward (hollow): a run that goe
 down on the left is over-optimised. The KL axis grows like a square root, as in Gao et al. 2022 (arXiv 2210.10760).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance
 from preference.report import style
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
 STAR = {"color": style.SFT_COLOUR, "marker": "*", "markersize": 11, "linestyle": ""}
@@ -22,7 +21,7 @@ TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
 @dataclass(frozen=True)
 class Flags:
     metrics: str = flag("tables/metrics.csv")
-    output: str = flag("figure to write, .svg; the .png goes beside it")
+    output: str = style.output_flag()
 
 
 def main(flags: Flags) -> None:

@@ -4,15 +4,16 @@ Above, every category after some steps of either, beside where it starts and whe
 of the published figure under the names that it gives them. Below, the way there.
 """
 
-from dataclasses import dataclass
-
 import matplotlib.pyplot as plt
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, summaries
 from preference.report import style
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count
+from preference.running.stage import InputError
 
 COLUMNS = ["point", "direction", "step", "category", "probability", "target", "published"]
 NAMES = {"forward": "forward KL(q ‖ p)", "reverse": "reverse KL(p ‖ q)"}
@@ -25,8 +26,8 @@ WIDTH = 0.27  # of a bar
 @dataclass(frozen=True)
 class Flags:
     table: str = flag("kl_directions.csv")
-    output: str = flag("figure to write, .svg; the .png goes beside it")
-    steps: int = flag("after how many steps the bars are drawn")
+    output: str = style.output_flag()
+    steps: Count = flag("the bars are drawn after so many steps", unit="steps")
 
 
 def main(flags: Flags) -> None:

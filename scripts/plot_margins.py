@@ -4,12 +4,12 @@ Log-ratios log pi(y|x) / pi_ref(y|x), summed over the response, means over held-
 metrics.csv. Both may fall while the margin grows: the mass then goes to responses of neither kind.
 """
 
-from dataclasses import dataclass
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance
 from preference.report import style
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 
 METRICS = {
     "chosen_logratio": "log-ratio of chosen",
@@ -21,7 +21,7 @@ METRICS = {
 @dataclass(frozen=True)
 class Flags:
     metrics: str = flag("tables/metrics.csv")
-    output: str = flag("figure to write, .svg; the .png goes beside it")
+    output: str = style.output_flag()
 
 
 def main(flags: Flags) -> None:

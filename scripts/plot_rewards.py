@@ -3,12 +3,12 @@
 Where the learned reward rises and the gold reward does not, the policy exploits the reward model.
 """
 
-from dataclasses import dataclass
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance
 from preference.report import style
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 
 METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
 
@@ -16,7 +16,7 @@ METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
 @dataclass(frozen=True)
 class Flags:
     metrics: str = flag("tables/metrics.csv")
-    output: str = flag("figure to write, .svg; the .png goes beside it")
+    output: str = style.output_flag()
 
 
 def main(flags: Flags) -> None:

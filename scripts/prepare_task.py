@@ -14,11 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from pathlib import Path
 
+from pydantic.dataclasses import dataclass
+
 from preference import formats
 from preference.files import artifacts, conversations, provenance, records
 from preference.models import chat_flags, model_folders
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, NotNegative, Positive, Seed, Share
+from preference.running.stage import InputError
 from preference.tasks import data_files, examples, instructions, recognised, sources
 from preference.tasks.sources import BUILT_IN
 from preference.training.pairs import PAIRINGS
@@ -37,39 +41,51 @@ BAD = ("drop", "refuse")
 UNPAIRED = "unpaired, so in answers.parquet only"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(chat_flags.Flags):
     sft: tuple[str, ...] | None = flag(
         "sources of prompts with responses, or built_in; of pairs the chosen responses, of scored answers the best",
         None,
+        config=False,
     )
     prompts: tuple[str, ...] | None = flag(
-        "sources of training prompts; else those of the preferences, else those of --sft", None
+        "sources of training prompts; else those of the preferences, else those of --sft",
+        None,
+        config=False,
     )
-    preferences: tuple[str, ...] | None = flag("sources of pairs, of scored answers or of unpaired ones", None)
+    preferences: tuple[str, ...] | None = flag(
+        "sources of pairs, of scored answers or of unpaired ones", None, config=False
+    )
     eval_prompts: tuple[str, ...] | None = flag(
-        "sources of held-out prompts; else --num_eval_prompts of the others", None
+        "sources of held-out prompts; else --num_eval_prompts of the others",
+        None,
+        config=False,
     )
     eval_preferences: tuple[str, ...] | None = flag(
-        "sources of held-out pairs; else the pairs of held-out prompts", None
+        "sources of held-out pairs; else the pairs of held-out prompts",
+        None,
+        config=False,
     )
     base_model: str | None = flag(
         "model folder or hub id: prompts that it sees as equal count as one; texts that differ by white space around "
         "them always do",
         None,
+        config=False,
     )
     system: str | None = flag("system message of every conversation that has none", None)
     pairing: str = flag("which two of a prompt's scored answers are compared", "best_vs_worst", choices=PAIRINGS)
-    min_margin: float = flag("least difference of the data's own scores of a pair", 0.0)
+    min_margin: NotNegative = flag("least difference of the data's own scores of a pair", 0.0)
     bad_rows: str = flag("what to do with a row that cannot be read", "drop", choices=BAD)
-    max_bad_share: float = flag("share of a source's rows that may be dropped as bad", 0.05)
-    num_sft: int | None = flag("rows of sft.parquet, at most; all where it is not given", None)
-    num_prompts: int | None = flag("rows of prompts.parquet, at most; all where it is not given", None)
-    num_eval_prompts: int | None = flag("rows of eval_prompts.parquet, at most", None)
-    num_eval_preferences: int | None = flag("rows of eval_preferences.parquet, at most", None)
-    max_characters: int | None = flag("longest prompt + response; longer rows are dropped", None)
-    answer_words: float | None = flag("of built_in: choose prompts whose answers have about so many words", None)
-    seed: int = flag("seed of the order of rows and of which prompts are held out")
+    max_bad_share: Share = flag("rows of a source that may be dropped as bad", 0.05, unit="share of the rows")
+    num_sft: Count | None = flag("rows of sft.parquet, at most; all where it is not given", None)
+    num_prompts: Count | None = flag("rows of prompts.parquet, at most; all where it is not given", None)
+    num_eval_prompts: Count | None = flag("rows of eval_prompts.parquet, at most", None)
+    num_eval_preferences: Count | None = flag("rows of eval_preferences.parquet, at most", None)
+    max_characters: Count | None = flag("longest prompt + response; longer rows are dropped", None, unit="characters")
+    answer_words: Positive | None = flag(
+        "of built_in: choose prompts whose answers have about so many words", None, unit="words"
+    )
+    seed: Seed = flag("seed of the order of rows and of which prompts are held out")
     output: str = flag("folder to write the tables into", folder="tables")
 
 

@@ -5,17 +5,19 @@ task/run/seed/round.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import yaml
+from pydantic.dataclasses import dataclass
 
 from preference.files import artifacts, provenance, records, summaries, turns
 from preference.files.summaries import SFT, TITLES, labelled_paths
 from preference.report import page as report
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count
+from preference.running.stage import InputError
 
 SFT_HEALTH = {"perplexity": "perplexity of held-out answers", "finished": "finished", "num_tokens": "tokens"}
 REWARD_MODEL = {"accuracy": "held-out accuracy", "loss": "loss"}
@@ -38,7 +40,7 @@ class Flags:
     reward_models: tuple[str, ...] = flag("task/seed=evaluation.json of each reward model", default=())
     trained_on: tuple[str, ...] = flag("task/run/seed/roundN=what a round was trained on: pairs, samples", default=())
     expectations: str | None = flag("tables/expectations.csv, where there is one", default=None)
-    num_examples: int = flag("prompts per task to show answers to", default=4)
+    num_examples: Count = flag("prompts per task to show answers to", default=4)
 
 
 def main(flags: Flags) -> None:

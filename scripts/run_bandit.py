@@ -9,47 +9,29 @@ import dataclasses
 import itertools
 import math
 import time
-from dataclasses import dataclass
+
+from pydantic.dataclasses import dataclass
 
 from preference.bandits import cells, training
 from preference.bandits.cells import Cell
 from preference.files import artifacts, provenance, records
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import LearningRate, Positive, Seed
+from preference.running.stage import InputError
 
 
-@dataclass(frozen=True)
-class Flags:
+@dataclass(frozen=True, kw_only=True)
+class Flags(Cell):
     output: str = flag("history.parquet to write: the measures of every reported seed, step by step")
     tuning_output: str = flag("tuning.parquet to write: the final reward of every grid point and tuning seed")
     seconds_output: str = flag("seconds.json to write: what tuning and reporting cost")
-    policy: str = flag("class of policies", choices=cells.POLICIES)
-    reward: int = flag("published id of the reward: 1-3 on the line, 4, 5, 8, 9 of arms, 6, 7 of tokens")
-    algorithm: str = flag("what is minimised", choices=cells.ALGORITHMS)
-    source: str = flag("samples of the reference, once, or of the policy as a round finds it", choices=cells.SOURCES)
-    rounds: int = flag("times that samples are drawn")
-    epochs: int = flag("passes over a round's samples")
-    states: int = flag("states, or prompts, of a round")
-    samples: int = flag("samples per state")
-    learning_rate: tuple[float, ...] = flag("grid of learning rates of Adam")
-    seeds: tuple[int, ...] = flag("seeds that are reported")
-    tuning_seeds: tuple[int, ...] = flag("seeds that choose among the grid's points", ())
-    beta: tuple[float, ...] = flag(
+    learning_rate: tuple[LearningRate, ...] = flag("grid of learning rates of Adam")
+    beta: tuple[Positive, ...] = flag(
         "grid: of dpo and ipo (target 1 / (2 beta)), of rwr's weights, of a negative gradient", ()
     )
-    batch_states: int | None = flag("states of one gradient step; all where it is not given", None)
-    fresh_states: bool = flag("every round has new states", False, form="switch")
-    min_margin: float = flag("a pair counts where its rewards differ by more", 0.0)
-    negative: str = flag("how best_of_n pushes other samples down", "none", choices=cells.NEGATIVES)
-    baseline: str | None = flag("what is subtracted from rewards", None, choices=cells.BASELINES)
-    scale: str | None = flag("what rewards are divided by", None, choices=cells.SCALES)
-    kl_coef: float = flag("weight of the KL to the reference", 0.0)
-    clip_range: float | None = flag("of ppo's ratio", None)
-    hidden_size: int = flag("width of the network's two hidden layers", 256)
-    initialization: str = flag("first parameters", "pretrained", choices=cells.INITIALIZATIONS)
-    eval_states: int = flag("held-out states", 100)
-    record_every: int = flag("steps between two records", 1)
-    diagnose: bool = flag("also record the inner product of the gradients of chosen and rejected", False, form="switch")
+    seeds: tuple[Seed, ...] = flag("seeds that are reported")
+    tuning_seeds: tuple[Seed, ...] = flag("seeds that choose among the grid's points", ())
 
 
 def main(flags: Flags) -> None:

@@ -6,24 +6,30 @@ and their prompt_id; nothing is dropped.
 With --shard, one of several jobs writes its share of the rows, and `join_shards` makes the table of theirs.
 """
 
-import dataclasses
 from statistics import fmean
+
+from pydantic.dataclasses import dataclass
 
 from preference import rewards
 from preference.files import provenance, records
 from preference.running import stage
-from preference.running.shards import Shards
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count
+from preference.running.shards import ShardFlags, Shards
+from preference.running.stage import InputError
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(rewards.Flags):
-    responses: tuple[str, ...] = flag("responses.parquet to score; several are scored as one, their samples counted on")
+@dataclass(frozen=True, kw_only=True)
+class Flags(ShardFlags, rewards.Flags):
+    responses: tuple[str, ...] = flag(
+        "responses.parquet to score; several are scored as one, their samples counted on", config=False
+    )
     output: str = flag("rewards.parquet to write")
-    batch_size: int = flag("responses per forward pass of the reward model", 64)
-    max_length: int = flag("longest prompt + response that the reward model reads; longer ones are cut", 2048)
-    shard_size: int = flag("responses that are scored, and kept, together: what a kill can cost", 1024)
-    shard: str | None = flag("which of how many jobs that share the work this is, 2-of-4", None, runtime=True)
+    batch_size: Count = flag("responses per forward pass of the reward model", 64)
+    shard_size: Count = flag("responses that are scored, and kept, together: what a kill can cost", 1024)
+    max_length: Count = flag(
+        "longest prompt + response that the reward model reads; longer ones are cut", 2048, unit="tokens"
+    )
 
 
 def main(flags: Flags) -> None:

@@ -5,25 +5,34 @@ A response y keeps its first min(|y|, L) tokens, L an exponential draw rounded u
 Length", arXiv 2404.14367, section 4.2; the mean that the paper took is not published).
 """
 
-import dataclasses
 import math
 from statistics import fmean
+from typing import Annotated
+
+from annotated_types import Interval
+from pydantic.dataclasses import dataclass
 
 from preference.engines import samplers
 from preference.files import provenance, records
 from preference.models import chat, chat_flags
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import Seed
 from preference.seeds import uniform
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(chat.Flags):
-    responses: str = flag("responses.parquet to cut")
-    policy: str = flag("policy folder that they were sampled from, for its tokenizer")
+    responses: str = flag("responses.parquet to cut", config=False)
+    policy: str = flag("policy folder that they were sampled from, for its tokenizer", config=False)
     output: str = flag("skewed_responses.parquet to write")
-    mean_length: float = flag("mean of the length in tokens that a response is cut to where it is longer")
-    seed: int = flag("seed of the lengths; a response's hangs on its prompt_id and sample_id, not on its place")
+    mean_length: Annotated[float, Interval(gt=1, le=10**9)] = flag(
+        "mean length that responses are cut to, if they are longer",
+        unit="tokens",
+    )
+    seed: Seed = flag(
+        "seed of the lengths; a response's hangs on its prompt_id and sample_id, not on its place", config=False
+    )
 
 
 def main(flags: Flags) -> None:

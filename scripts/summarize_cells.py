@@ -13,17 +13,17 @@ did not is in the column `diverged`, and where none did the cells are empty.
 curves_<experiment>.csv  tidy: levels, step, queries, metric, mean, low, high, seeds (as above) and diverged.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import histories, intervals
 from preference.analysis.histories import History
 from preference.analysis.measures import REDUCED, RESERVED, TIDY
 from preference.files import provenance, records, summaries
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 
 
 @dataclass(frozen=True)

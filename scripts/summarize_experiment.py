@@ -9,16 +9,17 @@ final.csv    a row per task and run, the SFT policy among them: means over seeds
 final.txt    the main columns of final.csv, to read in a terminal.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import intervals
 from preference.files import artifacts, provenance, records, summaries
 from preference.files.summaries import MEAN, SFT
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Resamples, Seed
+from preference.running.stage import InputError
 
 SAMPLE_COLUMNS = {  # metric: the column of an evaluation's samples
     "gold_reward": "gold_reward",
@@ -42,8 +43,8 @@ class Flags:
     metrics_output: str = flag("metrics.csv to write")
     final_output: str = flag("final.csv to write")
     text_output: str = flag("final.txt to write")
-    resamples: int = flag("bootstrap resamples", default=2000)
-    seed: int = flag("seed of the bootstrap", default=0)
+    resamples: Resamples = flag("bootstrap resamples", default=2000)
+    seed: Seed = flag("seed of the bootstrap", default=0)
 
 
 def main(flags: Flags) -> None:

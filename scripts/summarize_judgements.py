@@ -5,15 +5,16 @@ as those of final.csv are. Wins, ties and losses are counts over all seeds, the 
 `verdicts.counts`.
 """
 
-from dataclasses import dataclass
-
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import intervals
 from preference.files import provenance, records, summaries
 from preference.judges import verdicts
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Resamples, Seed
+from preference.running.stage import InputError
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Flags:
     runs: tuple[str, ...] = flag("task/run/seed, one per run and seed, in the config's order")
     judgements: tuple[str, ...] = flag("judgements.parquet of each of --runs")
     output: str = flag("judgements.csv to write")
-    resamples: int = flag("bootstrap resamples", default=2000)
-    seed: int = flag("seed of the bootstrap", default=0)
+    resamples: Resamples = flag("bootstrap resamples", default=2000)
+    seed: Seed = flag("seed of the bootstrap", default=0)
 
 
 def main(flags: Flags) -> None:

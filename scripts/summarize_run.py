@@ -6,13 +6,14 @@ NAME_low, NAME_high (95 % interval over prompts); a metric that a round does not
 """
 
 import itertools
-from dataclasses import dataclass
 
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records, summaries
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ reporting, and the seconds of each; seconds, of both; microseconds_per_step, of 
 and recording, without the start of the program. They depend on the machine and on what else it did.
 """
 
-from dataclasses import dataclass
-
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import histories
 from preference.files import artifacts, provenance, summaries
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 
 PASSES = ("tuning", "reporting")
 

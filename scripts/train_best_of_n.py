@@ -5,27 +5,42 @@ L = -log pi(y* | x), summed over the response and its EOS, y* the best of a prom
 see losses/best_of_n. A row of the training is a prompt.
 """
 
-import dataclasses
+from typing import ClassVar
 
 import torch
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance
 from preference.losses.best_of_n import best_of_n_loss
 from preference.losses.likelihood import pref_ft_loss
 from preference.models import chat_flags
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, Positive
+from preference.running.rules import AtMostUnless, ReadUnless
+from preference.running.stage import InputError
 from preference.training import fit, scored
 from preference.training.responses import Responses
 
 NEGATIVES = ("none", "worst", "sum", "average", "complement")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(scored.Flags):
-    keep: int = flag("responses of a prompt that are learnt, the best ones", 1)
+    keep: Count = flag("responses of a prompt that are learnt, the best ones", 1)
     negative: str = flag("how the others are pushed down", "none", NEGATIVES)
-    beta: float | None = flag("weight of what pushes them down", None)
+    beta: Positive | None = flag("weight of what pushes them down", None)
+
+    rules: ClassVar = (
+        ReadUnless("beta", "negative", "none"),
+        AtMostUnless(
+            "keep",
+            1,
+            "negative",
+            "none",
+            "where others are pushed down (negative {negative}), only the best response is raised",
+        ),
+    )
 
 
 def main(flags: Flags) -> None:

@@ -8,21 +8,27 @@ text, so that whatever samples from the policy asks for good answers. A row of t
 
 import dataclasses
 from functools import partial
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records
 from preference.losses.likelihood import sft_loss
 from preference.models import chat, chat_flags, policies
 from preference.models.tokens import Sequence
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.rules import Different
 from preference.training import fit, pairwise
 from preference.training.responses import Responses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(pairwise.Flags):
     good: str = flag("control text before chosen responses, and before every answer that is sampled later", "<|good|>")
     bad: str = flag("control text before rejected responses", "<|bad|>")
+
+    rules: ClassVar = (Different("bad", "good", "nothing tells good from bad answers"),)
 
 
 def main(flags: Flags) -> None:

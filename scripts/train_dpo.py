@@ -4,19 +4,20 @@ L = -log sigmoid(beta * [(log pi(y_w) - log ref(y_w)) - (log pi(y_l) - log ref(y
 the response and its EOS (arXiv 2305.18290, equation 7).
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.losses.contrastive import dpo_loss, implicit_rewards
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import Positive, Smoothing
 from preference.training import pairwise
 from preference.training.pairwise import Pairs
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(pairwise.Flags):
-    beta: float = flag("strength of the KL constraint")
-    label_smoothing: float = flag("assumed rate of wrong labels (conservative DPO)", 0.0)
+    beta: Positive = flag("strength of the KL constraint")
+    label_smoothing: Smoothing = flag("assumed rate of wrong labels (conservative DPO)", 0.0, unit="share of the pairs")
 
 
 def main(flags: Flags) -> None:

@@ -5,19 +5,16 @@ clipped surrogate of each token plus kl_coef times the k3 estimate of the KL to 
 response (arXiv 2402.03300, equation 3). Ratios are to the policy that the round starts from.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.losses.policy_gradient import grpo_loss
 from preference.running import stage
-from preference.running.stage import flag
 from preference.training import rollouts, scored
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(scored.Flags):
-    reference: str = flag("policy folder of the reference")
-    clip_range: float = flag("ratios count from 1 - clip_range to 1 + clip_range")
-    kl_coef: float = flag("weight of the KL to the reference; 0 leaves it out")
+@dataclass(frozen=True, kw_only=True)
+class Flags(scored.Penalized, scored.Clipped):
+    pass
 
 
 def main(flags: Flags) -> None:

@@ -4,18 +4,19 @@ L = (h - 1 / (2 beta))^2, h = [log pi(y_w) - log ref(y_w)] - [log pi(y_l) - log 
 the response and its EOS (arXiv 2310.12036, equation 17): the margin is drawn to 1 / (2 beta) and not beyond.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.losses.contrastive import implicit_rewards, ipo_loss
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import Positive
 from preference.training import pairwise
 from preference.training.pairwise import Pairs
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(pairwise.Flags):
-    beta: float = flag("strength of the KL constraint; the margin that is aimed at is 1 / (2 beta)")
+    beta: Positive = flag("strength of the KL constraint; the margin that is aimed at is 1 / (2 beta)")
 
 
 def main(flags: Flags) -> None:

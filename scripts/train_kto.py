@@ -6,27 +6,27 @@ desirable_weight (1 - sigmoid(beta (r - z))), that of another one undesirable_we
 (arXiv 2402.01306, equation 7).
 """
 
-import dataclasses
-
 import torch
+from pydantic.dataclasses import dataclass
 
 from preference.losses.unpaired import kto_loss
 from preference.models import tokens
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.ranges import Positive
+from preference.running.stage import InputError
 from preference.training import fit, scored
 from preference.training.responses import Responses
 
 THRESHOLDS = ("prompt_mean", "mean", "median")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(scored.Flags):
-    reference: str = flag("policy folder of the reference")
-    beta: float = flag("strength of the KL constraint")
+@dataclass(frozen=True, kw_only=True)
+class Flags(scored.Referenced):
+    beta: Positive = flag("strength of the KL constraint")
     threshold: str = flag("reward from which a response is desirable: of its prompt's, or of all", "median", THRESHOLDS)
-    desirable_weight: float = flag("weight of desirable responses", 1.0)
-    undesirable_weight: float = flag("weight of undesirable responses", 1.0)
+    desirable_weight: Positive = flag("weight of desirable responses", 1.0)
+    undesirable_weight: Positive = flag("weight of undesirable responses", 1.0)
 
 
 def main(flags: Flags) -> None:

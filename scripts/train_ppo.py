@@ -7,29 +7,39 @@ the values, averaged over the response. Ratios are to the policy that the round 
 it is adaptive (arXiv 1909.08593, section 2.2), the KL coefficient go on to the next round in the policy's memory.json.
 """
 
-import dataclasses
+from typing import ClassVar
 
 import torch
+from pydantic.dataclasses import dataclass
 
 from preference.losses.policy_gradient import ppo_loss, value_loss
 from preference.models import policies, tokens
 from preference.running import stage
-from preference.running.stage import Progress, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, NotNegative, Positive, Share
+from preference.running.rules import Together
+from preference.running.stage import Progress
 from preference.training import fit, rollouts, scored
 from preference.training.responses import Read, Responses, spread
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(scored.Flags):
-    reference: str = flag("policy folder of the reference")
-    clip_range: float = flag("ratios count from 1 - clip_range to 1 + clip_range")
-    kl_coef: float = flag("weight of the KL to the reference in the rewards; the first round's, where it is adaptive")
-    kl_target: float | None = flag("KL in nats per response that an adaptive weight aims at; else it is fixed", None)
-    kl_horizon: int | None = flag("samples over which an adaptive weight moves by a KL that is off by its target", None)
-    gamma: float = flag("discount per token", 1.0)
-    gae_lambda: float = flag("decay of later errors of the values", 0.95)
-    value_coef: float = flag("weight of the values' loss", 0.1)
-    value_clip_range: float = flag("values count up to this far from those before the round", 0.2)
+@dataclass(frozen=True, kw_only=True)
+class Flags(scored.Clipped):
+    kl_coef: NotNegative = flag(
+        "weight of the KL to the reference in the rewards; the first round's, where it is adaptive"
+    )
+    kl_target: Positive | None = flag(
+        "KL that an adaptive weight aims at; without it the weight is fixed", None, unit="nats per response"
+    )
+    kl_horizon: Count | None = flag(
+        "samples over which an adaptive weight moves by a KL that is off by its target", None
+    )
+    gamma: Share = flag("discount per token", 1.0)
+    gae_lambda: Share = flag("decay of later errors of the values", 0.95)
+    value_coef: NotNegative = flag("weight of the values' loss", 0.1)
+    value_clip_range: Positive = flag("values count up to this far from those before the round", 0.2)
+
+    rules: ClassVar = (Together("kl_target", "kl_horizon", "an adaptive kl_coef needs both {given} and {missing}"),)
 
 
 def main(flags: Flags) -> None:

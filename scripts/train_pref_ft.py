@@ -4,7 +4,7 @@ L = -log pi(y_w | x), summed over the chosen response and its EOS: maximum likel
 negative gradient on what was not (arXiv 2404.14367, section 3.2).
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records
 from preference.losses.likelihood import pref_ft_loss
@@ -14,7 +14,7 @@ from preference.training import fit, pairwise
 from preference.training.responses import Responses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(pairwise.Flags):
     pass
 

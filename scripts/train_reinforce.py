@@ -7,23 +7,22 @@ and k3 = ref / pi - 1 - log(ref / pi), whose is that of KL(ref || pi), are terms
 ratio: more than one pass over the samples is off-policy.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.losses.policy_gradient import KL_ESTIMATORS, kl_estimate
 from preference.models import policies
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import Positive
 from preference.training import rollouts, scored
 from preference.training.responses import Responses
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flags(scored.Flags):
-    reference: str = flag("policy folder of the reference")
-    kl_coef: float = flag("weight of the KL to the reference; 0 leaves it out")
+@dataclass(frozen=True, kw_only=True)
+class Flags(scored.Penalized):
     kl_estimator: str = flag("how the KL is estimated", "k2", KL_ESTIMATORS)
     baseline: str | None = flag("what is taken from the rewards; without it nothing", None, rollouts.BASELINES)
-    max_advantage: float | None = flag("larger advantages, of either sign, are cut to it", None)
+    max_advantage: Positive | None = flag("larger advantages, of either sign, are cut to it", None)
 
 
 def main(flags: Flags) -> None:

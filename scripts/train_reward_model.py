@@ -5,10 +5,9 @@ that it starts from. It reads the same template and the same EOS in training as 
 from a part of the pairs, and from labels of which some are wrong; held-out pairs are all there, and keep theirs.
 """
 
-import dataclasses
-
 import numpy
 import torch
+from pydantic.dataclasses import dataclass
 
 from preference.analysis import intervals
 from preference.files import artifacts, provenance, records
@@ -16,19 +15,23 @@ from preference.losses.contrastive import bradley_terry_loss
 from preference.models import chat, chat_flags, policies
 from preference.rewards import reward_models
 from preference.running import stage
-from preference.running.stage import Progress, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, Share, Smoothing
+from preference.running.stage import Progress
 from preference.tasks import labels
 from preference.training import fit
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(fit.Training):
-    pairs: str = flag("pairs.parquet: the preferences to learn from")
-    eval_pairs: str = flag("pairs.parquet: held-out preferences")
-    policy: str = flag("policy folder to start from (the SFT policy)")
-    num_pairs: int | None = flag("pairs to learn from, drawn at random, a subset of any larger draw; else all", None)
-    label_noise: float = flag("probability of a pair to learn from that its labels are swapped", 0.0)
-    label_smoothing: float = flag("assumed rate of wrong labels, as in train_dpo", 0.0)
+    pairs: str = flag("pairs.parquet: the preferences to learn from", config=False)
+    eval_pairs: str = flag("pairs.parquet: held-out preferences", config=False)
+    policy: str = flag("policy folder to start from (the SFT policy)", config=False)
+    num_pairs: Count | None = flag("pairs to learn from, drawn at random, a subset of any larger draw; else all", None)
+    label_noise: Share = flag(
+        "probability of a pair to learn from that its labels are swapped", 0.0, unit="share of the pairs"
+    )
+    label_smoothing: Smoothing = flag("assumed rate of wrong labels, as in train_dpo", 0.0, unit="share of the pairs")
     evaluation_output: str = flag("evaluation.json to write: held-out accuracy and loss with 95 % intervals")
 
 

@@ -5,21 +5,27 @@ exp(A / beta), sigmoid(A / beta), and 1 where A >= 0 else 0 (Peters and Schaal 2
 weight is negative, so no response is pushed down.
 """
 
-import dataclasses
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
 
 from preference.losses.likelihood import WEIGHTINGS, rwr_weights
 from preference.models import policies
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import Positive
+from preference.running.rules import ReadUnless
 from preference.training import rollouts, scored
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(scored.Flags):
     weighting: str = flag("weight of a response by its advantage", "exp", WEIGHTINGS)
-    beta: float | None = flag("temperature of exp and sigmoid; the larger, the more equal the weights", None)
-    max_weight: float | None = flag("larger weights are cut to it", None)
+    beta: Positive | None = flag("temperature of exp and sigmoid; the larger, the more equal the weights", None)
+    max_weight: Positive | None = flag("larger weights are cut to it", None)
     baseline: str | None = flag("what is taken from the rewards first; without it nothing", None, rollouts.BASELINES)
+
+    rules: ClassVar = (ReadUnless("beta", "weighting", "filter"),)
 
 
 def main(flags: Flags) -> None:

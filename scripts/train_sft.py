@@ -6,18 +6,21 @@ compared by length. The tokenizer is saved with the chat template that every lat
 
 import dataclasses
 
+from pydantic.dataclasses import dataclass
+
 from preference.files import provenance, records
 from preference.losses.likelihood import sft_loss
 from preference.models import chat, chat_flags, policies, tokens
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 from preference.training import fit
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(fit.Training):
-    data: str = flag("sft.parquet: prompts and responses")
-    base_model: str = flag("model folder or hub id to start from")
+    data: str = flag("sft.parquet: prompts and responses", config=False)
+    base_model: str = flag("model folder or hub id to start from", config=False)
     pad_token: str | None = flag("an existing token to pad with; masks go by length, so that it changes nothing", None)
     train_on: str = flag(
         "turns of the assistant that are trained: the last, all in one sequence, or each in a sequence of its own",

@@ -4,19 +4,20 @@ L = -log sigmoid(beta * [log pi(y_w) / |y_w| - log pi(y_l) / |y_l| - gamma_beta_
 (arXiv 2405.14734, equation 6, gamma = beta * gamma_beta_ratio). No reference.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.losses.contrastive import simpo_loss
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import NotNegative, Positive
 from preference.training import pairwise
 from preference.training.pairwise import Pairs
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(pairwise.Flags):
-    beta: float = flag("scale of the mean log-probabilities")
-    gamma_beta_ratio: float = flag("margin of the mean log-probabilities that is aimed at, in nats per token")
+    beta: Positive = flag("scale of the mean log-probabilities")
+    gamma_beta_ratio: NotNegative = flag("margin of the mean log-probabilities that is aimed at", unit="nats per token")
 
 
 def main(flags: Flags) -> None:

@@ -4,19 +4,20 @@ L = max(0, delta - log pi(y_w) + log pi(y_l)) - sft_coef * log pi(y_w), log-prob
 its EOS (SLiC-HF, arXiv 2305.10425, equation 1, the chosen response as the regularisation's target). No reference.
 """
 
-import dataclasses
+from pydantic.dataclasses import dataclass
 
 from preference.losses.contrastive import slic_loss
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import NotNegative, Positive
 from preference.training import pairwise
 from preference.training.pairwise import Pairs
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flags(pairwise.Flags):
-    delta: float = flag("margin of log-probabilities, in nats, beyond which a pair has no say")
-    sft_coef: float = flag("weight of the likelihood of the chosen response")
+    delta: Positive = flag("margin of log-probabilities beyond which a pair adds nothing to the loss", unit="nats")
+    sft_coef: NotNegative = flag("weight of the likelihood of the chosen response")
 
 
 def main(flags: Flags) -> None:

@@ -1,13 +1,14 @@
 """Write config.yaml: the whole config that an experiment was made with, from its JSON."""
 
 import json
-from dataclasses import dataclass
 
 import yaml
+from pydantic.dataclasses import dataclass
 
 from preference.files import artifacts, provenance
 from preference.running import stage
-from preference.running.stage import InputError, flag
+from preference.running.flags import flag
+from preference.running.stage import InputError
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import inspect_artifact
 from preference.files import artifacts, records
-from preference.running import stage
+from preference.running import command_line, stage
 from preference.running.stage import InputError
 
 TASK = "results/miniature/min_length"
@@ -122,7 +122,7 @@ def call(log: str, artifact: str) -> None:
         return inspect_artifact.main(inspect_artifact.Flags(path=artifact))
     _, script, *argv = last_command(log)
     module = importlib.import_module(Path(script).stem)
-    module.main(stage.parse(module.Flags, argv))
+    module.main(command_line.parse(module.Flags, argv))
 
 
 def snapshot() -> dict[str, bytes]:

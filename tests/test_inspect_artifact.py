@@ -24,7 +24,7 @@ import inspect_artifact
 from preference.files import provenance, records
 from preference.files.artifacts import write_json, write_text
 from preference.inspection import artifacts
-from preference.running import code, stage
+from preference.running import code, command_line, stage
 from preference.running.checkpoints import Checkpoints
 from preference.running.shards import Shards
 from preference.running.stage import InputError
@@ -36,7 +36,8 @@ VALUES[str(records.MESSAGES)] = VALUES["string"]
 
 
 def look(capsys, path, *flags) -> str:
-    inspect_artifact.main(stage.parse(inspect_artifact.Flags, [str(path), *map(str, flags)]))
+    values = command_line.values(inspect_artifact.Flags, [str(path), *map(str, flags)])
+    inspect_artifact.main(stage.checked(inspect_artifact.Flags, values))
     return capsys.readouterr().out
 
 

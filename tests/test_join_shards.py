@@ -55,7 +55,7 @@ def test_rewards_do_not_depend_on_the_number_of_jobs(folder, tiny_policy, count)
     responses = generate(folder, tiny_policy, "responses.parquet")
 
     def score(output, shard=None):
-        chosen = {"responses": (responses,), "gold_reward": "min_length", "shard_size": 4, "shard": shard}
+        chosen = {"responses": (responses,), "gold_reward": ("min_length",), "shard_size": 4, "shard": shard}
         score_responses.main(score_responses.Flags(output=str(folder / output), **chosen))
         return str(folder / output)
 

@@ -12,6 +12,7 @@ import pytest
 import prepare_task
 from preference.files import conversations, provenance, records
 from preference.models import chat
+from preference.running.flags import derived
 from preference.running.stage import InputError
 from preference.tasks import examples
 
@@ -22,7 +23,7 @@ REAL = ROOT.parent / "shared" / "data"
 def prepare(folder, **options):
     """Run the stage in this process; its tables by role."""
     options = {"seed": 0, "output": str(folder / "data")} | options
-    prepare_task.main(prepare_task.Flags(**options))
+    prepare_task.main(derived(prepare_task.Flags(seed=0, output=""), **options))
     return tables(folder / "data")
 
 
@@ -79,7 +80,7 @@ def test_built_in_makes_three_disjoint_sets_of_prompts_of_the_sizes_asked_for(tm
 def test_built_in_starts_without_the_heavy_libraries(tmp_path):
     code = (
         "import sys, prepare_task as p; "
-        "p.main(p.Flags(sft='built_in', num_sft=5, num_prompts=5, num_eval_prompts=5, seed=0, output=sys.argv[1])); "
+        "p.main(p.Flags(sft=('built_in',), num_sft=5, num_prompts=5, num_eval_prompts=5, seed=0, output=sys.argv[1])); "
         "assert not {'datasets', 'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True, cwd=ROOT / "scripts")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from preference.running import stage
-from preference.running.stage import flag
+from preference.running import command_line, stage
+from preference.running.flags import flag
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
@@ -30,7 +30,7 @@ class Flags:
 
 
 def test_flags_become_the_dataclass_with_its_types():
-    found = stage.parse(Flags, ["--beta", "0.5", "--names", "a", "b", "--keep", "true", "--pairing", "random"])
+    found = command_line.parse(Flags, ["--beta", "0.5", "--names", "a", "b", "--keep", "true", "--pairing", "random"])
     assert found == Flags(beta=0.5, rounds=3, names=("a", "b"), keep=True, model=None, pairing="random")
 
 
@@ -47,7 +47,7 @@ def test_flags_become_the_dataclass_with_its_types():
 )
 def test_a_wrong_flag_gives_one_line_and_exit_2(capsys, argv, line):
     with pytest.raises(SystemExit) as stopped:
-        stage.parse(Flags, argv.split())
+        command_line.parse(Flags, argv.split())
     message = capsys.readouterr().err
     assert stopped.value.code == 2 and line in message and message.count("\n") == 1
 
@@ -59,11 +59,11 @@ class Reader:
 
 
 def test_an_operand_has_a_place_and_a_switch_no_value(capsys):
-    assert stage.parse(Reader, ["a"]) == Reader("a") and stage.parse(Reader, ["--quiet", "a"]) == Reader(
+    assert command_line.parse(Reader, ["a"]) == Reader("a") and command_line.parse(Reader, ["--quiet", "a"]) == Reader(
         "a", quiet=True
     )
     with pytest.raises(SystemExit):
-        stage.parse(Reader, [])
+        command_line.parse(Reader, [])
     assert "the following arguments are required: PATH" in capsys.readouterr().err
 
 
@@ -71,7 +71,7 @@ def test_an_operand_has_a_place_and_a_switch_no_value(capsys):
 def test_every_script_explains_itself_and_each_flag(capsys, script):
     module = importlib.import_module(script.stem)
     with pytest.raises(SystemExit) as stopped:
-        stage.parse(module.Flags, ["--help"], module.__doc__)
+        command_line.parse(module.Flags, ["--help"], module.__doc__)
     shown = capsys.readouterr().out
     names = [
         f.name.upper() if f.metadata["form"] == "operand" else f"--{f.name}" for f in dataclasses.fields(module.Flags)

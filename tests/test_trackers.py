@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import annotated_types
 import pandas
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
@@ -90,11 +91,12 @@ def test_the_settings_that_are_shown_are_the_stages_flags_and_no_trainers_defaul
 STAGE = """
 import dataclasses
 from preference.running import stage
+from preference.running.flags import flag
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
-    output: str = stage.flag("what it makes")
-    report_to: str = stage.flag("where to show the log", "none", ("none", "tensorboard", "wandb"), runtime=True)
+    output: str = flag("what it makes")
+    report_to: str = flag("where to show the log", "none", ("none", "tensorboard", "wandb"), runtime=True)
 
 stage.run(lambda flags: print("trained"), Flags)
 """
@@ -104,7 +106,8 @@ stage.run(lambda flags: print("trained"), Flags)
 def test_what_is_not_installed_is_said_in_one_line_before_anything_is_done(tmp_path, report_to):
     (tmp_path / "wandb").mkdir()  # Weights & Biases keeps its files there: Python takes it for a package without code
     (tmp_path / "train.py").write_text(STAGE)
-    command = [sys.executable, "-S", "train.py", "--output", "policy"]  # -S: nothing is installed but Python
+    (tmp_path / "annotated_types").symlink_to(Path(annotated_types.__file__).parent)  # ranges are declared with it
+    command = [sys.executable, "-S", "train.py", "--output", "policy"]  # -S: nothing else is installed but Python
     bare = {"cwd": tmp_path, "env": {"PYTHONPATH": str(ROOT / "scripts")}, "capture_output": True, "text": True}
     assert "trained" in subprocess.run(command, **bare, check=True).stdout
     refused = subprocess.run([*command, "--report_to", report_to], **bare)

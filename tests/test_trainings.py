@@ -15,6 +15,7 @@ import train_kto
 from preference.files import conversations, records
 from preference.losses import best_of_n, contrastive, likelihood, policy_gradient, unpaired
 from preference.models import chat, policies, tokens
+from preference.running.flags import derived
 from preference.running.stage import InputError
 from preference.training import fit, rollouts, scored
 
@@ -95,7 +96,7 @@ def train(tiny_policy, tmp_path):
             flags |= {"pairs": f"{tmp_path}/pairs.parquet", **PAIRED[algorithm]}
         if algorithm in ("kto", "reinforce", "ppo", "grpo"):
             flags["reference"] = tiny_policy
-        module.main(module.Flags(**flags | changed))
+        module.main(derived(module.Flags(**flags), **changed))
         return pandas.read_csv(f"{output}.csv"), output
 
     trained.start, trained.chat = model, chat_format

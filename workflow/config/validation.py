@@ -13,7 +13,7 @@ from preference.analysis import claims
 from preference.analysis.measures import OF_MODELS, RESERVED
 from preference.judges import verdicts
 from preference.models import model_folders
-from preference.running import limits
+from preference.running import rules
 from preference.running.stage import InputError, one_line
 from preference.tasks import sources
 from workflow import stages
@@ -23,8 +23,9 @@ from workflow.config.cell_validation import claim_problems, figure_problems, lis
 SCHEMA = yaml_text.read(Path(__file__).parents[1] / "schemas" / "config.schema.yaml")
 DEFAULTS = {  # stage -> flag -> what it is where nothing says it
     stage: {key: part["default"] for key, part in SCHEMA["$defs"][stage]["properties"].items() if "default" in part}
-    for stage in SCHEMA["$defs"]["stages"]["properties"]
+    for stage in SCHEMA["$defs"]["Stages"]["properties"]
 }
+RULES = {stage: rules.read(SCHEMA["$defs"][stage].get("x-rules", [])) for stage in (*DEFAULTS, "skew_responses")}
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
 GOLDEN = ("gold_reward", "gold_win_rate")  # measures of tasks that have a gold reward
 TAKEN = {"metrics", "final", "claims", "judgements", "expectations", "rewards", "margins", "frontier", "tables"}
@@ -345,7 +346,7 @@ def _stage_problems(config: dict) -> list[str]:
             continue
         for key, reason in _faults(config, stage, wildcards, chosen):
             found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {chosen[key]} {reason}")
-        for key, reason in limits.together({**DEFAULTS.get(stage, {}), **chosen}):
+        for key, reason in rules.problems(RULES[stage], {**DEFAULTS.get(stage, {}), **chosen}):
             found.append(f"{_said_by(config, stage, key, wildcards)}.{stage}.{key}: {reason}")
     return found
 

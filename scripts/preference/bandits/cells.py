@@ -5,6 +5,12 @@ A cell is trained for many seeds and many points of its grid at once, see traini
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Interval
+
+from preference.running.flags import flag
+from preference.running.ranges import Count, NotNegative, Positive, Repeats
 
 LINE_POLICIES = ("gaussian", "tanh_gaussian", "cauchy", "tanh_cauchy")
 POLICIES = ("categorical", *LINE_POLICIES, "tokens")
@@ -19,29 +25,31 @@ REWARDS = {"line": (1, 2, 3), "categorical": (4, 5, 8, 9), "tokens": (6, 7)}  # 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What is trained, apart from seeds and the grid (learning rate, beta); scripts/run_bandit.py explains each."""
+    """What is trained, apart from seeds and the grid (learning rate, beta), which run_bandit adds."""
 
-    policy: str
-    reward: int
-    algorithm: str
-    source: str
-    rounds: int
-    epochs: int
-    states: int
-    samples: int
-    batch_states: int | None = None
-    fresh_states: bool = False
-    min_margin: float = 0.0
-    negative: str = "none"
-    baseline: str | None = None
-    scale: str | None = None
-    kl_coef: float = 0.0
-    clip_range: float | None = None
-    hidden_size: int = 256
-    initialization: str = "pretrained"
-    eval_states: int = 100
-    record_every: int = 1
-    diagnose: bool = False
+    policy: str = flag("class of policies", choices=POLICIES)
+    reward: Annotated[int, Interval(ge=1, le=9)] = flag(
+        "published id of the reward: 1-3 on the line, 4, 5, 8, 9 of arms, 6, 7 of tokens"
+    )
+    algorithm: str = flag("what is minimised", choices=ALGORITHMS)
+    source: str = flag("samples of the reference, once, or of the policy as a round finds it", choices=SOURCES)
+    rounds: Count = flag("times that samples are drawn")
+    epochs: Repeats = flag("passes over a round's samples")
+    states: Count = flag("states, or prompts, of a round")
+    batch_states: Count | None = flag("states of one gradient step; all where it is not given", None)
+    samples: Count = flag("samples per state")
+    fresh_states: bool = flag("every round has new states", False, form="switch")
+    min_margin: NotNegative = flag("a pair counts where its rewards differ by more", 0.0)
+    negative: str = flag("how best_of_n pushes other samples down", "none", choices=NEGATIVES)
+    baseline: str | None = flag("what is subtracted from rewards", None, choices=BASELINES)
+    scale: str | None = flag("what rewards are divided by", None, choices=SCALES)
+    kl_coef: NotNegative = flag("weight of the KL to the reference", 0.0)
+    clip_range: Positive | None = flag("ppo's ratios count from 1 - clip_range to 1 + clip_range", None)
+    hidden_size: Count = flag("width of the network's two hidden layers", 256)
+    initialization: str = flag("first parameters", "pretrained", choices=INITIALIZATIONS)
+    eval_states: Count = flag("held-out states", 100)
+    record_every: Count = flag("steps between two records", 1, unit="steps")
+    diagnose: bool = flag("also record the inner product of the gradients of chosen and rejected", False, form="switch")
 
     @property
     def batch(self) -> int:
@@ -108,10 +116,10 @@ def faults(settings: dict):
     yield from _problem_faults(**said)
     yield from _algorithm_faults(said)
     yield from _data_faults(**said)
-    for flag in ("seeds", "tuning_seeds", "learning_rate", "beta"):
-        values = said.get(flag)
+    for name in ("seeds", "tuning_seeds", "learning_rate", "beta"):
+        values = said.get(name)
         if isinstance(values, list | tuple) and len(set(values)) < len(values):
-            yield flag, "names one of its values twice"
+            yield name, "names one of its values twice"
 
 
 def _problem_faults(policy: str, reward: int, hidden_size: int = 0, eval_states: int = Cell.eval_states, **_):
@@ -126,9 +134,9 @@ def _problem_faults(policy: str, reward: int, hidden_size: int = 0, eval_states:
 
 def _algorithm_faults(said: dict):
     algorithm, negative = said["algorithm"], said.get("negative")
-    for flag, readers in READERS.items():
-        if flag in said and algorithm not in readers:
-            yield flag, f"is not read by {algorithm}, only by {', '.join(readers)}"
+    for name, readers in READERS.items():
+        if name in said and algorithm not in readers:
+            yield name, f"is not read by {algorithm}, only by {', '.join(readers)}"
     if algorithm == "ppo" and "clip_range" not in said:
         yield "clip_range", "is missing; ppo needs it"
     if algorithm == "best_of_n" and "beta" in said and not negative:

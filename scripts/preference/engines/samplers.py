@@ -24,8 +24,10 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from preference.files import conversations
 from preference.models import chat, model_folders, policies
 from preference.models.chat import Chat
+from preference.running.flags import flag
+from preference.running.ranges import Count, NotNegative, PositiveShare, Seed
 from preference.running.shards import Shards
-from preference.running.stage import InputError, Progress, flag
+from preference.running.stage import InputError, Progress
 from preference.seeds import derive_seed
 
 ENGINE_CHOICES = ("auto", "vllm", "transformers")
@@ -58,24 +60,26 @@ class Engine(chat.Flags):
     """The flags that say how sampling is done, whatever is sampled."""
 
     engine: str = flag("what samples; auto: vllm where it is installed", "auto", ENGINE_CHOICES)
-    batch_size: int = flag("responses at a time with engine transformers; vLLM schedules its own", 64)
+    batch_size: Count = flag("responses at a time with engine transformers; vLLM schedules its own", 64)
+    shard_size: Count = flag("responses that are sampled, and kept, together: what a kill can cost", 1024)
     dtype: str = flag("precision of the weights while sampling", "float32", tuple(policies.DTYPES))
-    tensor_parallel_size: int = flag("GPUs that share one model (vLLM)", 1)
-    gpu_memory_utilization: float = flag("share of a GPU's memory that vLLM takes", 0.9)
-    max_model_len: int | None = flag("longest prompt + response; without it what the model can read", None)
-    shard_size: int = flag("responses that are sampled, and kept, together: what a kill can cost", 1024)
+    tensor_parallel_size: Count = flag("GPUs that share one model (vLLM)", 1)
+    gpu_memory_utilization: PositiveShare = flag("memory of a GPU that vLLM takes", 0.9, unit="share of the memory")
+    max_model_len: Count | None = flag(
+        "longest prompt + response; without it what the model can read", None, unit="tokens"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(Engine):
     """The flags of every stage that samples from a policy."""
 
-    prompts: str = flag("prompts.parquet or eval_prompts.parquet")
-    samples_per_prompt: int = flag("responses to each prompt")
-    temperature: float = flag("0 is greedy, 1 is the policy itself")
-    top_p: float = flag("smallest set of tokens with this probability; 1 is all of them")
-    max_new_tokens: int = flag("longest response in tokens, its EOS included; a longer one is cut")
-    seed: int = flag("seed of the draws")
+    prompts: str = flag("prompts.parquet or eval_prompts.parquet", config=False)
+    samples_per_prompt: Count = flag("responses to each prompt")
+    temperature: NotNegative = flag("0 is greedy, 1 is the policy itself")
+    top_p: PositiveShare = flag("smallest set of tokens with this probability; 1 is all of them")
+    max_new_tokens: Count = flag("longest response, its EOS included; a longer one is cut", unit="tokens")
+    seed: Seed = flag("seed of the draws", config=False)
 
 
 def respond(policy: str, chat_format: Chat, prompts: list[dict], flags: Flags, shards: Shards) -> list[dict]:

@@ -8,11 +8,21 @@ from collections.abc import Callable
 
 import torch
 
+from preference.running.flags import flag
+from preference.running.ranges import Count
 from preference.running.stage import InputError, Progress
 
 Sequence = tuple[list[int], list[int]]  # prompt ids, response ids
 
 LONG_PROMPTS = ("drop", "cut")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LikeTraining:
+    """The flags of a stage that reads what trainings read, with the same limit of length."""
+
+    max_length: Count = flag("longest prompt + response, as in training", unit="tokens")
+    long_prompts: str = flag("a prompt that is too long: as in training", "drop", LONG_PROMPTS)
 
 
 @dataclasses.dataclass

@@ -11,11 +11,21 @@ import pandas as pd
 
 from preference.analysis.measures import RANGES, TITLES
 from preference.report import style
+from preference.running.flags import flag
 from preference.running.stage import InputError
 
 DASHES = ("-", (0, (4, 1.3)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2, 2, 2)))
 RAMP = ("viridis_r", 0.22, 1.0)  # of levels that are sizes: the larger, the darker
 NOTED = 8  # diverged cells that a figure names
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelFlags:
+    """The flags of a figure with panels and lines."""
+
+    panels: tuple[str, ...] = flag("the axis with a column of panels per level; of two, rows and columns", default=())
+    lines: tuple[str, ...] = flag("the one or two axes with a line per level: colours, dashes", default=())
+    title: str = flag("title of the figure", default="")
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,9 @@ class Layout:
     @classmethod
     def of(cls, table: pd.DataFrame, axes: list[str], panels: tuple[str, ...], lines: tuple[str, ...]) -> "Layout":
         """Panels are columns, or, of two axes, rows and columns; an axis that is nowhere or twice is an InputError."""
-        for flag, names in (("panels", panels), ("lines", lines)):
+        for place, names in (("panels", panels), ("lines", lines)):
             if unknown := [name for name in names if name not in axes]:
-                raise InputError(f"--{flag}: the table has no axis '{unknown[0]}', only {', '.join(axes)}")
+                raise InputError(f"--{place}: the table has no axis '{unknown[0]}', only {', '.join(axes)}")
         placed = [*panels, *lines]
         if wrong := [axis for axis in axes if placed.count(axis) != 1]:
             raise InputError(f"--lines: axis '{wrong[0]}' must be in --panels or in --lines, and once")

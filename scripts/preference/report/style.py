@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from preference.files import artifacts, summaries
+from preference.running.flags import flag
 
 # Okabe and Ito's colours, which the colour-blind tell apart, without the yellow that is too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5B3A")
@@ -36,6 +37,11 @@ SETTINGS = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and a screen reader finds it
     "svg.hashsalt": "prefdag",  # else the ids of clip paths are random
 }
+
+
+def output_flag():
+    """Declare the flag of a script's figure."""
+    return flag("figure to write, .svg; the .png goes beside it")
 
 
 def read(path: str) -> pd.DataFrame:

@@ -12,8 +12,10 @@ from preference.files import artifacts
 from preference.rewards import functions, specs
 from preference.rewards.lengths import UNITS
 from preference.rewards.specs import Part
+from preference.running.flags import flag
+from preference.running.ranges import Count
 from preference.running.shards import Shards
-from preference.running.stage import InputError, Progress, flag
+from preference.running.stage import InputError, Progress
 
 GOLD_REWARDS = ("min_length", "max_length", "mode_length")  # flags of their own give the unit and the target of these
 
@@ -26,13 +28,18 @@ class Flags:
         'reward model folder or hub id, or JSON of a spec, such as {"name": "json", "weight": 0.5}; several are '
         "summed. Without it the gold reward is the reward",
         None,
+        config=False,
     )
     gold_reward: tuple[str, ...] | None = flag(
-        "the task's own reward, where it has one: the name of a verifier or JSON of a spec; several are summed", None
+        "the task's own reward, where it has one: the name of a verifier or JSON of a spec; several are summed",
+        None,
+        config=False,
     )
-    target_length: int | None = flag("length that --gold_reward mode_length is highest at", None)
-    length_unit: str = flag("what --gold_reward counts a response's length in", "tokens", tuple(UNITS))
-    given: bool = flag("train on the data's own scores (column given_reward), and not on --reward_model", False)
+    target_length: Count | None = flag("length that --gold_reward mode_length is highest at", None, config=False)
+    length_unit: str = flag("what --gold_reward counts a response's length in", "tokens", tuple(UNITS), config=False)
+    given: bool = flag(
+        "train on the data's own scores (column given_reward), and not on --reward_model", False, config=False
+    )
 
 
 @dataclasses.dataclass(frozen=True)

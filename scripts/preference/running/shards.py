@@ -4,12 +4,21 @@ A part is always the same rows and is always computed by itself, whether or not 
 several jobs, so the whole is the same to the last bit.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable
 
 from preference.files import artifacts
+from preference.running.flags import flag
 from preference.running.stage import InputError, Progress, say
 from preference.running.unfinished import Unfinished
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardFlags:
+    """The flag of a stage that several jobs may share."""
+
+    shard: str | None = flag("share of the work that this job does, 2-of-4; else all", None, runtime=True, config=False)
 
 
 class Shards(Unfinished):

@@ -2,7 +2,7 @@
 
 A summary holds only plain values and is cached on the disk by the content of its file. These parts of a definition
 are left out, because they cannot change a result: docstrings, comments and formatting; annotations of functions; the
-text of an InputError and of a failed assertion; messages to the terminal; the description and the range of a flag.
+text of an InputError and of a failed assertion; messages to the terminal; descriptions, ranges and rules of flags.
 """
 
 import ast
@@ -17,7 +17,7 @@ RUNNING = "preference/running/"  # how a stage runs: command line, progress, res
 SHOWN = f"{RUNNING[:-1].replace('/', '.')}.stage.say"  # it shows a message and does nothing else
 ERRORS = {"InputError", "damaged"}  # what is raised with a text for a person
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
-VERSION = 3  # of the summaries
+VERSION = 4  # of the summaries
 
 
 def content(file: str) -> bytes:
@@ -211,6 +211,9 @@ class _Plain(ast.NodeTransformer):
     def visit_ClassDef(self, node):
         typed = [each for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)]
         flags = [each for each in typed if _is_flag(each)]
+        if flags:  # rules between them refuse values, and change none
+            node.body = [each for each in node.body if _defined(each) != ["rules"]]
+            typed = [each for each in typed if each.target.id != "rules"]
         self.fields += [each.target.id for each in typed]
         self.flags += [(each.target.id, _default(each)) for each in flags]
         self.bases += [chain for base in node.bases if (chain := _chain(base))]

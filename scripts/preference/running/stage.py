@@ -1,15 +1,14 @@
-"""A stage as a command-line program: its flags, its one-line errors, its log and its progress.
+"""A stage as a command-line program: its one-line errors, its log and its progress.
 
-A script declares a frozen dataclass whose fields are made by `flag(...)`, writes `main(flags)`, and ends with
+A script declares its flags (see flags), writes `main(flags)`, and ends with
 `if __name__ == "__main__": stage.run(main, Flags)`. Standard output is the stage's log; what a person should see
 while it runs (progress, warnings, the one-line error) goes to standard error.
 """
 
-import argparse
 import dataclasses
 import errno
+import itertools
 import logging
-import math
 import os
 import re
 import shlex
@@ -17,34 +16,12 @@ import signal
 import sys
 import time
 import traceback
-import types
-import typing
 
-from preference.running import leftovers, limits
+from preference.running import command_line, flags, leftovers, packages, paths, rules, texts
 
 
 class InputError(Exception):
     """What the user did wrong: one line that names the file and the key, row or flag."""
-
-
-def flag(
-    help: str,
-    default=dataclasses.MISSING,
-    choices: tuple | None = None,
-    form: str = "option",
-    folder: str | None = None,
-    runtime: bool = False,
-):
-    """Declare one command-line option; without a default it must be given.
-
-    Args:
-        form: an "operand" is known by its place and has no name; a "switch" takes no value, and is true where it is
-            given.
-        folder: of an output that is a folder, what it holds: a "model", which is replaced as a whole, or "tables".
-        runtime: it steers how a stage runs and not what it makes, so it neither is recorded nor makes it stale.
-    """
-    metadata = {"help": help, "choices": choices, "form": form, "folder": folder, "runtime": runtime}
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 def run(main, flags_class) -> None:
@@ -55,20 +32,35 @@ def run(main, flags_class) -> None:
     logging.setLogRecordFactory(_Discreet)
     # Ctrl-C ends a stage as SIGTERM does, at once: what it will resume from is on the disk already.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    flags = parse(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
+    values = command_line.values(flags_class, sys.argv[1:], description=sys.modules[main.__module__].__doc__)
     try:
         typed = without_passwords(shlex.join([sys.executable, *sys.argv]))
         print("$", typed.encode(errors="backslashreplace").decode(), flush=True)  # it may not be UTF-8
-        if wrong := limits.problem(flags):
-            raise InputError(wrong)
-        main(flags)
-        if any(field.name.endswith("output") for field in dataclasses.fields(flags)):  # else it only looks
-            leftovers.remove(limits.inputs(flags))
+        given = checked(flags_class, values)
+        main(given)
+        if any(map(flags.is_output, dataclasses.fields(given))):  # else it only looks
+            leftovers.remove(paths.inputs(given))
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {one_line(str(error))}")
     except Exception as error:
         reason = _of_a_file(error) or _of_memory(error)
         sys.exit(f"{sys.argv[0]}: {one_line(reason)}" if reason else without_passwords(traceback.format_exc()))
+
+
+def checked(flags_class, values: dict):
+    """Make the dataclass of flags from their values.
+
+    Raises:
+        InputError: a flag or a combination of flags is wrong, a package is missing, or an output is in the way.
+    """
+    between = (f"--{name}: {reason}" for name, reason in rules.problems(rules.of(flags_class), values))
+    found = (texts.problems(values), flags.problems(flags_class, values), between, packages.problems(values))
+    if wrong := next(itertools.chain(*found), None):
+        raise InputError(wrong)
+    given = flags_class(**values)
+    if wrong := next(paths.problems(given), None):
+        raise InputError(wrong)
+    return given
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -116,73 +108,6 @@ class _Discreet(logging.LogRecord):
 
     def getMessage(self) -> str:
         return without_passwords(super().getMessage())
-
-
-def parse(flags_class, argv: list[str], description: str | None = None):
-    """Make the dataclass from a list of arguments; a wrong one ends the program with one line."""
-    parser = _OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = typing.get_type_hints(flags_class)
-    for field in dataclasses.fields(flags_class):
-        name = field.name if field.metadata["form"] == "operand" else f"--{field.name}"
-        parser.add_argument(name, **_argument(field, kinds[field.name]))
-    return flags_class(**vars(parser.parse_args(argv)))
-
-
-class _OneLineParser(argparse.ArgumentParser):
-    def __init__(self, **kwargs):
-        super().__init__(allow_abbrev=False, **kwargs)
-
-    def error(self, message: str):
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
-def _argument(field: dataclasses.Field, kind) -> dict:
-    if field.metadata["form"] == "switch":
-        return {"action": "store_true", "help": field.metadata["help"].replace("%", "%%")}
-    many = typing.get_origin(_given(kind)) is tuple
-    required = field.default is dataclasses.MISSING
-    help = field.metadata["help"] + ("" if required else f" (default: {field.default})")
-    argument = {"type": _parser_of(kind), "choices": field.metadata["choices"], "help": help.replace("%", "%%")}
-    if field.metadata["form"] == "option":
-        argument |= {"required": True} if required else {"default": field.default}
-    if many:
-        argument |= {"nargs": "+", "action": _StoreTuple}
-    return argument | {"metavar": None if argument["choices"] else field.name.upper()}
-
-
-class _StoreTuple(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, tuple(values))
-
-
-def _given(kind):
-    """The type of a flag that is given, where it may also be None."""
-    if not isinstance(kind, types.UnionType):
-        return kind
-    return next(k for k in typing.get_args(kind) if k is not types.NoneType)
-
-
-def _parser_of(kind):
-    kind = _given(kind)
-    if typing.get_origin(kind) is tuple:
-        kind = typing.get_args(kind)[0]
-    return {bool: _boolean, float: _finite}.get(kind, kind)
-
-
-def _boolean(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
-    return text == "true"
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
-    return number
-
-
-_finite.__name__ = "float"  # argparse names the type that a text is no value of
 
 
 class Progress:

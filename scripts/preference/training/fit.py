@@ -14,7 +14,9 @@ from preference.models import chat, model_folders, policies, tokens
 from preference.models.chat import Chat
 from preference.models.policies import DTYPES
 from preference.running.checkpoints import Checkpoints
-from preference.running.stage import InputError, Progress, flag
+from preference.running.flags import flag
+from preference.running.ranges import Count, LearningRate, NotNegative, Positive, Repeats, Seed, Share
+from preference.running.stage import InputError, Progress
 from preference.training import schedules
 
 SHOWN = 8  # prompts that an error names
@@ -26,32 +28,35 @@ class Training(chat.Flags):
 
     output: str = flag("model folder to write; <output>.manifest.json beside it", folder="model")
     log_output: str = flag("training.csv to write, a row per optimizer step")
-    learning_rate: float = flag("peak learning rate of AdamW, which every schedule reaches")
-    epochs: int = flag("passes over the data (T)")
-    batch_size: int = flag("rows per optimizer step: responses, pairs (losses on pairs) or prompts (best_of_n)")
-    micro_batch_size: int = flag("rows per forward pass; gradients accumulate over a batch and change by rounding only")
-    max_length: int = flag("longest prompt + response in tokens; longer responses are cut")
-    long_prompts: str = flag(
-        "a prompt of max_length tokens or more: drop its rows, or cut its middle to half of that",
-        "drop",
-        tokens.LONG_PROMPTS,
+    learning_rate: LearningRate = flag("peak learning rate of AdamW, which every schedule reaches")
+    epochs: Repeats = flag("passes over the data (T)")
+    batch_size: Count = flag("rows per optimizer step: responses, pairs (losses on pairs) or prompts (best_of_n)")
+    micro_batch_size: Count = flag(
+        "rows per forward pass; gradients accumulate over a batch and change by rounding only"
     )
-    seed: int = flag("seed of the data order")
+    max_length: Count = flag("longest prompt + response; longer responses are cut", unit="tokens")
+    seed: Seed = flag("seed of the data order", config=False)
     schedule: str = flag(
         "learning rate after the warm-up: the peak, or a decay from the peak that reaches 0 after the last step",
         "constant",
         schedules.SCHEDULES,
     )
-    warmup_ratio: float = flag(
-        "share of the steps that warm up, rounded up, under every schedule; of n such steps, step i trains at i/n of "
+    warmup_ratio: Share = flag(
+        "steps that warm up, rounded up, under every schedule; of n such steps, step i trains at i/n of "
         "the peak, so that no step trains at 0",
         0.0,
+        unit="share of the steps",
     )
-    weight_decay: float = flag("AdamW's weight decay", 0.0)
-    max_grad_norm: float = flag("gradients are scaled down to this L2 norm", 1.0)
+    weight_decay: NotNegative = flag("AdamW's weight decay", 0.0)
+    max_grad_norm: Positive = flag("gradients are scaled down to this L2 norm", 1.0)
     dtype: str = flag("arithmetic of the forward pass; weights stay float32", "float32", tuple(DTYPES))
-    checkpoint_steps: int = flag("optimizer steps between two resumable states", 200, runtime=True)
+    checkpoint_steps: Count = flag("optimizer steps between two resumable states", 200, runtime=True, unit="steps")
     report_to: str = flag("where to show the log as it grows", "none", ("none", "tensorboard", "wandb"), runtime=True)
+    long_prompts: str = flag(
+        "a prompt of max_length tokens or more: drop its rows, or cut its middle to half of that",
+        "drop",
+        tokens.LONG_PROMPTS,
+    )
 
 
 def start(flags: Training) -> tuple:

@@ -8,7 +8,7 @@ import torch
 from preference.files import provenance, records
 from preference.models import chat, chat_flags
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 from preference.training import fit
 from preference.training.responses import Read, Responses
 
@@ -17,8 +17,10 @@ STEP_0_TOLERANCE = 1e-2, 1e-5  # nats per response, and their share: float32 sum
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(fit.Training):
-    pairs: str = flag("pairs.parquet, or reference_logps.parquet where the loss compares with a reference")
-    policy: str = flag("policy folder to start from")
+    pairs: str = flag(
+        "pairs.parquet, or reference_logps.parquet where the loss compares with a reference", config=False
+    )
+    policy: str = flag("policy folder to start from", config=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,15 +9,37 @@ from preference.files import provenance, records
 from preference.models import chat, chat_flags, policies, tokens
 from preference.models.chat import Chat
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
+from preference.running.ranges import NotNegative, Positive
 from preference.training import fit
 from preference.training.responses import Read, Responses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags(fit.Training):
-    rewards: str = flag("rewards.parquet: the scored samples of this round")
-    policy: str = flag("policy folder to start from, which drew what is on-policy")
+    rewards: str = flag("rewards.parquet: the scored samples of this round", config=False)
+    policy: str = flag("policy folder to start from, which drew what is on-policy", config=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Referenced(Flags):
+    """The flags of a training that compares the policy with a reference."""
+
+    reference: str = flag("policy folder of the reference", config=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clipped(Referenced):
+    """The flags of a training whose steps are clipped."""
+
+    clip_range: Positive = flag("ratios count from 1 - clip_range to 1 + clip_range")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Penalized(Referenced):
+    """The flags of a training whose loss has the KL to the reference as a term."""
+
+    kl_coef: NotNegative = flag("weight of the KL to the reference; 0 leaves it out")
 
 
 @dataclasses.dataclass(frozen=True)
