@@ -243,7 +243,9 @@ EDITS = {
     "the glyphs of a progress bar": code("scripts/preference/running/stage.py", "█", "#"),
     "what a flag is said to be for": code("scripts/train_dpo.py", "strength of the KL", "weight of the KL"),
     "a flag more, which nothing reads": both(
-        code("scripts/train_dpo.py", "    beta: float =", '    newer: int = flag("a number", 1)\n    beta: float ='),
+        code(
+            "scripts/train_dpo.py", "    beta: Positive =", '    newer: int = flag("a number", 1)\n    beta: Positive ='
+        ),
         code(
             "workflow/schemas/config.schema.yaml",
             "label_smoothing: {",
@@ -323,7 +325,6 @@ EDITS = {
 }
 VERIFIERS = "scripts/preference/rewards/verifiers"
 EDITS |= {
-    "a statement in the verifier of a task": statement(f"{VERIFIERS}/min_length.py"),
     "a statement in a verifier that no task has": statement(f"{VERIFIERS}/regex.py"),
     "a statement in a judge of a kind that no task has": statement("scripts/preference/judges/endpoint.py"),
     "a reward model that is said as it is unsaid": option(f"tasks.{TASK}.reward_model", "trained"),
