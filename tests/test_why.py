@@ -119,7 +119,11 @@ Nothing would rerun.
     "the order of runs, an import and a rule's command": (
         both(
             edits.runs_reversed,
-            code("scripts/plot_margins.py", "stage, style", "seeds, stage, style"),
+            code(
+                "scripts/plot_margins.py",
+                "from preference.report",
+                "from preference import seeds\nfrom preference.report",
+            ),
             code("workflow/rules/results.smk", REPORT_CALL, REPORT_CALL + ' + " "'),
         ),
         """\

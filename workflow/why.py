@@ -115,7 +115,7 @@ def changed_inputs(job, memory) -> list[str]:
 
 
 def changed_params(job, memory) -> list[str]:
-    """The code, flags and config that differ. Lists label the inputs: only their order is news."""
+    """The code, flags and config that differ, or the order of the inputs if nothing else does."""
     change = memory.params_changed(job)
     if not change:
         return []
@@ -128,6 +128,8 @@ def changed_params(job, memory) -> list[str]:
         }
         for texts in (change.only_old, change.only_new)
     )
+    for part in (before, now):
+        part.pop("order", None)  # of the inputs' labels: which inputs came or went is found of the inputs themselves
     code = differences(before.pop("code", {}), now.pop("code", {}))
     found = ["code: " + ", ".join(name_of_change(*each) for each in code)] if code else []
     flags = differences(before.pop("flags", {}), now.pop("flags", {}))
