@@ -109,7 +109,7 @@ def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
 PROGRAM = """
 import dataclasses
 from preference.running import stage
-from preference.running.stage import flag
+from preference.running.flags import flag
 
 @dataclasses.dataclass
 class Flags:

@@ -52,7 +52,7 @@ def play(base: str, folder, engine: str = "transformers") -> None:
     train_policy(base, folder)
     sample(folder, engine)
     train_rewards(folder)
-    files = {"responses": (f"{folder}/responses.parquet",), "reward_model": f"{folder}/reward_model"}
+    files = {"responses": (f"{folder}/responses.parquet",), "reward_model": (f"{folder}/reward_model",)}
     scored = {**files, "output": f"{folder}/rewards.parquet", "max_length": 256}
     score_responses.main(score_responses.Flags(**scored))
     paired = {"rewards": f"{folder}/rewards.parquet", "output": f"{folder}/pairs.parquet", "seed": 5}
@@ -83,7 +83,7 @@ def train_rewards(folder) -> None:
 
 
 def evaluate(folder, engine: str) -> None:
-    flags = {"policy": f"{folder}/trained", "reference": f"{folder}/policy", "reward_model": f"{folder}/reward_model"}
+    flags = {"policy": f"{folder}/trained", "reference": f"{folder}/policy", "reward_model": (f"{folder}/reward_model",)}
     flags |= {"prompts": f"{folder}/eval_prompts.parquet", "pairs": f"{folder}/eval_preferences.parquet"}
     flags |= {"output": f"{folder}/evaluation.json", "samples_output": f"{folder}/evaluation.parquet"}
     flags |= {"samples_per_prompt": 1, "max_length": 256, "engine": engine, **SAMPLING}
