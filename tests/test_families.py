@@ -321,7 +321,8 @@ def test_log_probabilities_are_finite_and_those_of_the_reference_at_step_0(round
 
 def test_learned_rewards_do_not_depend_on_the_batch(round_of):
     rows = round_of.rows("rewards")
-    again = {"responses": (f"{round_of.folder}/responses.parquet",), "reward_model": (f"{round_of.folder}/reward_model",)}
+    folder = round_of.folder
+    again = {"responses": (f"{folder}/responses.parquet",), "reward_model": (f"{folder}/reward_model",)}
     again |= {"output": f"{round_of.folder}/rewards_again.parquet", "batch_size": 1, "max_length": 256}
     score_responses.main(score_responses.Flags(**again))
     alone = records.read(again["output"], "rewards")

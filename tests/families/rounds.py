@@ -83,7 +83,8 @@ def train_rewards(folder) -> None:
 
 
 def evaluate(folder, engine: str) -> None:
-    flags = {"policy": f"{folder}/trained", "reference": f"{folder}/policy", "reward_model": (f"{folder}/reward_model",)}
+    flags = {"policy": f"{folder}/trained", "reference": f"{folder}/policy"}
+    flags |= {"reward_model": (f"{folder}/reward_model",)}
     flags |= {"prompts": f"{folder}/eval_prompts.parquet", "pairs": f"{folder}/eval_preferences.parquet"}
     flags |= {"output": f"{folder}/evaluation.json", "samples_output": f"{folder}/evaluation.parquet"}
     flags |= {"samples_per_prompt": 1, "max_length": 256, "engine": engine, **SAMPLING}
