@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).parents[1]
 CHECKS = ("--slurm-init-seconds-before-status-checks", "5")  # a cluster is asked less often
 COMPARED = ("*.csv", "*.json", "*.parquet", "*.txt", "*.safetensors", "*.svg", "*.html")
-UNDECLARED = r"\.checkpoints/|\.shards/|/\d+-of-\d+\."  # what is unfinished, and what is joined
+UNDECLARED = r"\.checkpoints/|\.shards/|/\.?\d+-of-\d+\."  # what is unfinished, and what is joined
 UNTRACKED = ("efficiency.csv", "state.json")  # of the run, and not of what it made
 
 
