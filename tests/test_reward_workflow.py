@@ -67,7 +67,7 @@ def test_a_changed_function_reruns_what_it_scores_and_an_unused_verifier_nothing
         file.write_text(OWN)
     assert {"score_responses", "score_preference_responses", "evaluate_policy", "evaluate_sft_policy"} <= found
     assert not {"generate_responses", "train_sft", "prepare_task"} & found
-    made_by = artifacts.read_json(without_learned.folder / f"{TASK}/seed1/sft/evaluation.json")
+    made_by = artifacts.metadata(without_learned.folder / f"{TASK}/seed1/sft/evaluation.json")
     assert [name for name in made_by["code"] if "verifiers/" in name] == [
         "preference/rewards/verifiers/__init__.py",
         "preference/rewards/verifiers/regex.py",

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import edits
 import pytest
 from calls import Calls
-from edits import both, code, deleted, option, statement
+from edits import added, both, code, deleted, option, statement
 from miniature import Workflow
 
 from workflow import why
@@ -124,6 +124,7 @@ Nothing would rerun.
                 "from preference.report",
                 "from preference import seeds\nfrom preference.report",
             ),
+            added("scripts/plot_margins.py", "assert seeds"),
             code("workflow/rules/results.smk", REPORT_CALL, REPORT_CALL + ' + " "'),
         ),
         """\

@@ -1,6 +1,8 @@
 # Tables, figures and the report: what the experiment found, from the evaluations of every round.
 import json
 
+from workflow.code import flags_read
+
 
 rule summarize_run:
     input:
@@ -124,7 +126,7 @@ rule write_config:
         # In the words of its file, which do not count.
         **calls(
             "write_config",
-            counts=lambda wildcards: {"config": runs.canonical(dict(CONFIG))},
+            counts=lambda wildcards: {"config": runs.canonical(dict(CONFIG, stages=flags_read(CONFIG["stages"])))},
             config=json.dumps(config),
         ),
     shell:
