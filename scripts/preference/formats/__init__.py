@@ -171,8 +171,8 @@ class Match:
         return self._row(values, self.context)
 
     def _row(self, values: dict, part: dict[str, str | None]) -> Row:
-        columns = {key.split("|")[0]: self.table.names[name] for key, name in part.items() if name}
-        return Row({name: values[column] for name, column in columns.items()}, columns)
+        places = {key.split("|")[0]: self.table.names[name] for key, name in part.items() if name}
+        return Row({name: values[column] for name, column in places.items()}, places)
 
     def unused(self) -> list[str]:
         """Return the columns of the file that hold something of which nothing becomes part of an example."""
