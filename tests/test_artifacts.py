@@ -22,10 +22,42 @@ def refused(path, line):
     assert str(path) in str(refusal.value) and line in str(refusal.value), refusal.value
 
 
-def test_json_comes_back_with_its_path_and_in_the_order_that_it_was_given(tmp_path):
+def test_json_comes_back_in_the_order_that_it_was_given_and_knows_its_path(tmp_path):
     artifacts.write_json(tmp_path / "a.json", {"b": 1, "a": [0.1]})
     found = artifacts.read_json(tmp_path / "a.json")
-    assert found == {"b": 1, "a": [0.1], "path": str(tmp_path / "a.json")} and list(found)[:2] == ["b", "a"]
+    assert found == {"b": 1, "a": [0.1]} and list(found) == ["b", "a"]
+    assert artifacts.metadata(tmp_path / "a.json") == {**found, "path": str(tmp_path / "a.json")}
+
+
+def test_results_that_differ_in_paths_and_code_alone_are_equal_bytes_and_each_knows_its_own(tmp_path):
+    made = {}
+    for name in ("one", "two"):
+        inputs = {"data": {"path": f"{name}/x", "sha256": "0"}, "parts": [{"path": f"{name}/y", "sha256": "1"}]}
+        made[name] = {"stage": "a", "inputs": inputs, "code": {"a.py": name}}
+        row = {"prompt_id": "p", "prompt": "a", "response": "b"}
+        records.write(tmp_path / name / "sft.parquet", "sft", [row], made[name])
+        artifacts.write_json(tmp_path / name / "a.json", made[name])
+        artifacts.write_text(tmp_path / name / "a.csv", "x\n1\n", made[name])
+    for file in ("sft.parquet", "a.json", "a.csv", "a.csv.manifest.json"):
+        one, two = ((tmp_path / name / file).read_bytes() for name in ("one", "two"))
+        assert one == two, file
+    for name, made_by in made.items():
+        for file in ("sft.parquet", "a.json", "a.csv"):
+            found = records.metadata(tmp_path / name / file)
+            assert {key: found[key] for key in made_by} == made_by
+            assert found["path"] == str(tmp_path / name / file)
+
+
+def test_a_file_whose_origin_is_lost_or_is_of_another_file_is_refused(tmp_path):
+    for name in ("a", "b"):
+        artifacts.write_json(tmp_path / f"{name}.json", {name: 1})
+    (tmp_path / "a.json").replace(tmp_path / "b.json")
+    with pytest.raises(InputError, match="is another artifact: it is not what was written as .*/b.json"):
+        artifacts.read_json(tmp_path / "b.json")
+    for damage in ("", "[]", "{}", '{"path": 1}'):
+        (tmp_path / ".b.json.origin.json").write_text(damage)
+        with pytest.raises(InputError, match=r"is another artifact: no .b.json.origin.json beside it says where"):
+            artifacts.read_json(tmp_path / "b.json")
 
 
 def test_a_flip_of_any_byte_of_json_is_found(tmp_path):
@@ -54,7 +86,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     artifacts.write_json(path, {"a": 1})
     with pytest.raises(ValueError):
         artifacts.write_json(path, {"a": math.nan})
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"] and artifacts.read_json(path)["a"] == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"a.json", ".a.json.origin.json"}
+    assert artifacts.read_json(path)["a"] == 1
 
 
 def test_a_text_is_what_its_manifest_says_or_is_refused(text):
@@ -140,6 +173,9 @@ def test_behind_a_link_the_file_of_another_run_is_refused_as_well(tmp_path, monk
     artifacts.write_json("results/one/x.json", {})
     (project / "results/two").mkdir()
     Path("results/one/x.json").rename("results/two/x.json")
+    with pytest.raises(InputError, match="x.json: is another artifact: no .x.json.origin.json beside it says where"):
+        artifacts.read_json("results/two/x.json")
+    Path("results/one/.x.json.origin.json").rename("results/two/.x.json.origin.json")
     with pytest.raises(InputError, match="x.json: is another artifact: it was made as results/one/x.json"):
         artifacts.read_json("results/two/x.json")
 

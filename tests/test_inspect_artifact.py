@@ -223,7 +223,10 @@ def test_an_artifact_that_a_stage_would_refuse_is_shown_and_then_refused(made, c
     moved = tmp_path / "elsewhere" / "pairs.parquet"
     moved.parent.mkdir()
     moved.write_bytes(whole)
-    for path, line in ((moved, "is another artifact: it was made as"), (made["pairs"], "is damaged")):
+    for path, line in (
+        (moved, "is another artifact: no .pairs.parquet.origin.json beside it"),
+        (made["pairs"], "is damaged"),
+    ):
         if path == made["pairs"]:
             path.write_bytes(whole.replace(b'"stage": "construct_pairs"', b'"stage": "construct_pearl"'))
         with pytest.raises(InputError, match=line):

@@ -89,6 +89,9 @@ def test_a_flip_of_any_byte_is_found(table):
 def test_a_table_of_another_place_is_refused(table, tmp_path):
     (tmp_path / "run").mkdir()
     other = table.rename(tmp_path / "run" / "sft.parquet")
+    with pytest.raises(InputError, match="run/sft.parquet: is another artifact: no .sft.parquet.origin.json beside it"):
+        records.read(other, "sft")
+    (tmp_path / ".sft.parquet.origin.json").rename(tmp_path / "run" / ".sft.parquet.origin.json")
     with pytest.raises(InputError, match=f"run/sft.parquet: is another artifact: it was made as {table}"):
         records.read(other, "sft")
 

@@ -2,13 +2,11 @@
 
 A seal is the SHA-256 of the file's own bytes, kept inside it (Parquet, JSON): any flipped byte, any cut, any row that
 another program dropped breaks it. Files that have no room for one, and model folders, have a sealed
-`<name>.manifest.json` beside them with the digest of each file. Both say for which path they were made, so that a
-whole file of another run is refused as well.
-
-The code that made a file is recorded beside it in `.<name>.code.json` and not in its bytes: code that makes the same
-result makes the same file.
+`<name>.manifest.json` beside them with the digest of each file. An origin beside each of them says for which path it
+was made (see origins), so that a whole file of another run is refused as well.
 """
 
+import contextlib
 import errno
 import hashlib
 import itertools
@@ -18,16 +16,17 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from preference.files import provenance
+from preference.files import origins, provenance
+from preference.files.origins import MANIFEST
 from preference.running.stage import InputError
 
 SEAL = b"prefdag-sha256:"
-UNSEALED = (SEAL + b"0" * 64).decode()  # what is written first, and what the digest is taken of
-MANIFEST = ".manifest.json"
-CODE = ".code.json"
+DIGITS = 64  # of a SHA-256
+UNSEALED = (SEAL + b"0" * DIGITS).decode()  # what is written first, and what the digest is taken of
 OUTPUT = r"--(\w+_)?output"  # the flags that name what a stage writes
 
 
@@ -90,18 +89,40 @@ def seal(path: Path) -> None:
 
 def _sealed(path: Path) -> tuple[int, bytes]:
     """Where the digest stands in a file, and what it must be: that of all other bytes. (-1, b"") where none stands."""
-    if path.stat().st_size == 0:
-        return -1, b""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = content.rfind(SEAL)
-        if found < 0:
+    with _content(path) as content:
+        start = _place_of_seal(content)
+        if start < 0:
             return -1, b""
-        start = found + len(SEAL)
-        view = memoryview(content)
-        digest = hashlib.sha256(view[:start])
-        digest.update(view[start + 64 :])
-        view.release()
+        digest = hashlib.sha256(content[:start])
+        digest.update(content[start + DIGITS :])
         return start, digest.hexdigest().encode()
+
+
+def seal_of(path: Path | str) -> str:
+    """Return the digest that stands in a sealed file; "" where none does."""
+    with _content(Path(path)) as content:
+        start = _place_of_seal(content)
+        return bytes(content[start : start + DIGITS]).decode("ascii", "replace") if start >= 0 else ""
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[memoryview]:
+    """Yield the bytes of a file, which are not read before they are used."""
+    if path.stat().st_size == 0:
+        yield memoryview(b"")
+        return
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        yield view
+
+
+def _place_of_seal(content: memoryview) -> int:
+    """Return where the last seal of a file stands; -1 if there is none."""
+    found = content.obj.rfind(SEAL)
+    return found + len(SEAL) if found >= 0 else -1
 
 
 def check(path: Path | str) -> None:
@@ -114,23 +135,36 @@ def check(path: Path | str) -> None:
         raise damaged(path, "is damaged, or no stage of this workflow wrote it (it has no seal)")
     with path.open("rb") as file:
         file.seek(position)
-        if file.read(64) != digest:
+        if file.read(DIGITS) != digest:
             raise damaged(path, "is damaged: it is not what was written (its seal does not match)")
 
 
-def check_place(path: Path | str, made_by: dict) -> None:
+def check_place(path: Path | str, made_by: dict, seal: str | None = None) -> None:
     """Raise an InputError where a file was made for another path: it is another run's, or another stage's.
 
     A path may lead through symbolic links, such as `results` on another disk, and a whole project may have been moved.
+
+    Args:
+        made_by: what the artifact says of itself; one of an older version says its path, too.
+        seal: that of the artifact, or of its manifest; by default the one that stands in the file.
     """
-    made_for = Path(os.path.normpath(made_by.get("path", "")))
+    origin = made_by if "path" in made_by else origins.read(path)
+    if not isinstance(origin.get("path"), str):
+        raise damaged(path, f"is another artifact: no {origins.place(path).name} beside it says where it was made")
+    if not _leads_to(Path(os.path.normpath(origin["path"])), Path(str(path).removesuffix(MANIFEST))):
+        raise damaged(path, f"is another artifact: it was made as {Path(os.path.normpath(origin['path']))}")
+    if "path" not in made_by and origin.get("seal") != (seal or seal_of(path)):
+        raise damaged(path, f"is another artifact: it is not what was written as {origin['path']}")
+
+
+def _leads_to(made_for: Path, path: Path) -> bool:
+    """Say whether a path is the one that a file was made for."""
     here = Path(os.path.realpath(path))
     if here == Path(os.path.realpath(made_for)):
-        return
+        return True
     parts = tuple(part for part in made_for.parts if part != "..")
     endings = [place.parts[-len(parts) :] for place in (here, Path(os.path.abspath(path)))]
-    if made_for.is_absolute() or not parts or parts not in endings:
-        raise damaged(path, f"is another artifact: it was made as {made_for}")
+    return bool(parts) and not made_for.is_absolute() and parts in endings
 
 
 def damaged(path: Path | str, reason: str) -> InputError:
@@ -171,23 +205,33 @@ def _folder_of(command: str, path: Path) -> Path | None:
 
 
 def write_json(path: Path | str, content: dict) -> None:
-    """Write a sealed JSON file that knows its path, and its `code` beside it; NaN and infinities are refused."""
-    sealed = {name: value for name, value in content.items() if name != "code"}
-    text = json.dumps({**sealed, "path": str(path), "seal": UNSEALED}, indent=1, allow_nan=False)
+    """Write a sealed JSON artifact, and its origin beside it; NaN and infinities are refused."""
     with atomic(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        seal(temporary)
-        write_code(path, content)
+        write_sealed(temporary, origins.without(content))
+        write_origin(path, content, temporary)
+
+
+def write_sealed(path: Path | str, content: dict) -> None:
+    """Write sealed JSON; NaN and infinities are refused, and nothing is written then."""
+    text = json.dumps({**content, "seal": UNSEALED}, indent=1, allow_nan=False)
+    Path(path).write_text(text + "\n", encoding="utf-8")
+    seal(Path(path))
+
+
+def write_origin(path: Path | str, made_by: dict, sealed: Path) -> None:
+    """Write where an artifact comes from, for a file that is sealed and about to get its name, or its manifest's."""
+    origins.write(path, origins.of(path, made_by, seal_of(sealed)))
 
 
 def read_json(path: Path | str) -> dict:
     """Read what `write_json` wrote; one that is missing, damaged or of another place is an InputError that names it."""
-    content = _load(path)
+    content = read_sealed(path)
     check_place(path, content)
     return content
 
 
-def _load(path: Path | str) -> dict:
+def read_sealed(path: Path | str) -> dict:
+    """Read sealed JSON, wherever it lies; one that is missing or damaged is an InputError that names it."""
     check(path)
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -195,35 +239,6 @@ def _load(path: Path | str) -> dict:
     except (ValueError, TypeError, KeyError):  # whole, but another kind of artifact
         raise InputError(f"{path}: holds no JSON of this workflow") from None
     return content
-
-
-def code_of(path: Path | str) -> Path:
-    """Return the place where the code that made an artifact is recorded; a manifest speaks for its artifact."""
-    path = Path(os.path.abspath(str(path).removesuffix(MANIFEST)))
-    return path.with_name(f".{path.name}{CODE}")
-
-
-def write_code(path: Path | str, made_by: dict) -> None:
-    """Record the code that makes an artifact, if it is known. It is no result, so it need not survive a power cut."""
-    if "code" in made_by:
-        temporary = code_of(path).with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(made_by["code"], indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, code_of(path))
-
-
-def read_code(path: Path | str) -> dict:
-    """Return the code that made an artifact, file -> digest; {} if no record of it can be read."""
-    try:
-        code = json.loads(code_of(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return code if isinstance(code, dict) else {}
-
-
-def with_code(path: Path | str, made_by: dict) -> dict:
-    """Return what made an artifact together with its code, if that is recorded."""
-    code = read_code(path)
-    return {**made_by, "code": code} if code else made_by
 
 
 def manifest_of(path: Path | str) -> Path:
@@ -245,8 +260,9 @@ def check_manifest(path: Path | str) -> None:
         raise InputError(f"{path}: no such file")
     if not manifest_of(path).is_file():
         raise damaged(path, f"has no {manifest_of(path).name} beside it")
-    made_by = _load(manifest_of(path))
-    check_place(path, {"path": made_by["path"].removesuffix(MANIFEST)})
+    made_by = read_sealed(manifest_of(path))
+    of_older = {"path": made_by["path"].removesuffix(MANIFEST)} if "path" in made_by else {}
+    check_place(path, of_older, seal_of(manifest_of(path)))
     stated = made_by["files"]
     found = provenance.contents(path) if path.is_dir() else {path.name: provenance.digest(path)}
     for name in sorted(stated.keys() | found.keys()):
@@ -281,4 +297,4 @@ def read_text(path: Path | str) -> str:
 def metadata(path: Path | str) -> dict:
     """Return what made an artifact that has it in a manifest or, JSON, in itself; tables have `records.metadata`."""
     path = Path(path)
-    return with_code(path, read_json(manifest_of(path) if manifest_of(path).is_file() else path))
+    return origins.joined(read_json(manifest_of(path) if manifest_of(path).is_file() else path), origins.read(path))

@@ -46,7 +46,7 @@ def describe(
 ) -> dict:
     """Return what an artifact's metadata says of how it was made; no times and no hosts, so equal work looks equal.
 
-    `code` is written beside the artifact and not into it (see `artifacts`), so that equal results are equal bytes.
+    Paths and `code` are written beside the artifact and not into it (see `origins`): equal results are equal bytes.
 
     Args:
         script: `__file__` of the calling script.

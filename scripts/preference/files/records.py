@@ -1,7 +1,7 @@
 """Tables on disk: one schema per kind, checked on write and on read.
 
-A table carries in its Parquet metadata, under the key `prefdag`, what made it (see provenance.describe), its kind and
-its path, and under `prefdag.seal` the digest of its own bytes (see artifacts). Rows are joined by prompt_id, never by
+A table carries in its Parquet metadata, under the key `prefdag`, its kind and what made it (see provenance.describe),
+and under `prefdag.seal` the digest of its own bytes (see artifacts). Rows are joined by prompt_id, never by
 position. Prompts and responses are lists of messages (see conversations); `tools` and `fields` are JSON in the file and
 values in a row.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preference.files import artifacts, conversations
+from preference.files import artifacts, conversations, origins
 from preference.files.conversations import prompt_id  # noqa: F401  (a row's name belongs to its table)
 from preference.running.stage import InputError
 
@@ -155,14 +155,13 @@ def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:
         assert not unknown, f"{path}: a table of {kind} has no columns {unknown}"
     table = pa.Table.from_pylist(rows, schema=schema)
     _check_values(table, path)
-    sealed = {name: value for name, value in made_by.items() if name != "code"}
-    told = json.dumps({"kind": kind, **sealed, "path": str(path)}, sort_keys=True)
+    told = json.dumps({"kind": kind, **origins.without(made_by)}, sort_keys=True)
     table = table.replace_schema_metadata({"prefdag": told, "prefdag.seal": artifacts.UNSEALED})
     with artifacts.atomic(path) as temporary:
         with temporary.open("wb") as file:  # by its name, `x:/y` would be an address
             pq.write_table(table, file, write_page_checksum=True)  # which column is damaged can be told then
         artifacts.seal(temporary)
-        artifacts.write_code(path, made_by)
+        artifacts.write_origin(path, made_by, temporary)
 
 
 def _as_stored(row: dict) -> dict:
@@ -241,7 +240,7 @@ def metadata(path: Path | str) -> dict:
     if Path(path).suffix != ".parquet":
         return artifacts.metadata(path)
     artifacts.check(path)
-    return artifacts.with_code(path, _made_by(_open(path)))
+    return origins.joined(_made_by(_open(path)), origins.read(path))
 
 
 def _made_by(table: pa.Table) -> dict:

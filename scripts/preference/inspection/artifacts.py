@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from preference.files import artifacts as sealed
-from preference.files import records
+from preference.files import origins, records
 from preference.files.artifacts import manifest_of
 from preference.inspection import terminal
 from preference.running.stage import InputError
@@ -150,7 +150,14 @@ def made_by(path: Path | str) -> dict:
     Artifacts of older versions have their code in their bytes, by whole modules: `older_code`, which nothing is
     compared with.
     """
-    path = Path(path)
+    found = told(Path(path))
+    if "code" in found:
+        return {**found, "older_code": found.pop("code")}
+    return origins.joined(found, origins.read(path)) if found else {}
+
+
+def told(path: Path) -> dict:
+    """Return what an artifact, or its manifest, says itself of how it was made; {} if nothing."""
     try:
         if path.suffix == ".parquet":
             found = json.loads((pq.read_schema(path).metadata or {}).get(b"prefdag", b"{}"))
@@ -161,11 +168,7 @@ def made_by(path: Path | str) -> dict:
             found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
     except (OSError, ValueError, RecursionError, pa.ArrowException):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    if "code" in found:
-        return {**found, "older_code": found.pop("code")}
-    return sealed.with_code(path, found) if found else {}
+    return found if isinstance(found, dict) else {}
 
 
 def broken(path: Path, kind: str) -> str | None:
@@ -173,11 +176,10 @@ def broken(path: Path, kind: str) -> str | None:
     try:
         if kind not in ("model", "manifest") and manifest_of(path).is_file():
             sealed.check_manifest(path)
-        elif kind in (*records.SCHEMAS, "metrics", "manifest", "state", "part") and made_by(
-            path
-        ):  # else another program's
+        elif kind in (*records.SCHEMAS, "metrics", "manifest", "state", "part") and told(path):  # ours
             sealed.check(path)
-            sealed.check_place(path, made_by(path))
+            if kind not in ("state", "part"):
+                sealed.check_place(path, told(path))
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

@@ -46,7 +46,7 @@ class Checkpoints(Unfinished):
         if not marker.is_file():
             return None
         try:
-            state = artifacts.read_json(marker)
+            state = artifacts.read_sealed(marker)
             if provenance.digest(self.folder / state["tensors"]) != state["sha256"]:
                 raise InputError(f"{self.folder / state['tensors']}: is damaged")
         except (InputError, FileNotFoundError) as error:
@@ -67,7 +67,8 @@ class Checkpoints(Unfinished):
         with artifacts.atomic(file) as temporary:
             save_file(tensors, temporary)
         state = {"step": step, "tensors": file.name, "sha256": provenance.digest(file), "log": log}
-        artifacts.write_json(self.folder / "state.json", state)
+        with artifacts.atomic(self.folder / "state.json") as temporary:
+            artifacts.write_sealed(temporary, state)
         for old in self.folder.glob("step*.safetensors"):
             if old != file:
                 old.unlink()

@@ -57,7 +57,8 @@ class Shards(Unfinished):
             if found is None:
                 found = work(part, progress)
                 assert len(found) == len(part), f"{name}: {len(found)} results of {len(part)} {unit}"
-                artifacts.write_json(file, {"results": found})
+                with artifacts.atomic(file) as temporary:
+                    artifacts.write_sealed(temporary, {"results": found})
             else:
                 progress.skip(len(found))
             results += found
@@ -83,7 +84,7 @@ def _load(file) -> list | None:
     if not file.is_file():
         return None
     try:
-        return artifacts.read_json(file)["results"]
+        return artifacts.read_sealed(file)["results"]
     except InputError as error:
         say(f"makes a part again: {error}")
         return None
