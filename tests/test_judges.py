@@ -179,7 +179,7 @@ def test_a_failure_that_stays_is_one_line_that_names_the_endpoint(flags, tmp_pat
     with Server(lambda question, count: failure) as server, pytest.raises(InputError) as refused:
         judge_responses.main(flags("endpoint", "judge", endpoint=server.url))
     assert str(refused.value).startswith(f"--endpoint {server.url}: {line}") and "\n" not in str(refused.value)
-    assert {path.name for path in tmp_path.glob("*.json")} == set()
+    assert {path.name for path in tmp_path.glob("[!.]*.json")} == set()
     attempts = 3 if "attempts" in line else 1
     assert max(server.questions().count(question) for question in server.questions()) == attempts
 

@@ -44,6 +44,7 @@ class Stage:
     minutes: int | None = None  # where it needs no model and takes longer than most
     threads: int = 1
     environment: str = "core"  # envs/<environment>.yaml, but for what an engine samples
+    is_kept: bool = True  # in the store (docs/store.md)
     launcher: str = ""  # options of the interpreter, between it and the script
 
     @property
@@ -94,7 +95,7 @@ def _training(algorithm: str, table: str, with_reference: bool = False, **more) 
 
 
 TABLE = (
-    Stage(script="fetch_hub", artifact="hub"),
+    Stage(script="fetch_hub", artifact="hub", is_kept=False),  # what the hub has may change
     Stage(
         script="prepare_task",
         rules={
@@ -107,6 +108,7 @@ TABLE = (
         of_task=ANY,
         reads_hub=True,
         minutes=30,  # downloads nothing, but reads all of the data
+        is_kept=False,  # which formats count is known once it has read the data (see preference.tasks.recognised)
     ),
     Stage(
         script="initialize_model",

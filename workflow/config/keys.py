@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from preference.rewards import GOLD_REWARDS
 from preference.rewards.specs import TRAINED
 from preference.running.ranges import Finite, Positive, PositiveShare, Repeats, Seed
-from workflow.config import runs
+from workflow.config import runs, store
 
 # The stages that a config sets flags of. A run sets those of its rounds; a task's `preferences` those that make them.
 OF_TASKS = ("prepare_task", "initialize_model", "train_sft", "train_reward_model")
@@ -33,6 +33,7 @@ NameOrNames = Annotated[list, WithJsonSchema(SOME_NAMES)]
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
 Seeds = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
+Folder = Annotated[str | bool, WithJsonSchema({"type": ["string", "boolean"], "minLength": 1, "not": {"const": True}})]
 Jobs = Annotated[int, Interval(ge=1, le=1000)]
 Claims = Annotated[list, Field(min_length=1)]
 Distribution = Annotated[list[Positive], Field(min_length=1)]
@@ -238,6 +239,9 @@ class Config(Keys):
     seeds: Seeds = Field(description="models, samples and data order depend on them, the data does not")
     engine: Any = key_of_flag("generate_responses", "engine")
     shards: Shards = Field(None, description="how many jobs share a stage")
+    store: Folder = Field(
+        store.FOLDER, description="the folder that keeps what was made, so that nothing is computed twice; `off`: none"
+    )
     tasks: Annotated[dict[Name, Task], Field(min_length=1)] = Field(description="name -> a task")
     stages: Stages = Field(description="a stage's name -> its flags")
     runs: Annotated[dict[Name, Run], Field(min_length=1)] = Field(description="name -> a run")

@@ -27,7 +27,16 @@ UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 CHAT = ("chat_template", "chat_template_kwargs", "end_of_turn", "special_tokens", "rewritten_prompt")
 
 # What says how a stage runs and not what it makes: flags that are passed on, and how many jobs share a stage.
-RUNTIME = {"checkpoint_steps", "report_to", "shards", "concurrency", "max_attempts", "retry_seconds", "timeout"}
+RUNTIME = {
+    "checkpoint_steps",
+    "report_to",
+    "shards",
+    "store",
+    "concurrency",
+    "max_attempts",
+    "retry_seconds",
+    "timeout",
+}
 
 # What a task says of its judge -> the kind of judge.
 JUDGES = {"model": "local_model", "reward_model": "reward_model", "endpoint": "endpoint"}

@@ -8,6 +8,7 @@
 #
 # For all rules: RUN, calls(), model(), files_of(), part() and shards_of().
 import functools
+import hashlib
 import json
 import re
 
@@ -16,7 +17,7 @@ from workflow import stages
 from workflow.code import fingerprint, read_by
 from workflow.config import scoring
 
-RUN = "{params.program} {params.flags} {params.reads} {params.makes} >> {log:q} 2> >(tee -a {log:q} >&2)"
+RUN = "{params.store} {params.program} {params.flags} {params.reads} {params.makes} >> {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 @functools.cache
@@ -71,10 +72,20 @@ def calls(script, flags=None, counts=None, labels=None, **more):
     def started(wildcards, resources):
         return program(name(wildcards), chosen(wildcards).get("engine"))
 
-    def as_typed(wildcards, resources):
-        derived = {flag: of_wildcards(value, wildcards) for flag, value in more.items()}
+    def derived(wildcards):
         shard = {"shard": wildcards.shard} if "shard" in wildcards.keys() else {}
-        return f"{as_flags(chosen(wildcards))} {runs.as_flags(derived | shard)}"
+        return {flag: of_wildcards(value, wildcards) for flag, value in more.items()} | shard
+
+    def as_typed(wildcards, resources):
+        return f"{as_flags(chosen(wildcards))} {runs.as_flags(derived(wildcards))}"
+
+    def asked(wildcards, input):
+        if not (STORE and stages.of(name(wildcards)).is_kept):
+            return ""
+        told = [name(wildcards), stage(wildcards), derived(wildcards)]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        asking = [interpreter(chosen(wildcards).get("engine")), str(PROJECT / "workflow" / "run_once.py")]
+        return shlex.join([*asking, STORE, digest, *beside_flags(input), "--"])
 
     def reads(wildcards, input):
         files, labelled = files_by_flag(input), {flag: given for flag, given in labels_of(wildcards).items() if given}
@@ -84,7 +95,8 @@ def calls(script, flags=None, counts=None, labels=None, **more):
     def makes(wildcards, output):
         return runs.as_flags(files_by_flag(output))
 
-    return {"stage": stage, "program": started, "flags": as_typed, "reads": reads, "makes": makes}
+    typed = {"program": started, "flags": as_typed, "reads": reads, "makes": makes}
+    return {"stage": stage, "store": asked, **typed}
 
 
 def of_wildcards(value, wildcards):
@@ -96,6 +108,19 @@ def files_by_flag(files):
     """Map each flag to its file, or its files, of a job's inputs or outputs; flags without any are left out."""
     named = ((flag, paths) for flag, paths in files.items() if paths and not flag.startswith("_"))
     return {flag: paths if isinstance(paths, str) else list(paths) for flag, paths in named}
+
+
+def beside_flags(files):
+    """Return the files that count for a job and that no flag names."""
+    typed = [path for _, paths in files_by_flag(files).items() for path in listed(paths)]
+    inside = (*(f"{path}/" for path in typed), *(f"{path}.manifest.json" for path in typed))
+    others = [path for flag, paths in files.items() if flag.startswith("_") for path in listed(paths)]
+    return [path for path in others if not path.startswith(inside) and not os.path.isdir(path)]
+
+
+def listed(paths):
+    """Return one path, or several, as a list."""
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
 # What a rule leaves out. A message is the rule's name, and where in the tree of results its job is.

@@ -42,11 +42,19 @@ IN_FOLDERS = {name: engine.folder for name, engine in stages.ENGINES.items() if 
 CONFIG = runs.complete(config, validation.DEFAULTS, ENGINE)
 
 
+def interpreter(engine):
+    """Return what runs a stage: the environment of the engine that it samples with, else ours."""
+    own = str(PROJECT / IN_FOLDERS[engine] / "bin" / "python") if engine in IN_FOLDERS else sys.executable
+    return "python" if BY_SDM else own
+
+
 def program(script, engine):
-    """Return how a script is started: by the environment of the engine that it samples with, else by ours."""
-    interpreter = str(PROJECT / IN_FOLDERS[engine] / "bin" / "python") if engine in IN_FOLDERS else sys.executable
-    words = ["python" if BY_SDM else interpreter, *shlex.split(stages.of(script).launcher)]
+    """Return how a script is started."""
+    words = [interpreter(engine), *shlex.split(stages.of(script).launcher)]
     return shlex.join([*words, f"{PROJECT / 'scripts' / script}.py"])
+
+
+STORE = store.folder(config)
 
 
 SITE = cluster.site(workflow.resource_settings.default_resources, workflow.remote_exec)

@@ -30,6 +30,9 @@ UNSEALED = (SEAL + b"0" * DIGITS).decode()  # what is written first, and what th
 OUTPUT = r"--(\w+_)?output"  # the flags that name what a stage writes
 
 
+written: list[Path] = []  # by this process, in order
+
+
 class atomic:
     """`with atomic(path) as temporary:` write to temporary; it takes path's name only if the block succeeds.
 
@@ -58,6 +61,7 @@ class atomic:
             remove(self.path)
         os.replace(self.temporary, self.path)
         _to_disk(self.path.parent)
+        written.append(self.path)
 
 
 def remove(path: Path) -> None:

@@ -63,7 +63,7 @@ def describe(
         "flags": options,
         "code": code.record(script, members),
         "inputs": {name: _read(path) for name, path in inputs.items() if path},
-        "versions": _versions(),
+        "versions": versions(),
         **facts,
     }
 
@@ -75,6 +75,7 @@ def _read(path: Path | str | tuple) -> dict | list[dict]:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the installed libraries that results depend on, with their versions."""
     found = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in LIBRARIES}
     return {name: distribution.version for name, distribution in found.items() if distribution}

@@ -39,6 +39,9 @@ def run(main, flags_class) -> None:
         given = checked(flags_class, values)
         main(given)
         if any(map(flags.is_output, dataclasses.fields(given))):  # else it only looks
+            from preference.running import store  # reads artifacts, whose errors are defined here
+
+            store.keep_outputs(sys.argv)
             leftovers.remove(paths.inputs(given))
     except InputError as error:
         sys.exit(f"{sys.argv[0]}: {one_line(str(error))}")
