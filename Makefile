@@ -1,7 +1,7 @@
 # Every line below is a command that you could type.
 PYTHON ?= python3
 
-.PHONY: demo why test test-workflow test-lab test-kills test-browser test-slurm test-vllm test-families test-chat demo-chat \
+.PHONY: demo why store prune test test-workflow test-lab test-kills test-browser test-slurm test-vllm test-families test-chat demo-chat \
   bench-bandit vllm generated figure bandit-figures length-figures
 
 demo: .venv/core
@@ -9,6 +9,13 @@ demo: .venv/core
 
 why: .venv/core
 	.venv/bin/python workflow/why.py $(TARGET) $(if $(CONFIG),--configfile $(CONFIG))
+
+# What the store of finished outputs holds; and free what no config of config/, or of CONFIG, needs.
+store: .venv/core
+	.venv/bin/python workflow/store.py show $(STORE)
+
+prune: .venv/core
+	.venv/bin/python workflow/store.py prune $(STORE) $(CONFIG)
 
 test: .venv/dev
 	.venv/bin/ruff check .

@@ -61,3 +61,15 @@ def test_the_table_is_written_whole_or_not_at_all(results, tmp_path):
 def test_benchmarks_that_say_nothing_are_passed_over(tmp_path, text):
     (tmp_path / "a.benchmark.tsv").write_text(text)
     assert efficiency.write(tmp_path) is None
+
+
+def test_what_was_restored_says_nothing_of_its_stage(results):
+    (results / "seed1" / "policy.log").write_text(
+        "$ python scripts/train_dpo.py\nrestored from results/.store/ab/abc\n"
+    )
+    dpo = efficiency.table(results)[0]
+    assert (dpo["jobs"], dpo["minutes_max"]) == (1, 1)
+    (results / "seed1" / "policy.log").write_text(
+        "restored from results/.store/ab/abc\n$ python train_dpo.py\nmade\nanew\n"
+    )
+    assert efficiency.table(results)[0]["jobs"] == 2

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
         print("$", stage.without_passwords(shlex.join(words)))
         print(f"restored from {kept.entry(key)}")
     else:
-        store.hand_over(kept, key, words)
+        store.hand_over(kept, key, digest, words)
 
 
 if __name__ == "__main__":

@@ -35,10 +35,17 @@ def write(results: Path | str) -> Path | None:
 def table(results: Path | str) -> list[dict]:
     jobs = defaultdict(list)
     for path in sorted(Path(results).rglob("*.benchmark.tsv")):
-        for job in _jobs(path):
+        for job in () if _was_restored(path) else _jobs(path):
             jobs[job["rule"]].append(job)
     rows = [_row(rule, of_rule) for rule, of_rule in jobs.items()]
     return sorted(rows, key=lambda row: (-row["jobs"] * row["minutes_median"], row["stage"]))
+
+
+def _was_restored(path: Path) -> bool:
+    """Say whether a job took its outputs from the store, so that what it took says nothing of its stage."""
+    log = path.with_name(path.name.replace(".benchmark.tsv", ".log"))
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    return any(line.startswith("restored from ") for line in lines[-2:])
 
 
 def _jobs(path: Path) -> list[dict]:

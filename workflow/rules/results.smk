@@ -127,7 +127,7 @@ rule write_config:
         **calls(
             "write_config",
             counts=lambda wildcards: {"config": runs.canonical(dict(CONFIG, stages=flags_read(CONFIG["stages"])))},
-            config=json.dumps(config),
+            config=json.dumps({key: value for key, value in config.items() if key != "store"}),
         ),
     shell:
         RUN

@@ -16,6 +16,7 @@ import re
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from preference.running import leftovers
 from preference.running.stage import InputError, say
 
 VERSION = 1
+DAY = 24 * 60 * 60  # seconds
 VERSION_FILE, ENTRY, UNFINISHED = "version", "entry.json", "unfinished"
 
 
@@ -99,6 +101,7 @@ class Output:
     begins: str  # "name" or "stem": the part of the output's name that this one's begins with
     ending: str  # what follows it: of policy/ and policy.manifest.json "" and ".manifest.json"
     files: dict[str, str]  # path below the entry -> digest; hidden files of a folder are not kept
+    content: str  # as a stage that reads it knows it
     origin: dict
 
     def place(self, command: Command) -> Path:
@@ -169,6 +172,13 @@ class Store:
         with contextlib.suppress(OSError), self._unfinished() as temporary:  # it is gone, or another user's
             os.rename(self.entry(key), temporary / key)
 
+    def clean(self) -> None:
+        """Remove what calls left that were killed more than a day ago."""
+        for left in self.folder.glob(f"{UNFINISHED}/*"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > DAY:
+                    shutil.rmtree(left)
+
     @contextlib.contextmanager
     def _unfinished(self) -> Iterator[Path]:
         """Yield a folder for what is not finished, or is about to go."""
@@ -221,8 +231,8 @@ class Store:
                 origins.write(path, {**origin, "path": str(path).removesuffix(origins.MANIFEST)})
 
     # The outputs of a command become an entry.
-    def keep(self, key: str, command: Command, written: Iterable[Path], replace: bool = False) -> None:
-        """Keep what a command wrote; an entry that is there stays, unless it is to be replaced."""
+    def keep(self, key: str, stage: str, command: Command, written: Iterable[Path], replace: bool = False) -> None:
+        """Keep what a command of a stage wrote; an entry that is there stays, unless it is to be replaced."""
         if self.entry(key).exists() and not replace:
             return
         try:
@@ -230,11 +240,11 @@ class Store:
             with self._unfinished() as temporary:
                 outputs = list(_linked(temporary, command, dict.fromkeys(written)))
                 if outputs:
-                    reads = [read.path for read in command.reads]
-                    told = {"key": key, "script": Path(command.script).name, "reads": reads}
-                    contents = [asdict(output) for output in outputs]
-                    inputs = [read.content() for read in command.reads]
-                    artifacts.write_sealed(temporary / ENTRY, {**told, "inputs": inputs, "outputs": contents})
+                    told = {"key": key, "stage": stage, "script": Path(command.script).name}
+                    told |= {"reads": [read.path for read in command.reads]}
+                    told |= {"inputs": [read.content() for read in command.reads]}
+                    told |= {"outputs": [asdict(output) for output in outputs]}
+                    artifacts.write_sealed(temporary / ENTRY, told)
                     self._publish(temporary, key, replace)
         except OSError as error:
             say(f"is done, but the store cannot keep it: {error}")
@@ -262,7 +272,7 @@ def _linked(folder: Path, command: Command, written: Iterable[Path]) -> Iterator
             for target, source in sources.items():
                 link_or_copy(source, folder / target)
             files = {target: provenance.digest(folder / target) for target in sources}
-            yield Output(*name, files, origins.read(path))
+            yield Output(*name, files, provenance.digest(path), origins.read(path))
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -288,21 +298,8 @@ def _moved(inputs, moved: dict[str, str]) -> dict:
 
 
 # Between the program that asks the store and the stage that it starts.
-VARIABLES = ("PREFDAG_STORE", "PREFDAG_ENTRY")
+WAITING = "PREFDAG_STORE"  # names the folder, the key and the stage
 ANEW = "PREFDAG_ANEW"  # set where the user forces jobs: nothing is restored, and what is made replaces what was kept
-
-
-def hand_over(store: Store, key: str | None, words: list[str]) -> None:
-    """Become the stage that a command starts, which keeps what it makes if it has a key."""
-    os.environ.update(zip(VARIABLES, (str(store.folder), key or ""), strict=True))
-    os.execvp(words[0], words)
-
-
-def keep_outputs(words: list[str]) -> None:
-    """Keep what this process has made, if a store waits for it."""
-    folder, key = (os.environ.pop(name, None) for name in VARIABLES)
-    if folder and key:
-        Store(folder).keep(key, Command(words), artifacts.written, replace=bool(os.environ.get(ANEW)))
 
 
 def restore(store: Store, key: str | None, command: Command) -> bool:
@@ -312,3 +309,17 @@ def restore(store: Store, key: str | None, command: Command) -> bool:
     leftovers.remove(read.path for read in command.reads)
     say(f"restored from {store.folder}")
     return True
+
+
+def hand_over(store: Store, key: str | None, stage: str, words: list[str]) -> None:
+    """Become the stage that a command starts, which keeps what it makes if it has a key."""
+    if key:
+        os.environ[WAITING] = json.dumps([str(store.folder), key, stage])
+    os.execvp(words[0], words)
+
+
+def keep_outputs(words: list[str]) -> None:
+    """Keep what this process has made, if a store waits for it."""
+    if waiting := os.environ.pop(WAITING, None):
+        folder, key, stage = json.loads(waiting)
+        Store(folder).keep(key, stage, Command(words), artifacts.written, replace=bool(os.environ.get(ANEW)))
