@@ -27,9 +27,9 @@ from collections import Counter
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.analysis import geometry, intervals
+from preference.analysis import geometry, intervals, measures
 from preference.analysis.geometry import Expectation
-from preference.files import artifacts, provenance, summaries
+from preference.files import artifacts, provenance, summaries, tables
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.stage import InputError
@@ -62,7 +62,7 @@ def main(flags: Flags) -> None:
     files = {"geometries": geometries, "metrics": metrics}
     inputs = {name: tuple(path for _, path in labelled) for name, labelled in files.items()}
     made_by = provenance.describe(__file__, flags, inputs, labels=["/".join(label) for label in (*cells, *ends)])
-    summaries.write_csv(flags.output, pd.DataFrame(rows), made_by)
+    summaries.write_csv(flags.output, tables.EXPECTATIONS, pd.DataFrame(rows), made_by)
     artifacts.write_text(flags.text_output, text := as_text(rows), made_by)
     print(text)
 
@@ -80,7 +80,7 @@ def read_ends(path: str) -> dict[str, Ends]:
     rounds = summaries.read_csv(path, ["round", "reward"]).set_index("round").sort_index()
     if rounds.index[0] != 0 or len(rounds) < 2:
         raise InputError(f"{path}: wants round 0, which is the SFT policy, and a later one")
-    ends = rounds.filter(["gold_reward", "reward"]).iloc[[0, -1]].dropna(axis="columns")
+    ends = rounds.filter(measures.REWARDS).iloc[[0, -1]].dropna(axis="columns")
     return {name: tuple(map(float, ends[name])) for name in ends}
 
 
@@ -178,7 +178,7 @@ def of_contrast(row: dict) -> list[str]:
     differs = wrapped(f"also differ: {row['differs']}", 6) if row["differs"] else []
     return [
         f"    {row['run']} against {row['against']}: {row['found']}; as expected: {row['as_expected']}",
-        *wrapped(f"difference in {summaries.TITLES[row['judged_by']]} {difference}; they moved {moved}", 6),
+        *wrapped(f"difference in {measures.SHORT[row['judged_by']]} {difference}; they moved {moved}", 6),
         *differs,
         "",
     ]

@@ -18,14 +18,13 @@ import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.files import provenance, summaries
+from preference.files import provenance, summaries, tables
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Count, LearningRate, Seed
 from preference.running.stage import InputError
 
 DIRECTIONS = ("forward", "reverse")
-COLUMNS = ["check", "value", "expected", "agrees"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,9 @@ def main(flags: Flags) -> None:
     checks += shares(flags, len(next(iter(points.values()))[0]))
     checks += matches(paths[name], *bars) if name else []
     made_by = provenance.describe(__file__, flags, {})
-    summaries.write_csv(flags.output, table, made_by)
-    summaries.write_csv(flags.checks_output, found := pd.DataFrame(checks, columns=COLUMNS), made_by)
+    found = pd.DataFrame(checks, columns=tables.KL_CHECKS.names)
+    summaries.write_csv(flags.output, tables.KL_DIRECTIONS, table, made_by)
+    summaries.write_csv(flags.checks_output, tables.KL_CHECKS, found, made_by)
     print(found.to_string(index=False, na_rep="", float_format="%.4g"))
 
 

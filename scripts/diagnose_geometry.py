@@ -13,7 +13,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from preference.analysis import geometry, intervals
-from preference.files import artifacts, provenance, records
+from preference.files import artifacts, documents, provenance, records
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Seed
@@ -57,6 +57,7 @@ def main(flags: Flags) -> None:
     inputs = {"samples": flags.samples, "pairs": flags.pairs}
     made_by = provenance.describe(__file__, flags, inputs, rows_in=len(pairs), rows_out=len(kept))
     content = {**counts, "judged_by": name, "metrics": found, **verdict(found, cells)}
+    documents.GEOMETRY.check(content)
     artifacts.write_json(flags.output, {"kind": "geometry", **made_by, **content})
     text = as_text(content)
     artifacts.write_text(flags.text_output, text, made_by)

@@ -5,7 +5,7 @@ Stages find them there without one. hub.json says which commit of each model was
 
 from pydantic.dataclasses import dataclass
 
-from preference.files import artifacts, provenance
+from preference.files import artifacts, documents, provenance
 from preference.models import hub_models
 from preference.running import stage
 from preference.running.flags import flag
@@ -22,8 +22,10 @@ class Flags:
 def main(flags: Flags) -> None:
     found = {name: hub_models.fetch(name) for name in flags.models}
     rows = {source: hub_data.fetch(source) for source in flags.data}
+    content = {"models": found, "data": rows}
+    documents.HUB.check(content)
     made_by = provenance.describe(__file__, flags, {})
-    artifacts.write_json(flags.output, {**made_by, "models": found, "data": rows})
+    artifacts.write_json(flags.output, {**made_by, **content})
     stage.say(f"{len(found)} models and {len(rows)} data sets are in the hub's cache")
 
 

@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from preference.analysis import claims, histories, intervals
 from preference.analysis.claims import Claim, Value
 from preference.analysis.histories import History
-from preference.files import artifacts, provenance, summaries
+from preference.files import artifacts, provenance, summaries, tables
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.stage import InputError
@@ -30,7 +30,6 @@ WIDTH = 100
 ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 COMBINED = {"mean": np.mean, "min": np.min, "max": np.max}
 SAID = ["id", "claim", "source", "experiment", "statistic", "rule"]
-COLUMNS = [*SAID[:-1], "mean", "low", "high", "seeds", "rule", "verdict", "note"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def main(flags: Flags) -> None:
     rows = [judge(claim, {name: read[name] for name in claim.cell_names()}) for claim in found]
 
     made_by = provenance.describe(__file__, flags, **sources)
-    summaries.write_csv(flags.output, pd.DataFrame(rows, columns=COLUMNS), made_by)
+    summaries.write_csv(flags.output, tables.CLAIMS, pd.DataFrame(rows, columns=tables.CLAIMS.names), made_by)
     artifacts.write_text(flags.text_output, text := as_text(rows), made_by)
     print(text)
 

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from preference import judges
 from preference.analysis import intervals
 from preference.engines import samplers
-from preference.files import artifacts, conversations, provenance, records
+from preference.files import artifacts, conversations, documents, provenance, records
 from preference.judges import verdicts
 from preference.running import stage
 from preference.running.flags import flag
@@ -72,6 +72,7 @@ def main(flags: Flags) -> None:
     with Shards(flags.output, made_by, flags.shard_size) as shards:
         judgements = judged(pairs, asked.judge(pairs, template, shards))
         found = summarize(judgements, flags.seed)
+        documents.JUDGEMENT.check(found)
         artifacts.write_json(flags.metrics_output, {"kind": "judgement", **made_by, **found})
         for path, rows in alpaca_eval(flags, judgements).items():
             artifacts.write_text(path, json.dumps(rows, indent=2) + "\n", made_by)

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.analysis.measures import RESERVED
-from preference.files import provenance, summaries
+from preference.files import provenance, summaries, tables
 from preference.report import lines, style
 from preference.report.lines import Layout
 from preference.running import stage
@@ -32,7 +31,7 @@ class Flags(lines.PanelFlags):
 
 def main(flags: Flags) -> None:
     table = summaries.read_csv(flags.table, ["seeds", "diverged"])
-    axes = list(itertools.takewhile(lambda name: name not in RESERVED, table.columns))
+    axes = list(itertools.takewhile(lambda name: name not in tables.RESERVED, table.columns))
     places = places_of(table, axes, flags)
     layout = Layout.of(table, [axis for axis in axes if axis != flags.x], flags.panels, flags.lines)
 

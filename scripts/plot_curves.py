@@ -8,8 +8,8 @@ point.
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.analysis.measures import PROGRESS, TIDY, TITLES
-from preference.files import provenance, summaries
+from preference.analysis.measures import PROGRESS, TITLES
+from preference.files import provenance, summaries, tables
 from preference.report import lines, style
 from preference.report.lines import Layout
 from preference.running import stage
@@ -27,7 +27,7 @@ class Flags(lines.PanelFlags):
 
 
 def main(flags: Flags) -> None:
-    table = summaries.read_csv(flags.curves, list(TIDY))
+    table = summaries.read_csv(flags.curves, tables.CURVES.names)
     axes = list(table.columns[: table.columns.get_loc("step")])
     layout = Layout.of(table, axes, flags.panels, flags.lines)
 

@@ -7,12 +7,13 @@ down on the left is over-optimised. The KL axis grows like a square root, as in 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+from preference.analysis import measures
 from preference.files import provenance
 from preference.report import style
 from preference.running import stage
 from preference.running.flags import flag
 
-METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
+METRICS = measures.shown("frontier")
 STAR = {"color": style.SFT_COLOUR, "marker": "*", "markersize": 11, "linestyle": ""}
 LETTER = 0.024  # width of a digit of a tick, of the axis
 TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
@@ -72,7 +73,7 @@ def scale(axis, largest: float) -> None:
         if _signed_root(tick / largest) - _signed_root(ticks[-1] / largest) > room:
             ticks.append(tick)
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.set_xlabel("KL to SFT (nats per response)")
+    axis.set_xlabel(f"{measures.SHORT['kl']} (nats per response)")
 
 
 def _signed_root(x):  # an estimated KL can be a little below zero

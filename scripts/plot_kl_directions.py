@@ -8,14 +8,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.files import provenance, summaries
+from preference.files import provenance, summaries, tables
 from preference.report import style
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Count
 from preference.running.stage import InputError
 
-COLUMNS = ["point", "direction", "step", "category", "probability", "target", "published"]
 NAMES = {"forward": "forward KL(q ‖ p)", "reverse": "reverse KL(p ‖ q)"}
 COLOURS = {"start": "#c8c8c8", "forward": style.COLOURS[0], "reverse": style.COLOURS[1]}
 TARGET = {"color": "black", "linewidth": 1.6}
@@ -31,7 +30,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    table = summaries.read_csv(flags.table, COLUMNS)
+    table = summaries.read_csv(flags.table, tables.KL_DIRECTIONS.names)
     if flags.steps > table["step"].max():
         raise InputError(f"--steps {flags.steps}: {flags.table} ends at step {table['step'].max()}")
     style.save(drawn(table, flags.steps), flags.output, provenance.describe(__file__, flags, {"table": flags.table}))

@@ -6,16 +6,14 @@ metrics.csv. Both may fall while the margin grows: the mass then goes to respons
 
 from pydantic.dataclasses import dataclass
 
+from preference.analysis import measures
 from preference.files import provenance
 from preference.report import style
 from preference.running import stage
 from preference.running.flags import flag
 
-METRICS = {
-    "chosen_logratio": "log-ratio of chosen",
-    "rejected_logratio": "log-ratio of rejected",
-    "margin": "margin (their difference)",
-}
+METRICS = measures.shown("margins")
+METRICS["margin"] += " (their difference)"
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ Where the learned reward rises and the gold reward does not, the policy exploits
 
 from pydantic.dataclasses import dataclass
 
+from preference.analysis import measures
 from preference.files import provenance
 from preference.report import style
 from preference.running import stage
 from preference.running.flags import flag
 
-METRICS = {"gold_reward": "gold reward", "reward": "learned reward"}
+METRICS = measures.shown("rewards")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from preference import formats
 from preference.files import artifacts, conversations, provenance, records
+from preference.files.tables import BAD_ROWS
 from preference.models import chat_flags, model_folders
 from preference.running import stage
 from preference.running.flags import flag
@@ -36,7 +37,7 @@ KINDS = {  # role, which is a flag and a file -> kind of table
 }
 TRAINING, HELD_OUT = ("sft", "prompts", "preferences"), ("eval_prompts", "eval_preferences")
 ANSWERS = "answers"  # the table, and its kind, of what the preferences' source says of each answer
-BAD_ROWS = "bad_rows.csv"
+BAD_ROWS_FILE = "bad_rows.csv"
 BAD = ("drop", "refuse")
 UNPAIRED = "unpaired, so in answers.parquet only"
 
@@ -478,11 +479,11 @@ def write_bad_rows(read: dict[str, list[Read]], flags: Flags) -> None:
         for part in parts
         for number, reason in part.bad
     ]
-    path = Path(flags.output) / BAD_ROWS
+    path = Path(flags.output) / BAD_ROWS_FILE
     if not bad:
         return artifacts.remove(path)
     with artifacts.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("role", "source", "row", "reason"), *bad])
+        csv.writer(file).writerows([BAD_ROWS.names, *bad])
     print(f"{path}: {len(bad)} bad rows with their reasons")
 
 

@@ -11,17 +11,15 @@ import pandas as pd
 import yaml
 from pydantic.dataclasses import dataclass
 
-from preference.files import artifacts, provenance, records, summaries, turns
-from preference.files.summaries import SFT, TITLES, labelled_paths
+from preference.analysis import measures
+from preference.files import artifacts, provenance, records, summaries, tables, turns
+from preference.files.summaries import SFT, labelled_paths
 from preference.report import page as report
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Count
 from preference.running.stage import InputError
 
-SFT_HEALTH = {"perplexity": "perplexity of held-out answers", "finished": "finished", "num_tokens": "tokens"}
-REWARD_MODEL = {"accuracy": "held-out accuracy", "loss": "loss"}
-ROUND_METRICS = ("gold_reward", "reward", "win_rate", "num_tokens", "finished", "kl", "margin", "accuracy")
 AXES = ("algorithm", "source", "rounds", "reference")
 
 
@@ -45,7 +43,7 @@ class Flags:
 
 def main(flags: Flags) -> None:
     config = artifacts.read_text(flags.config)
-    metrics = summaries.read_csv(flags.metrics, summaries.TIDY)
+    metrics = summaries.read_csv(flags.metrics, tables.TIDY.names)
     final = summaries.read_csv(flags.final, ["task", "run", "judged_by", "above_sft"]).fillna({"above_sft": ""})
     tasks = [rows.to_dict("records") for _, rows in final.groupby("task", sort=False)]
     evaluations, models = (
@@ -59,8 +57,8 @@ def main(flags: Flags) -> None:
         figures=[report.inline_svg(read_svg(path), Path(path).stem) for path in flags.figures],
         claims=report.claims_table(read_claims(flags.claims)),
         expectations=expectations(flags.expectations),
-        sft=health_table(evaluations, SFT_HEALTH),
-        reward_models=health_table(models, REWARD_MODEL),
+        sft=health_table(evaluations, measures.shown("start")),
+        reward_models=health_table(models, measures.shown("start", measures.REWARD_MODELS)),
         runs=run_rows(yaml.safe_load(config) or {}, metrics),
         trained_on=[data_row(label, path) for label, path in labelled_paths(flags.trained_on, 4, "trained_on")],
         rounds=[round_table(rows) for _, rows in metrics.groupby(["task", "run", "seed"], sort=False)],
@@ -164,25 +162,24 @@ def data_row(label: tuple[str, ...], path: str) -> dict:
 def round_table(rows: pd.DataFrame) -> dict:
     """The main metrics of one run and seed by round."""
     task, run, seed = rows.iloc[0][["task", "run", "seed"]]
-    names = [name for name in ROUND_METRICS if (rows["metric"] == name).any()]
+    titles = {name: title for name, title in measures.shown("rounds").items() if (rows["metric"] == name).any()}
     cells = {(row["round"], row["metric"]): row for row in rows.to_dict("records")}
     numbers = sorted(set(rows["round"]))
-    lines = [{"round": n, "cells": [interval_cell(cells.get((n, name))) for name in names]} for n in numbers]
+    lines = [{"round": n, "cells": [interval_cell(cells.get((n, name))) for name in titles]} for n in numbers]
     whose = "mean of seeds" if seed == summaries.MEAN else f"seed {seed}"
-    titles = {"margin": "margin", "accuracy": "pair accuracy", **TITLES}
-    return {"name": f"{task} / {run}, {whose}", "titles": [titles[name] for name in names], "lines": lines}
+    return {"name": f"{task} / {run}, {whose}", "titles": list(titles.values()), "lines": lines}
 
 
 def examples(flags: Flags) -> list[dict]:
     """The first sample of SFT and of every run to the first prompts of each task, of each run's first seed."""
-    tables: dict[str, dict[str, dict]] = {}  # task: run: prompt_id: row
+    read: dict[str, dict[str, dict]] = {}  # task: run: prompt_id: row
     for (task, run, _), path in labelled_paths(flags.samples, 3, "samples"):
-        if run not in tables.setdefault(task, {}):
+        if run not in read.setdefault(task, {}):
             rows = sorted(records.read(path, "evaluation"), key=lambda row: -row["sample_id"])
-            tables[task][run] = {row["prompt_id"]: row for row in rows}
+            read[task][run] = {row["prompt_id"]: row for row in rows}
     return [
         example
-        for task, runs in tables.items()
+        for task, runs in read.items()
         for example in task_examples(task, dict(sorted(runs.items(), key=lambda item: item[0] != SFT)), flags)
     ]
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from preference.bandits import cells, training
 from preference.bandits.cells import Cell
-from preference.files import artifacts, provenance, records
+from preference.files import artifacts, documents, provenance, records
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import LearningRate, Positive, Seed
@@ -55,6 +55,7 @@ def main(flags: Flags) -> None:
     records.write(flags.output, "history", rows, made_by | {"rows_out": len(rows)})
     records.write(flags.tuning_output, "tuning", tuned, made_by | {"rows_out": len(tuned)})
     code = made_by.pop("code")
+    documents.SECONDS.check(seconds)
     artifacts.write_json(flags.seconds_output, {**seconds, "made_by": made_by, "code": code})
     stage.say(report(rows, grid[0], cell))
 

@@ -19,8 +19,8 @@ from pydantic.dataclasses import dataclass
 
 from preference.analysis import histories, intervals
 from preference.analysis.histories import History
-from preference.analysis.measures import REDUCED, RESERVED, TIDY
-from preference.files import provenance, records, summaries
+from preference.analysis.measures import REDUCED
+from preference.files import provenance, records, summaries, tables
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.stage import InputError
@@ -37,7 +37,7 @@ class Flags:
 
 
 def main(flags: Flags) -> None:
-    if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in RESERVED]:
+    if taken := [axis for axis in flags.axes if flags.axes.count(axis) > 1 or axis in tables.RESERVED]:
         raise InputError(f"--axes: '{taken[0]}' is also another column; give the axis another name")
     read, sources = histories.read_all(flags.histories, flags.metrics)
     levels = {label: levels_of(label, flags.axes) for label in read}
@@ -50,8 +50,8 @@ def main(flags: Flags) -> None:
 
     sources["inputs"] |= {"tunings": tuple(tunings.values())}
     made_by = provenance.describe(__file__, flags, **sources)
-    summaries.write_csv(flags.output, pd.DataFrame(final), made_by)
-    summaries.write_csv(flags.curves_output, curves, made_by)
+    summaries.write_csv(flags.output, tables.CELLS, pd.DataFrame(final), made_by, flags.axes)
+    summaries.write_csv(flags.curves_output, tables.CURVES, curves, made_by, flags.axes)
     diverged = sum(int(history.diverged.sum()) for history in read.values())
     print(f"{len(read)} cells, {sum(len(h.seeds) for h in read.values())} runs, {diverged} of them diverged")
 
@@ -113,7 +113,7 @@ def curves_of(history: History, levels: dict[str, str]) -> pd.DataFrame:
         mean, low, high = intervals.student(history.finite(name)[:, known])
         steps = {"step": history.steps[known], "queries": history.queries[known]}
         parts.append(pd.DataFrame({**levels, **steps, "metric": name, "mean": mean, "low": low, "high": high}))
-    return pd.concat(parts).assign(**counts(history))[[*levels, *TIDY]]
+    return pd.concat(parts).assign(**counts(history))[[*levels, *tables.CURVES.names]]
 
 
 def counts(history: History) -> dict[str, int]:

@@ -13,24 +13,14 @@ import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.analysis import intervals
-from preference.files import artifacts, provenance, records, summaries
+from preference.analysis import intervals, measures
+from preference.analysis.measures import MINUS_SFT
+from preference.files import artifacts, provenance, records, summaries, tables
 from preference.files.summaries import MEAN, SFT
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Resamples, Seed
 from preference.running.stage import InputError
-
-SAMPLE_COLUMNS = {  # metric: the column of an evaluation's samples
-    "gold_reward": "gold_reward",
-    "reward": "reward",
-    "num_tokens": "num_tokens",
-    "finished": "finished",
-    "win_rate": "win",
-    "gold_win_rate": "gold_win",
-    "kl": "kl",
-    "entropy": "entropy",
-}
 
 
 @dataclass(frozen=True)
@@ -59,8 +49,8 @@ def main(flags: Flags) -> None:
     inputs = {name: getattr(flags, name) for name in ("metrics", "samples", "baseline_samples")}
     made_by = provenance.describe(__file__, flags, inputs)
     final = rank(pd.DataFrame(final_row(*name, samples, last, flags) for name in dict.fromkeys(k[:2] for k in samples)))
-    summaries.write_csv(flags.metrics_output, pd.concat([metrics, seed_means(metrics)]), made_by)
-    summaries.write_csv(flags.final_output, final, made_by)
+    summaries.write_csv(flags.metrics_output, tables.TIDY, pd.concat([metrics, seed_means(metrics)]), made_by)
+    summaries.write_csv(flags.final_output, tables.FINAL, final, made_by)
     artifacts.write_text(flags.text_output, text := as_text(final), made_by)
     print(text)
 
@@ -75,7 +65,7 @@ def tidy(label: tuple[str, ...], path: str) -> pd.DataFrame:
         for name in names
         if not pd.isna(row[name])
     ]
-    return pd.DataFrame(rows, columns=summaries.TIDY)
+    return pd.DataFrame(rows, columns=tables.TIDY.names)
 
 
 def seed_means(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +74,7 @@ def seed_means(metrics: pd.DataFrame) -> pd.DataFrame:
     grouped = metrics[several > 1].assign(seeds=several).groupby(["task", "run", "round", "metric"], sort=False)
     means = grouped.agg(mean=("mean", "mean"), found=("seed", "nunique"), seeds=("seeds", "first")).reset_index()
     means = means[means["found"] == means["seeds"]]
-    return means.assign(seed=MEAN, low=np.nan, high=np.nan)[summaries.TIDY]
+    return means.assign(seed=MEAN, low=np.nan, high=np.nan)[tables.TIDY.names]
 
 
 def final_row(task: str, run: str, samples: dict, last: dict, flags: Flags) -> dict:
@@ -92,12 +82,12 @@ def final_row(task: str, run: str, samples: dict, last: dict, flags: Flags) -> d
     own = {seed: table for (t, r, seed), table in samples.items() if (t, r) == (task, run)}
     row = {"task": task, "run": run, "round": last.get((task, run), 0), "seeds": len(own)}
     row["prompts"] = len({sample["prompt_id"] for sample in next(iter(own.values()))})
-    for name, column in SAMPLE_COLUMNS.items():
+    for name, column in measures.SAMPLED.items():
         means = [summaries.prompt_means(table, column) for table in own.values()]
         row |= _cells(name, summaries.aligned(means, f"{task}/{run}: {name}"), (task, run), flags)
-    for name in ("gold_reward", "reward"):
+    for name in measures.REWARDS:
         pairs = [] if run == SFT else [_differences(task, run, seed, name, samples) for seed in own]
-        row |= _cells(f"{name}_minus_sft", summaries.aligned(pairs, f"{task}/{run}: {name}"), (task, run), flags)
+        row |= _cells(f"{name}{MINUS_SFT}", summaries.aligned(pairs, f"{task}/{run}: {name}"), (task, run), flags)
     return row | _judgement(row)
 
 
@@ -125,7 +115,7 @@ def _cells(name: str, values: np.ndarray, names: tuple[str, ...], flags: Flags) 
 def _judgement(row: dict) -> dict[str, str]:
     """By which reward a run is judged, and whether it lies above SFT's beyond the interval (nothing in SFT's row)."""
     name = "reward" if np.isnan(row["gold_reward"]) else "gold_reward"
-    low, high = row[f"{name}_minus_sft_low"], row[f"{name}_minus_sft_high"]
+    low, high = (row[f"{name}{MINUS_SFT}{end}"] for end in ("_low", "_high"))
     has_none = row["run"] == SFT or np.isnan(low)  # nothing scores the samples of a run that trains on given scores
     return {"judged_by": name, "above_sft": "" if has_none else summaries.verdict(low, high)}
 
@@ -146,8 +136,8 @@ def as_text(final: pd.DataFrame) -> str:
 
 def _block(task: str, rows: list[dict]) -> str:
     judged = rows[0]["judged_by"]
-    names = list(dict.fromkeys([judged, f"{judged}_minus_sft", "reward", "num_tokens", "kl"]))
-    head = ["run", *(summaries.TITLES[name] for name in names), "above SFT"]
+    names = list(dict.fromkeys([judged, f"{judged}{MINUS_SFT}", *measures.shown("text")]))
+    head = ["run", *(measures.SHORT[name] for name in names), "above SFT"]
     body = [[row["run"], *(summaries.shown(*_triple(row, name)) for name in names), row["above_sft"]] for row in rows]
     table = [head, *body]
     widths = [max(len(line[column]) for line in table) for column in range(len(head))]
@@ -161,10 +151,10 @@ def _triple(row: dict, name: str) -> tuple[float, float, float]:
 
 
 def _read_samples(labels: list[tuple[str, ...]], paths: tuple[str, ...]) -> dict[tuple[str, ...], list[dict]]:
-    tables = [records.read(path, "evaluation") for path in paths]
-    for row in (row for table in tables for row in table):
+    read = [records.read(path, "evaluation") for path in paths]
+    for row in (row for table in read for row in table):
         row["finished"] = float(row["finish_reason"] == "stop")
-    return dict(zip(labels, tables, strict=True))
+    return dict(zip(labels, read, strict=True))
 
 
 def _check_lengths(flags: Flags) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from preference.analysis import intervals
-from preference.files import provenance, records, summaries
+from preference.files import provenance, records, summaries, tables
 from preference.judges import verdicts
 from preference.running import stage
 from preference.running.flags import flag
@@ -29,11 +29,12 @@ class Flags:
 def main(flags: Flags) -> None:
     if len(flags.runs) != len(flags.judgements):
         raise InputError(f"--judgements: {len(flags.judgements)} values for {len(flags.runs)} of --runs")
-    tables: dict[tuple[str, str], list[list[dict]]] = {}
+    judged: dict[tuple[str, str], list[list[dict]]] = {}
     for (task, run, _), path in zip(summaries.labelled(flags.runs, 3, "runs"), flags.judgements, strict=True):
-        tables.setdefault((task, run), []).append(records.read(path, "judgements"))
-    frame = pd.DataFrame(row(*names, seeds, flags) for names, seeds in tables.items())
-    summaries.write_csv(flags.output, frame, provenance.describe(__file__, flags, {"judgements": flags.judgements}))
+        judged.setdefault((task, run), []).append(records.read(path, "judgements"))
+    frame = pd.DataFrame(row(*names, seeds, flags) for names, seeds in judged.items())
+    made_by = provenance.describe(__file__, flags, {"judgements": flags.judgements})
+    summaries.write_csv(flags.output, tables.JUDGEMENTS, frame, made_by)
     print(frame.to_string(index=False))
 
 

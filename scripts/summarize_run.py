@@ -10,7 +10,7 @@ import itertools
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from preference.files import provenance, records, summaries
+from preference.files import provenance, records, summaries, tables
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.stage import InputError
@@ -37,7 +37,7 @@ def main(flags: Flags) -> None:
     ]
     inputs = {name: getattr(flags, name) for name in ("evaluations", "trainings", "trained_on")}
     made_by = provenance.describe(__file__, flags, inputs)
-    summaries.write_csv(flags.output, pd.DataFrame(rows, columns=columns), made_by)
+    summaries.write_csv(flags.output, tables.RUN, pd.DataFrame(rows, columns=columns), made_by)
     print(f"{len(rows)} rounds, {len(names)} metrics: {', '.join(names)}")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from preference.analysis import histories
-from preference.files import artifacts, provenance, summaries
+from preference.files import artifacts, provenance, summaries, tables
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.stage import InputError
@@ -25,9 +25,9 @@ class Flags:
 
 def main(flags: Flags) -> None:
     paths = histories.labelled(flags.seconds, "seconds")
-    table = pd.DataFrame([cost_of(name, path) for name, path in paths.items()])
+    table = pd.DataFrame([cost_of(name, path) for name, path in paths.items()], columns=tables.SECONDS.names)
     made_by = provenance.describe(__file__, flags, {"seconds": tuple(paths.values())}, labels=list(paths))
-    summaries.write_csv(flags.output, table, made_by)
+    summaries.write_csv(flags.output, tables.SECONDS, table, made_by)
     stage.say(f"{len(table)} cells took {table['seconds'].sum():.0f} s")
 
 

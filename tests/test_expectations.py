@@ -9,7 +9,7 @@ import yaml
 
 import compare_expectations
 from preference.analysis import geometry
-from preference.files import artifacts, summaries
+from preference.files import artifacts, summaries, tables
 from preference.running.stage import InputError
 from workflow.config import runs, validation
 
@@ -105,7 +105,7 @@ def write(folder, cells=("Min Length",) * 3, gold=(True, True), contrasts=(CONTR
             table = pd.DataFrame({"round": [0, 1, 2], "gold_reward": [-20.0, 0.0, last[seed - 1]]})
             table["reward"] = table["gold_reward"] + 100
             path = folder / f"{run}{seed}.csv"
-            summaries.write_csv(path, table if has_gold else table.drop(columns="gold_reward"), {})
+            summaries.write_csv(path, tables.RUN, table if has_gold else table.drop(columns="gold_reward"), {})
             metrics.append(f"length/{run}/{seed}={path}")
     outputs = (str(folder / "expectations.csv"), str(folder / "expectations.txt"))
     return compare_expectations.Flags(tuple(geometries), tuple(metrics), contrasts, *outputs)
@@ -173,7 +173,8 @@ def test_a_seed_without_a_geometry_is_named(tmp_path):
 
 def test_metrics_without_the_sft_policy_are_refused(tmp_path):
     flags = write(tmp_path)
-    summaries.write_csv(tmp_path / "dpo_on1.csv", pd.DataFrame({"round": [1, 2], "reward": [1.0, 2.0]}), {})
+    without = pd.DataFrame({"round": [1, 2], "reward": [1.0, 2.0]})
+    summaries.write_csv(tmp_path / "dpo_on1.csv", tables.RUN, without, {})
     with pytest.raises(InputError, match="dpo_on1.csv: wants round 0, which is the SFT policy, and a later one"):
         compare_expectations.main(flags)
 

@@ -14,7 +14,7 @@ import plot_axis
 import plot_curves
 import summarize_cells
 from preference.analysis import histories
-from preference.files import summaries
+from preference.files import summaries, tables
 from preference.running.stage import InputError
 from workflow.config import experiments, labs, runs, validation
 
@@ -181,7 +181,7 @@ def write_metrics(folder: Path, run: str, seed: int, **others) -> str:
         "reward": [0.5] * len(gold),
         **others,
     }
-    summaries.write_csv(path, pd.DataFrame(columns), {"stage": "summarize_run"})
+    summaries.write_csv(path, tables.RUN, pd.DataFrame(columns), {"stage": "summarize_run"})
     return str(path)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import compare_kl_directions as kl
 import plot_kl_directions
-from preference.files import summaries
+from preference.files import summaries, tables
 from preference.running.stage import InputError
 
 PUBLISHED = "published=0.3,0.3,0.1,0.3:0.2,0.1,0.6,0.1"
@@ -88,7 +88,7 @@ def test_a_figure_of_equal_data_has_equal_bytes(made):
 def test_panels_side_by_side_have_one_scale_that_shows_all(tmp_path):
     points = ("low=0.3,0.3,0.4:0.3,0.4,0.3", "high=0.45,0.45,0.1:0.9,0.05,0.05")
     kl.main(flags(tmp_path, points=points, published=None))
-    table = summaries.read_csv(tmp_path / "kl.csv", plot_kl_directions.COLUMNS)
+    table = summaries.read_csv(tmp_path / "kl.csv", tables.KL_DIRECTIONS.names)
     most = table[table["step"] == 3]["probability"].max()
     for low, high in zip(*[iter(plot_kl_directions.drawn(table, 3).axes)] * 2, strict=True):
         assert low.get_ylim() == high.get_ylim() and high.get_ylim()[1] > most

@@ -237,7 +237,7 @@ EDITS = {
     "an expression in the DPO loss": code(
         CONTRASTIVE, "(1 - label_smoothing) * logsigmoid(logits)", "1.0 * logsigmoid(logits)"
     ),
-    "a plot's title": code("scripts/plot_margins.py", '"log-ratio of chosen"', '"chosen"'),
+    "a plot's title": code("scripts/plot_margins.py", "nats per response", "nats"),
     "every plot's colours": code("scripts/preference/report/style.py", "#0072B2", "#0072B3"),
     "a word of the report": code("scripts/preference/report/page.py", "Does preference training", "Does it"),
     **{

@@ -1,6 +1,7 @@
 """Write what follows from declarations: the schemas of config files and the reference pages (`make generated`).
 
-The declarations are the flags of the scripts and the keys in workflow/config/keys.py. This imports every script, torch
+The declarations are the flags of the scripts, the keys in workflow/config/keys.py, the columns in
+scripts/preference/files/ and the measures in scripts/preference/analysis/measures.py. This imports every script, torch
 and all; planning reads the schemas that it wrote.
 """
 
@@ -16,7 +17,10 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+from preference.analysis import measures
 from preference.engines import samplers
+from preference.files import documents, schemas, tables
+from preference.files.columns import Table
 from preference.running import flags as declared
 from preference.running import rules
 from workflow import reference_pages
@@ -25,6 +29,7 @@ from workflow.config import keys as config_keys
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMAS, PAGES = ROOT / "workflow" / "schemas", ROOT / "docs" / "reference"
 SOURCE = "the flags of scripts/ and the keys in workflow/config/keys.py"
+COLUMNS = "the columns in scripts/preference/files/ and the measures in scripts/preference/analysis/measures.py"
 HEAD = f"""# {{what}}. Closed everywhere: a misspelt key is an error before anything runs.
 # Do not edit: `make generated` makes this file from {SOURCE}.
 # `needs` are the flags of a stage that a config must set, `default` is what a key is without being set, `x-rules` are
@@ -47,6 +52,9 @@ def files() -> dict[Path, str]:
         SCHEMAS / "bandit.schema.yaml": as_yaml(lab, "The shape of a lab file, config/bandit*.yaml"),
         PAGES / "config.md": reference_pages.config_page(mappings(config, lab), SOURCE),
         PAGES / "stages.md": reference_pages.stages_page(scripts(), SOURCE),
+        PAGES / "files.md": reference_pages.files_page(
+            tables_by_format(), documents.OTHERS, measures.MEASURES, COLUMNS
+        ),
     }
 
 
@@ -59,6 +67,16 @@ def mappings(config: dict, lab: dict) -> dict[str, dict]:
     parts = ("LabExperiment", "settings", "Directions", "DirectionsFigure", "Point")
     of_lab = {name: lab["$defs"][name] for name in parts}
     return {"Config": config, **own, **below, **stages, "Lab": lab, **of_lab}
+
+
+def tables_by_format() -> dict[str, list[Table]]:
+    """Return the format of files -> the declared ones."""
+    return {
+        "Parquet": list(schemas.TABLES.values()),
+        "CSV": [table for table in vars(tables).values() if isinstance(table, Table)],
+        "JSON": [table for table in vars(documents).values() if isinstance(table, Table) and table.paths],
+        "Provenance": [documents.PROVENANCE],
+    }
 
 
 def scripts() -> dict[str, object]:

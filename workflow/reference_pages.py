@@ -1,9 +1,15 @@
-"""Write the reference pages of config keys and of stages as Markdown tables."""
+"""Write the reference pages of config keys, of stages and of files as Markdown tables."""
 
 import dataclasses
 import inspect
 from itertools import starmap
+from pathlib import Path
 
+import pyarrow as pa
+
+from preference.analysis.measures import Measure
+from preference.files import schemas
+from preference.files.columns import Column, Table
 from preference.running import flags as declared
 from preference.running import ranges, rules
 
@@ -21,10 +27,34 @@ STAGES = """# Stages
 Every program in `scripts/`, with the files that it makes and its flags. The workflow calls them as you can by hand:
 `python scripts/<stage>.py --flag value`. Flags in *italics* are not recorded and never make a result stale.
 """
+FILES = """# Files
+
+<!-- Made by `make generated` from {source}; do not edit. -->
+
+The files that a run makes, and their columns or keys. A path begins at `results/<experiment>/` unless it begins with
+`results/`. Names in braces come from the config; `{{split}}` is `preferences` or `eval_preferences`.
+[Files of a run](../results.md) shows the same as a tree.
+
+A column that *has an interval* comes with two more, `NAME_low` and `NAME_high`, the ends of its 95 % interval. Some columns
+depend on the config: `training.csv` has those of its algorithm, and other tables have those of the measures that were taken.
+"""
+MEASURES = """
+## Measures
+
+Bandits have them in `history.parquet`, language models in `evaluation.json` and `metrics.csv`. The third column has the name
+that a claim or a figure of cells gives to a measure.
+
+| measure | of | in claims and figures | unit | description |
+| --- | --- | --- | --- | --- |
+"""
 KINDS = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
 KINDS |= {"array": "a list", "object": "a mapping"}
 SEVERAL = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts", "a name": "names"}
 KEYS = "| key | values | default | what it says |\n| --- | --- | --- | --- |"
+COLUMNS = "| column | type | unit | description |\n| --- | --- | --- | --- |"
+TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
+TYPES |= {schemas.MESSAGES: "messages", schemas.IDS: "whole numbers"}
+TYPES |= dict.fromkeys((pa.int32(), pa.int64()), "whole number")
 FLAGS = "| flag | values | default | what it says |\n| --- | --- | --- | --- |"
 
 
@@ -117,6 +147,53 @@ def _of_type(field: dataclasses.Field, kind) -> str:
     many = "one or more: " if declared.takes_several(kind) else ""
     facts = [field.metadata["unit"], ranges.words(interval) if interval else None]
     return ", ".join([many + words, *filter(None, facts)])
+
+
+def files_page(formats: dict[str, list[Table]], others: dict[str, str], measures: tuple, source: str) -> str:
+    """Return the page of all files: format -> its tables, path of any other file -> its description, all measures."""
+    taken: set[str] = set()
+    parts = [FILES.format(source=source)]
+    for name, tables in formats.items():
+        parts += [f"\n## {name}\n", *(_table(table, taken) for table in tables)]
+    rows = [f"| `{path}` | {_cell(description)} |" for path, description in others.items()]
+    parts += ["\n## Other files\n\n| file | description |\n| --- | --- |\n", "\n".join(rows), "\n"]
+    return "".join([*parts, MEASURES, "\n".join(map(_measure, measures)), "\n"])
+
+
+def _table(table: Table, taken: set[str]) -> str:
+    """Return the section of a table; `taken` are the headings of others."""
+    lines = [
+        "",
+        f"{_sentence(table.description)}",
+        "",
+        COLUMNS,
+        *(row for each in table.columns for row in _columns(each)),
+    ]
+    if table.paths:
+        paths = [Path(path) for path in table.paths]
+        names = dict.fromkeys(path.name if path.name not in taken else "/".join(path.parts[-2:]) for path in paths)
+        taken.update(names)
+        at = "\n".join(f"* `{path}`" for path in table.paths)
+        lines = ["", f"### {', '.join(names)}", *lines[:2], "", at, *lines[2:]]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(column: Column, above: str = "") -> list[str]:
+    """Return the row of a column, or of a key and those below it."""
+    facts = ["has an interval"] * column.has_interval + ["may be empty"] * column.optional
+    kind = ", ".join([TYPES.get(column.kind, str(column.kind)), *facts])
+    row = f"| `{above}{column.name}` | {kind} | {column.unit or ''} | {_cell(column.description)} |"
+    return [row, *(below for key in column.keys for below in _columns(key, f"{above}{column.name}."))]
+
+
+def _measure(measure: Measure) -> str:
+    use = f"`{measure.name}`" if measure.title else ""
+    column = measure.column
+    return f"| `{column.name}` | {measure.of} | {use} | {column.unit or ''} | {_cell(column.description)} |"
+
+
+def _sentence(text: str) -> str:
+    return _cell(f"{text[0].upper()}{text[1:]}.")
 
 
 def _default(value) -> str:

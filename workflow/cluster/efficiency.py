@@ -10,11 +10,9 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from preference.files import artifacts
+from preference.files import artifacts, tables
 from workflow.cluster import slurm
 
-COLUMNS = ["stage", "jobs", "minutes_median", "minutes_max", "minutes_asked", "memory_mb_max", "memory_mb_asked"]
-COLUMNS += ["cpus_used_max", "cpus_asked", "gres_asked", "suggested_minutes", "suggested_memory_mb"]
 UNMEASURED = ("NA", "-")  # of a job that ended before it was looked at
 
 
@@ -26,7 +24,7 @@ def write(results: Path | str) -> Path | None:
     if not rows:
         return None
     with artifacts.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, tables.EFFICIENCY.names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return path

@@ -6,8 +6,9 @@ What a lab is and which parts it has is in `labs`.
 import difflib
 from pathlib import Path
 
-from preference.analysis.measures import OF_BANDITS, RESERVED
+from preference.analysis.measures import OF_BANDITS
 from preference.bandits import cells
+from preference.files.tables import RESERVED
 from workflow.config import labs, validation, yaml_text
 from workflow.config.cell_validation import claim_problems, figure_problems, listed
 

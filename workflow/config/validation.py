@@ -10,7 +10,8 @@ import jsonschema
 
 from preference import formats
 from preference.analysis import claims
-from preference.analysis.measures import OF_MODELS, RESERVED
+from preference.analysis.measures import GOLDEN, OF_MODELS
+from preference.files.tables import RESERVED
 from preference.judges import verdicts
 from preference.models import model_folders
 from preference.running import rules
@@ -27,7 +28,6 @@ DEFAULTS = {  # stage -> flag -> what it is where nothing says it
 }
 RULES = {stage: rules.read(SCHEMA["$defs"][stage].get("x-rules", [])) for stage in (*DEFAULTS, "skew_responses")}
 FOLDERS = {"data", "tables", "figures", "sft", "mean"}  # names that the tree and the tables of results use
-GOLDEN = ("gold_reward", "gold_win_rate")  # measures of tasks that have a gold reward
 TAKEN = {"metrics", "final", "claims", "judgements", "expectations", "rewards", "margins", "frontier", "tables"}
 KINDS = {"integer": "a whole number", "number": "a finite number", "string": "text", "array": "a list"}
 KINDS |= {"object": "a mapping of keys to values", "boolean": "true or false"}

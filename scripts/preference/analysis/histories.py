@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preference.analysis.measures import OF_BANDITS, OF_MODELS
+from preference.analysis import measures
 from preference.files import records, summaries
 from preference.running.stage import InputError
 
@@ -55,7 +55,7 @@ def read(path: str) -> History:
         learning_rate=rows[0]["learning_rate"],
         beta=rows[0]["beta"],
         diverged=column("diverged", bool).any(axis=1),
-        measures={name: column(name, float) for name in OF_BANDITS},
+        measures={name: column(name, float) for name in measures.OF_BANDITS},
     )
 
 
@@ -69,9 +69,9 @@ def read_runs(paths: dict[str, str]) -> History:
     for path, table in zip(paths.values(), tables, strict=True):
         if list(table["round"]) != list(tables[0]["round"]):
             raise InputError(f"{path}: has other rounds than {next(iter(paths.values()))}")
-    columns = {name: "reward" if name == "learned_reward" else name for name in OF_MODELS}
+    columns = {measure.name: measure.column.name for measure in measures.of(measures.MODELS) if measure.title}
     known = {name: column for name, column in columns.items() if all(column in table for table in tables)}
-    measures = {name: np.stack([table[column].to_numpy(float) for table in tables]) for name, column in known.items()}
+    taken = {name: np.stack([table[column].to_numpy(float) for table in tables]) for name, column in known.items()}
     return History(
         path=next(iter(paths.values())),
         seeds=tuple(int(seed) for seed in paths),
@@ -80,7 +80,7 @@ def read_runs(paths: dict[str, str]) -> History:
         learning_rate=None,
         beta=None,
         diverged=np.zeros(len(tables), dtype=bool),  # a training that diverges ends the workflow, and has no metrics
-        measures={name: values for name, values in measures.items() if np.isfinite(values).all()},
+        measures={name: values for name, values in taken.items() if np.isfinite(values).all()},
     )
 
 

@@ -15,131 +15,16 @@ import pyarrow.parquet as pq
 
 from preference.files import artifacts, conversations, origins
 from preference.files.conversations import prompt_id  # noqa: F401  (a row's name belongs to its table)
-from preference.running.stage import InputError
-
-FINISH_REASONS = ("stop", "length")  # closed by EOS; cut at max_new_tokens
-
-
-def _required(name: str, kind: pa.DataType) -> pa.Field:
-    return pa.field(name, kind, nullable=False)
-
-
-_IDS = pa.list_(pa.int32())
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-# The type of a column in which some message uses tools or thinks; TRL and the templates know these names.
-_FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
-_TOOL_CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)]))
-FULL_MESSAGES = pa.list_(
-    pa.struct(
-        [
-            *(("role", pa.string()), ("content", pa.string()), ("name", pa.string()), ("tool_calls", _TOOL_CALLS)),
-            *(("tool_call_id", pa.string()), ("reasoning_content", pa.string())),
-        ]
-    )
+from preference.files.schemas import (  # noqa: F401
+    FINISH_REASONS,
+    FULL_MESSAGES,
+    JSON_COLUMNS,
+    MESSAGE_COLUMNS,
+    MESSAGES,
+    REWARD_PART,
+    SCHEMAS,
 )
-JSON_COLUMNS = ("tools", "fields")
-_PROMPT = [
-    _required("prompt_id", pa.string()),
-    _required("prompt", MESSAGES),
-    pa.field("tools", pa.string()),  # JSON: descriptions of the functions that the assistant may call
-    pa.field("fields", pa.string()),  # JSON: what else a reward may read of the data's row, by name
-]
-_RESPONSE = [
-    *_PROMPT,
-    _required("sample_id", pa.int32()),
-    _required("response", MESSAGES),
-    _required("response_ids", _IDS),  # the tokens as sampled, with the end token if the response was finished
-    _required("finish_reason", pa.string()),
-    _required("num_tokens", pa.int32()),  # without the end token
-    pa.field("end_token", pa.string()),  # the token that closed it; null if it was cut, or did not come from a sampler
-    pa.field("given_reward", pa.float64()),  # the data's own score, of responses that were taken from data
-]
-_REWARD = [
-    *_RESPONSE,
-    _required("reward", pa.float64()),
-    pa.field("gold_reward", pa.float64()),
-]
-REWARD_PART = "reward_"  # begins the names of more columns of tables with rewards: each part of a mixed one, unweighted
-_PAIR = [
-    *_PROMPT,
-    _required("chosen", MESSAGES),
-    _required("rejected", MESSAGES),
-    pa.field("chosen_reward", pa.float64()),
-    pa.field("rejected_reward", pa.float64()),
-    pa.field("chosen_finish_reason", pa.string()),
-    pa.field("rejected_finish_reason", pa.string()),
-    pa.field("chosen_tokens", _IDS),  # null where the text did not come from a sampler
-    pa.field("rejected_tokens", _IDS),
-    pa.field("round", pa.int32()),  # the last round of a run whose own pair this is; null in given preferences
-]
-_MEASURES = [  # of a bandit's policy; all null where the run is not finite any more
-    # with a standard error where there is no closed form
-    *("reward", "reward_se", "entropy", "entropy_se", "kl", "kl_se", "reverse_kl", "reverse_kl_se"),
-    *("loss", "gradient_norm"),
-    *("chosen_logratio", "rejected_logratio", "margin", "gradient_product", "gradient_cosine"),
-]
-_SETTING = [_required("learning_rate", pa.float64()), pa.field("beta", pa.float64())]
-SCHEMAS = {
-    "sft": pa.schema([*_PROMPT, _required("response", MESSAGES)]),
-    "prompts": pa.schema(_PROMPT),
-    "eval_prompts": pa.schema([*_PROMPT, pa.field("response", MESSAGES)]),
-    # Answers with the data's own scores: of scored or ranked lists, of unpaired data, and both sides of given pairs.
-    "answers": pa.schema([*_PROMPT, _required("response", MESSAGES), pa.field("given_reward", pa.float64())]),
-    "responses": pa.schema(_RESPONSE),
-    "rewards": pa.schema(_REWARD),
-    "pairs": pa.schema(_PAIR),
-    "reference_logps": pa.schema(
-        [*_PAIR, _required("ref_chosen_logps", pa.float64()), _required("ref_rejected_logps", pa.float64())]
-    ),
-    "evaluation": pa.schema(
-        [
-            *_RESPONSE,
-            pa.field("reward", pa.float64()),  # null if nothing scores what the policy says
-            pa.field("gold_reward", pa.float64()),
-            _required("logps", pa.float64()),
-            _required("ref_logps", pa.float64()),
-            _required("kl", pa.float64()),
-            _required("entropy", pa.float64()),
-            pa.field("win", pa.float64()),
-            pa.field("gold_win", pa.float64()),
-        ]
-    ),
-    "judgements": pa.schema(
-        [
-            *_PROMPT,
-            _required("sample_id", pa.int32()),
-            _required("response", MESSAGES),
-            _required("baseline_response", MESSAGES),
-            pa.field("verdict", pa.string()),  # a place of preference.judges.verdicts, the response standing first
-            pa.field("swapped_verdict", pa.string()),  # the same, the response standing second; null: it named none
-            _required("reply", pa.string()),  # of the judge, which the verdict was read from
-            _required("swapped_reply", pa.string()),
-            _required("preference", pa.float64()),  # 1 win, 0.5 tie, 0 loss
-        ]
-    ),
-    "history": pa.schema(
-        [
-            _required("seed", pa.int32()),
-            _required("step", pa.int32()),
-            _required("round", pa.int32()),
-            _required("queries", pa.int64()),  # of the reward, so far
-            *_SETTING,
-            _required("diverged", pa.bool_()),
-            *(pa.field(name, pa.float64()) for name in _MEASURES),
-        ]
-    ),
-    "tuning": pa.schema(
-        [
-            *_SETTING,
-            _required("seed", pa.int32()),
-            pa.field("reward", pa.float64()),
-            _required("diverged", pa.bool_()),
-            _required("chosen", pa.bool_()),
-        ]
-    ),
-}
-
-MESSAGE_COLUMNS = {field.name for schema in SCHEMAS.values() for field in schema if field.type == MESSAGES}
+from preference.running.stage import InputError
 
 
 def write(path: Path | str, kind: str, rows: list[dict], made_by: dict) -> None:

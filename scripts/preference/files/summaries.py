@@ -1,27 +1,16 @@
 """The tables of an experiment as CSV: reading and writing them, how an interval is printed, what it says about SFT."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from preference.files import artifacts
+from preference.files.columns import Table
 from preference.running.stage import InputError
 
-TITLES = {
-    "gold_reward": "gold reward",
-    "reward": "learned reward",
-    "num_tokens": "tokens",
-    "finished": "finished",
-    "win_rate": "win rate",
-    "gold_win_rate": "gold win rate",
-    "kl": "KL to SFT",
-    "entropy": "entropy",
-    "gold_reward_minus_sft": "gold reward − SFT",
-    "reward_minus_sft": "learned reward − SFT",
-}
-TIDY = ["task", "run", "seed", "round", "metric", "mean", "low", "high"]
 MEAN = "mean"  # what stands in the column `seed` of a row that averages over several seeds
 SFT = "sft"  # the run name of the policy that every run starts from
 NAMES = {"task": str, "run": str, "seed": str, "metric": str, "judged_by": str, "above_sft": str}
@@ -54,8 +43,13 @@ def read_csv(path: Path | str, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def write_csv(path: Path | str, frame: pd.DataFrame, made_by: dict) -> None:
-    """Write a table and its manifest, with six significant digits."""
+def write_csv(path: Path | str, table: Table, frame: pd.DataFrame, made_by: dict, axes: Iterable[str] = ()) -> None:
+    """Write a table of `tables` and its manifest, with six significant digits; every column must be declared there.
+
+    Args:
+        axes: columns that the config names.
+    """
+    table.check(frame.columns, axes)
     artifacts.write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"), made_by)
 
 

@@ -11,15 +11,16 @@ from collections import Counter
 import jinja2
 from markupsafe import Markup
 
+from preference.analysis import measures
 from preference.analysis.claims import FAILS, HOLDS, tally
-from preference.files.summaries import SFT, TITLES, shown
+from preference.analysis.measures import MINUS_SFT, SHORT
+from preference.files.summaries import SFT, shown
 from preference.files.untrusted import visible
 
 QUESTION = (
     "Does preference training improve on the SFT policy, and does it matter where the responses come from and whether"
     " the loss pushes some of them down?"
 )
-MAIN = ("reward", "win_rate", "gold_win_rate", "num_tokens", "finished", "kl", "entropy")
 VERDICTS = {"yes": "▲ yes", "no": "▼ no, below", "unclear": "● unclear"}
 QUESTIONS = {"on_policy_data": "on-policy data", "negative_gradient": "negative gradient"}
 
@@ -52,7 +53,7 @@ def inline_svg(text: str, name: str) -> Markup:
 def main_table(rows: list[dict]) -> dict:
     """The main table of one task: titles, and per run its cells as (mean, interval) and what it says against SFT."""
     judged = rows[0]["judged_by"]
-    names = dict.fromkeys([judged, f"{judged}_minus_sft", *MAIN])
+    names = dict.fromkeys([judged, f"{judged}{MINUS_SFT}", *measures.shown("main")])
     names = [name for name in names if any(known(row[name]) for row in rows)]
     lines = [
         {
@@ -63,7 +64,7 @@ def main_table(rows: list[dict]) -> dict:
         }
         for row in rows
     ]
-    return {"task": rows[0]["task"], "titles": [TITLES[name] for name in names], "lines": lines, "judged": judged}
+    return {"task": rows[0]["task"], "titles": [SHORT[name] for name in names], "lines": lines, "judged": judged}
 
 
 def claims_table(rows: list[dict]) -> dict:
@@ -100,7 +101,7 @@ def _ranking(rows: list[dict]) -> str:
     name = rows[0]["judged_by"]
     best, worst = rows[0], rows[-1]
     return (
-        f"In {TITLES[name]}, {called(best)} came out highest with {shown(*_interval(best, name))}"
+        f"In {SHORT[name]}, {called(best)} came out highest with {shown(*_interval(best, name))}"
         f" and {called(worst)} lowest with {shown(*_interval(worst, name))}."
     )
 
@@ -167,7 +168,7 @@ def expectations(rows: list[dict]) -> dict:
         {
             **row,
             "question": QUESTIONS[row["question"]],
-            "reward": TITLES[row["judged_by"]],
+            "reward": SHORT[row["judged_by"]],
             "difference": halves(row["difference"], row["low"], row["high"]),
             "moved": f"{row['run_minus_sft']:.3g} and {row['against_minus_sft']:.3g}",
         }

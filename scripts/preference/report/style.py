@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from preference.files import artifacts, summaries
+from preference.files import artifacts, summaries, tables
 from preference.running.flags import flag
 
 # Okabe and Ito's colours, which the colour-blind tell apart, without the yellow that is too pale on white.
@@ -46,7 +46,7 @@ def output_flag():
 
 def read(path: str) -> pd.DataFrame:
     """The tidy table of an experiment (tables/metrics.csv)."""
-    return summaries.read_csv(path, summaries.TIDY)
+    return summaries.read_csv(path, tables.TIDY.names)
 
 
 def panels(tasks: list[str], columns: int):

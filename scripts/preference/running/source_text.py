@@ -2,7 +2,8 @@
 
 A summary holds only plain values and is cached on the disk by the content of its file. These parts of a definition
 are left out, because they cannot change a result: docstrings, comments and formatting; annotations of functions; the
-text of an InputError and of a failed assertion; messages to the terminal; descriptions, ranges and rules of flags.
+text of an InputError and of a failed assertion; messages to the terminal; descriptions, ranges and rules of flags;
+descriptions and units of columns, and descriptions and paths of tables.
 """
 
 import ast
@@ -16,8 +17,12 @@ SCRIPTS = Path(__file__).resolve().parents[2]
 RUNNING = "preference/running/"  # how a stage runs: command line, progress, resuming; no part of it counts
 SHOWN = f"{RUNNING[:-1].replace('/', '.')}.stage.say"  # it shows a message and does nothing else
 ERRORS = {"InputError", "damaged"}  # what is raised with a text for a person
+DECLARED = {  # how many positional arguments of a declaration count, and which keywords do not
+    "preference.files.columns.Column": (2, {"description", "unit"}),
+    "preference.files.columns.Table": (1, {"description", "paths"}),
+}
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
-VERSION = 4  # of the summaries
+VERSION = 5  # of the summaries
 
 
 def content(file: str) -> bytes:
@@ -228,11 +233,22 @@ class _Plain(ast.NodeTransformer):
     def visit_Assert(self, node):
         return self.generic_visit(ast.Assert(test=node.test, msg=None))
 
+    def visit_Call(self, node):
+        if known := DECLARED.get(self._called(node)):
+            count, described = known
+            words = [word for word in node.keywords if word.arg not in described]
+            node = ast.Call(func=node.func, args=node.args[:count], keywords=words)
+        return self.generic_visit(node)
+
     def visit_Expr(self, node):
-        chain = _chain(node.value.func) if isinstance(node.value, ast.Call) else None
-        if chain and ".".join([self.bound.get(chain[0], ""), *chain[1:]]) == SHOWN:
+        if isinstance(node.value, ast.Call) and self._called(node.value) == SHOWN:
             return ast.Pass()
         return self.generic_visit(node)
+
+    def _called(self, node: ast.Call) -> str:
+        """Return the dotted name of what a call calls, by the imports of its file."""
+        chain = _chain(node.func)
+        return ".".join([self.bound.get(chain[0], ""), *chain[1:]]) if chain else ""
 
 
 def _is_flag(field: ast.AnnAssign) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from transformers import GenerationConfig
 
-from preference.files import artifacts
+from preference.files import artifacts, tables
 from preference.models import chat, model_folders, policies, tokens
 from preference.models.chat import Chat
 from preference.models.policies import DTYPES
@@ -107,7 +107,8 @@ def train(
         log = fit(model, rows, loss, flags, checkpoints, track)
         memory = finish()
         stop_as_trained(model, chat_format)
-        artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
+        tables.TRAINING.check(table := pd.DataFrame(log))
+        artifacts.write_text(flags.log_output, table.to_csv(index=False, lineterminator="\n"), made_by)
         policies.save(model, chat_format.tokenizer, flags.output, made_by, memory)
     return log
 
