@@ -172,6 +172,28 @@ def test_the_text_of_an_error_or_a_message_does_not_count(project):
     assert changed(project, LIB, "raise InputError", "raise ValueError") == {LIB}
 
 
+def test_a_column_counts_by_its_name_and_its_kind(project):
+    declared = """
+        columns = Table(
+            (Column("beta", float, "strength", "nats", optional=True),), "a table", paths=("a.csv",)
+        )
+    """
+    imports = "import math\nfrom preference.files.columns import Column, Table\n"
+    project("preference/files/__init__.py", "")
+    project("preference/files/columns.py", "class Column:\n    pass\n\nclass Table:\n    pass\n")
+    changed(project, LIB, "import math\n", imports + textwrap.dedent(declared))
+    changed(project, LIB, "* FACTOR", "* len(columns)")
+    for old, new in (
+        ('"strength"', '"weight"'),
+        ('"nats"', '"bits"'),
+        ('"a table"', '"a list"'),
+        ('"a.csv"', '"b.csv"'),
+    ):
+        assert changed(project, LIB, old, new) == set()
+    for old, new in (('"beta"', '"eta"'), ("float", "int"), ("optional=True", "optional=False")):
+        assert changed(project, LIB, old, new) == {LIB}
+
+
 def test_a_flag_counts_by_its_default_and_only_if_it_is_read(project):
     assert changed(project, "make.py", '"strength"', '"strength of it"') == set()
     assert changed(project, "make.py", 'of it", 0.1', 'of it", 0.2') == {"make.py"}

@@ -11,7 +11,7 @@ from red_judge import TEMPLATE
 
 import judge_responses
 import summarize_judgements
-from preference.files import artifacts, records, summaries
+from preference.files import artifacts, documents, records, summaries
 from preference.files.conversations import assistant, text, user
 from preference.judges import local_model, verdicts
 from preference.models import chat, policies
@@ -148,6 +148,8 @@ def test_alpaca_evals_files_have_the_first_sample_of_each_prompt_in_its_words(fl
         )
     ]
     models, references, annotations = judge_responses.alpaca_eval(given, rows).values()
+    assert all(list(row) == documents.OUTPUTS.names for row in models + references)
+    assert {*annotations[0]} == {*documents.ANNOTATIONS.names}
     assert models[0] == {"dataset": "colours", "instruction": "p", "output": "p o", "generator": "ours"}
     assert references[0] == {"dataset": "colours", "instruction": "p", "output": "p b", "generator": "sft"}
     assert annotations[0] == {

@@ -45,7 +45,7 @@ def generated() -> dict[Path, str]:
     return generate.files()
 
 
-@pytest.mark.parametrize("name", ["config.schema.yaml", "bandit.schema.yaml", "config.md", "stages.md"])
+@pytest.mark.parametrize("name", ["config.schema.yaml", "bandit.schema.yaml", "config.md", "stages.md", "files.md"])
 def test_what_is_generated_is_up_to_date(generated, name):
     (path,) = (path for path in generated if path.name == name)
     assert path.read_text(encoding="utf-8") == generated[path], "run `make generated`"

@@ -14,7 +14,7 @@ import time
 import pytest
 from miniature import ROOT, Workflow, write_data
 
-from preference.files import records
+from preference.files import documents, records
 
 RECOVERY = (ROOT / "docs" / "recovery.md").read_text()
 RESULTS = "results/miniature"
@@ -32,6 +32,14 @@ def test_it_ends_with_tables_figures_and_a_report_and_says_where(finished):
         assert (finished.folder / RESULTS / name).stat().st_size > 0, name
     assert f"Report: {RESULTS}/report.html" in finished.said
     assert "dpo_on_policy" in finished.said.split("gold reward")[-1], "the main table is in the terminal"
+
+
+def test_every_metric_of_an_evaluation_is_declared(finished):
+    paths = sorted((finished.folder / RESULTS).rglob("evaluation.json"))
+    kinds = {"evaluate_policy": documents.EVALUATION, "train_reward_model": documents.REWARD_MODEL}
+    for content in (json.loads(path.read_text()) for path in paths):
+        kinds[content["stage"]].check({"metrics": content["metrics"]})
+    assert len(paths) > 4
 
 
 @pytest.mark.workflow

@@ -35,14 +35,15 @@ The files that a run makes, and their columns or keys. A path begins at `results
 `results/`. Names in braces come from the config; `{{split}}` is `preferences` or `eval_preferences`.
 [Files of a run](../results.md) shows the same as a tree.
 
-A column that *has an interval* comes with two more, `NAME_low` and `NAME_high`, the ends of its 95 % interval. Some columns
-depend on the config: `training.csv` has those of its algorithm, and other tables have those of the measures that were taken.
+A column that *has an interval* comes with two more, `NAME_low` and `NAME_high`, the ends of its 95 % interval. Some
+columns depend on the config: `training.csv` has those of its algorithm, and other tables those of the measures that
+were taken.
 """
 MEASURES = """
 ## Measures
 
-Bandits have them in `history.parquet`, language models in `evaluation.json` and `metrics.csv`. The third column has the name
-that a claim or a figure of cells gives to a measure.
+Bandits have them in `history.parquet`, language models in `evaluation.json` and `metrics.csv`. The third column has the
+name that claims and figures of cells give to a measure.
 
 | measure | of | in claims and figures | unit | description |
 | --- | --- | --- | --- | --- |
@@ -51,7 +52,7 @@ KINDS = {"integer": "a whole number", "number": "a number", "string": "text", "b
 KINDS |= {"array": "a list", "object": "a mapping"}
 SEVERAL = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts", "a name": "names"}
 KEYS = "| key | values | default | what it says |\n| --- | --- | --- | --- |"
-COLUMNS = "| column | type | unit | description |\n| --- | --- | --- | --- |"
+COLUMNS = "| {what} | type | unit | description |\n| --- | --- | --- | --- |"
 TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
 TYPES |= {schemas.MESSAGES: "messages", schemas.IDS: "whole numbers"}
 TYPES |= dict.fromkeys((pa.int32(), pa.int64()), "whole number")
@@ -154,36 +155,31 @@ def files_page(formats: dict[str, list[Table]], others: dict[str, str], measures
     taken: set[str] = set()
     parts = [FILES.format(source=source)]
     for name, tables in formats.items():
-        parts += [f"\n## {name}\n", *(_table(table, taken) for table in tables)]
+        parts += [f"\n## {name}\n", *(_table(table, taken, is_json=name == "JSON") for table in tables)]
     rows = [f"| `{path}` | {_cell(description)} |" for path, description in others.items()]
     parts += ["\n## Other files\n\n| file | description |\n| --- | --- |\n", "\n".join(rows), "\n"]
     return "".join([*parts, MEASURES, "\n".join(map(_measure, measures)), "\n"])
 
 
-def _table(table: Table, taken: set[str]) -> str:
+def _table(table: Table, taken: set[str], is_json: bool) -> str:
     """Return the section of a table; `taken` are the headings of others."""
-    lines = [
-        "",
-        f"{_sentence(table.description)}",
-        "",
-        COLUMNS,
-        *(row for each in table.columns for row in _columns(each)),
-    ]
+    rows = [row for column in (*table.columns, *table.families) for row in _columns(column, is_json)]
+    lines = [_sentence(table.description), "", COLUMNS.format(what="key" if is_json else "column"), *rows]
     if table.paths:
         paths = [Path(path) for path in table.paths]
         names = dict.fromkeys(path.name if path.name not in taken else "/".join(path.parts[-2:]) for path in paths)
         taken.update(names)
-        at = "\n".join(f"* `{path}`" for path in table.paths)
-        lines = ["", f"### {', '.join(names)}", *lines[:2], "", at, *lines[2:]]
-    return "\n".join(lines) + "\n"
+        lines = [f"### {', '.join(names)}", "", lines[0], "", *(f"* `{path}`" for path in paths), *lines[1:]]
+    return "\n".join(["", *lines, ""])
 
 
-def _columns(column: Column, above: str = "") -> list[str]:
+def _columns(column: Column, is_json: bool, above: str = "") -> list[str]:
     """Return the row of a column, or of a key and those below it."""
-    facts = ["has an interval"] * column.has_interval + ["may be empty"] * column.optional
+    absent = "may be absent" if is_json else "may be empty"
+    facts = ["has an interval"] * column.has_interval + [absent] * column.optional
     kind = ", ".join([TYPES.get(column.kind, str(column.kind)), *facts])
     row = f"| `{above}{column.name}` | {kind} | {column.unit or ''} | {_cell(column.description)} |"
-    return [row, *(below for key in column.keys for below in _columns(key, f"{above}{column.name}."))]
+    return [row, *(below for key in column.keys for below in _columns(key, is_json, f"{above}{column.name}."))]
 
 
 def _measure(measure: Measure) -> str:

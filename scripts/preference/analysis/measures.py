@@ -131,7 +131,9 @@ MEASURES = (
     ),
     Measure(
         of=MODELS,
-        column=Column("accuracy", float, "held-out pairs with a positive `margin`; a tie counts half", unit="share"),
+        column=Column(
+            "accuracy", float, "held-out pairs with a positive `margin`; a tie counts half", unit="share", optional=True
+        ),
         title="accuracy on held-out pairs",
         limits=SHARE,
         short="pair accuracy",
@@ -157,7 +159,11 @@ MEASURES = (
     Measure(
         of=MODELS,
         column=Column(
-            "chosen_logratio", float, "log π − log π_SFT of the chosen response of a held-out pair", unit="nats"
+            "chosen_logratio",
+            float,
+            "log π − log π_SFT of the chosen response of a held-out pair",
+            unit="nats",
+            optional=True,
         ),
         title="log-ratio of chosen (nats)",
         reduced=("change",),
@@ -166,7 +172,7 @@ MEASURES = (
     ),
     Measure(
         of=MODELS,
-        column=Column("rejected_logratio", float, "the same of the rejected response", unit="nats"),
+        column=Column("rejected_logratio", float, "the same of the rejected response", unit="nats", optional=True),
         title="log-ratio of rejected (nats)",
         reduced=("change",),
         short="log-ratio of rejected",
@@ -174,7 +180,7 @@ MEASURES = (
     ),
     Measure(
         of=MODELS,
-        column=Column("margin", float, "`chosen_logratio` − `rejected_logratio`", unit="nats"),
+        column=Column("margin", float, "`chosen_logratio` − `rejected_logratio`", unit="nats", optional=True),
         title="margin (nats)",
         reduced=("change",),
         short="margin",
@@ -182,9 +188,14 @@ MEASURES = (
     ),
     Measure(
         of=MODELS,
-        column=Column("chosen_logps", float, "log π of the chosen response of a held-out pair", unit="nats"),
+        column=Column(
+            "chosen_logps", float, "log π of the chosen response of a held-out pair", unit="nats", optional=True
+        ),
     ),
-    Measure(of=MODELS, column=Column("rejected_logps", float, "the same of the rejected response", unit="nats")),
+    Measure(
+        of=MODELS,
+        column=Column("rejected_logps", float, "the same of the rejected response", unit="nats", optional=True),
+    ),
     Measure(
         of=MODELS,
         column=Column(

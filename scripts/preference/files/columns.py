@@ -17,19 +17,22 @@ ENDS = ("_low", "_high")  # follow the name of a mean in the columns of its 95 %
 class Column:
     """A column of a table, or a key of a JSON file."""
 
-    name: str
+    name: str  # may contain `{measure}`, which stands for each of `measures`
     kind: object  # str, int, float, bool, list or dict; or a type of pyarrow
     description: str
     unit: str | None = None
     _: KW_ONLY
-    optional: bool = False  # its values may be empty
+    optional: bool = False  # its values may be empty; a key may be absent
     has_interval: bool = False  # two more columns have the ends of its 95 % interval
+    measures: tuple[str, ...] = ()
     keys: tuple["Column", ...] = ()  # of a mapping: what it may have
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that this declares."""
-        return (self.name, *(f"{self.name}{end}" for end in ENDS if self.has_interval))
+        names = [self.name.replace("{measure}", measure) for measure in self.measures] or [self.name]
+        ends = ("", *ENDS) if self.has_interval else ("",)
+        return tuple(f"{name}{end}" for name in names for end in ends)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Table:
     columns: tuple[Column, ...]
     description: str
     paths: tuple[str, ...] = ()  # patterns; below results/<experiment>/ unless they begin with results/
+    families: tuple[Column, ...] = ()  # columns whose names come from the config, with a pattern as their name
 
     @property
     def names(self) -> list[str]:

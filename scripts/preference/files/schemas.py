@@ -44,6 +44,10 @@ _RESPONSE = (
     ),
     _GIVEN,
 )
+_PARTS = (
+    Column(f"{REWARD_PART}{{name}}", float, "a part of a reward that is a sum, unweighted", optional=True),
+    Column(f"{REWARD_PART}gold_{{name}}", float, "a part of a gold reward that is a sum, unweighted", optional=True),
+)
 _GOLD = Column("gold_reward", float, "gold reward, if the task has one", optional=True)
 _PAIR = (
     *_PROMPT,
@@ -100,6 +104,7 @@ TABLES = {
         (*_RESPONSE, Column("reward", float, "training reward"), _GOLD),
         "responses with their training reward, and the gold reward where the task has one",
         paths=(f"{_ROUND}/rewards.parquet", f"{_SPLIT}/rewards.parquet"),
+        families=_PARTS,
     ),
     "pairs": Table(
         _PAIR,
@@ -132,6 +137,7 @@ TABLES = {
         ),
         "answers to held-out prompts with rewards, log-probabilities, KL to the reference, and wins",
         paths=(f"{_ROUND}/evaluation.parquet", "{task}/seed{seed}/sft/evaluation.parquet"),
+        families=_PARTS,
     ),
     "judgements": Table(
         (

@@ -35,18 +35,14 @@ def _of_rewards() -> list[Column]:
     ]
 
 
-def _reduced() -> list[Column]:
-    """Return what a seed's history comes down to."""
-    words = {
-        "final": "`{}` at the last step",
-        "area": "mean over steps of `{}`",
-        "change": "change of `{}` since step 0",
-    }
-    return [
-        Column(f"{kind}_{name}", float, words[kind].format(name), unit="the measure's")
-        for kind, names in measures.REDUCED.items()
-        for name in names
-    ]
+def _reduced(kind: str, description: str) -> Column:
+    """Return the columns of what a seed's history comes down to."""
+    name, unit = f"{kind}_{{measure}}", "the measure's"
+    return Column(name, float, description, unit, has_interval=True, optional=True, measures=measures.REDUCED[kind])
+
+
+def _listed(kind: str) -> str:
+    return ", ".join(f"`{name}`" for name in measures.REDUCED[kind])
 
 
 # Of one training, run or experiment.
@@ -175,6 +171,7 @@ EXPECTATIONS = Table(
 
 # Of cells: those of a lab, or the runs that an experiment of a config compares.
 
+_AXES = (Column("{axis}", str, "level of an axis; one column per axis, before all others"),)
 CELLS = Table(
     (
         Column("learning_rate", float, "learning rate that tuning chose, of a bandit"),
@@ -186,10 +183,13 @@ CELLS = Table(
         _DIVERGED,
         Column("steps", float, "steps of a run, mean over seeds", unit="steps"),
         Column("queries", float, "responses that a reward judged for a run, mean over seeds", unit="responses"),
-        *_with_intervals(_reduced()),
+        _reduced("final", "the measure at the last step"),
+        _reduced("area", f"mean over steps, of {_listed('area')}"),
+        _reduced("change", f"change since step 0, of {_listed('change')}"),
     ),
-    "what the cells of an experiment come down to, a row per cell; its first columns are the levels of the axes",
+    "what the cells of an experiment come down to, a row per cell",
     paths=("tables/{experiment}.csv", "results/{lab}/tables/{experiment}.csv"),
+    families=_AXES,
 )
 CURVES = Table(
     (
@@ -202,8 +202,9 @@ CURVES = Table(
         _FINITE,
         _DIVERGED,
     ),
-    "the measures of the cells as they learn, a row each; its first columns are the levels of the axes",
+    "the measures of the cells as they learn, a row each",
     paths=("tables/curves_{experiment}.csv", "results/{lab}/tables/curves_{experiment}.csv"),
+    families=_AXES,
 )
 # No axis is called so.
 RESERVED = (*CURVES.names, *(column.name for column in CELLS.columns if not column.has_interval))

@@ -9,30 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from preference.files import artifacts as sealed
-from preference.files import origins, records
+from preference.files import documents, origins, records, schemas, tables
 from preference.files.artifacts import manifest_of
 from preference.inspection import terminal
 from preference.running.stage import InputError
 
 HOLDS = {
-    "sft": "prompts and the answers that supervised fine-tuning teaches, a row per prompt",
-    "prompts": "prompts to sample responses to, a row per prompt",
-    "eval_prompts": "held-out prompts, with the data's own answers where it has them; training never sees them",
-    "answers": "responses to prompts with the data's own scores, a row per response",
-    "responses": "what a policy answered, a row per sample, with the tokens as drawn",
-    "rewards": "responses with their training reward, and the gold reward where the task has one",
-    "pairs": "a chosen and a rejected response to each prompt",
-    "reference_logps": "pairs with the reference policy's log-probability of both responses",
-    "evaluation": "answers to held-out prompts with rewards, log-probabilities, KL to the reference, and wins",
-    "judgements": "a judge's verdicts on two answers to each prompt, asked in both orders, and who wins by them",
-    "history": "a bandit's measures as it learns, a row per seed and recorded step",
-    "tuning": "the final reward of each learning rate and beta that was tried on a bandit, a row per seed",
+    **{kind: table.description for kind, table in schemas.TABLES.items()},
     "foreign": "a table of another program, shown as it is",
-    "metrics": "the metrics of an evaluation: means with bootstrap 95 % intervals over prompts",
+    "metrics": documents.EVALUATION.description,
     "model": "weights, configuration and tokenizer of a model",
-    "manifest": "what made a file or folder, and the digest of each file in it",
+    "manifest": documents.MANIFEST.description,
     "weights": "tensors by name",
-    "training": "the log of a training, a row per optimizer step",
+    "training": tables.TRAINING.description,
     "table": "a table as text",
     "log": "every attempt to make an artifact, each begun by its command",
     "benchmark": "what an attempt took: seconds, memory in MB, load",

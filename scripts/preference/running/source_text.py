@@ -3,7 +3,7 @@
 A summary holds only plain values and is cached on the disk by the content of its file. These parts of a definition
 are left out, because they cannot change a result: docstrings, comments and formatting; annotations of functions; the
 text of an InputError and of a failed assertion; messages to the terminal; descriptions, ranges and rules of flags;
-descriptions and units of columns, and descriptions and paths of tables.
+what describes a column or a table.
 """
 
 import ast
@@ -19,7 +19,7 @@ SHOWN = f"{RUNNING[:-1].replace('/', '.')}.stage.say"  # it shows a message and 
 ERRORS = {"InputError", "damaged"}  # what is raised with a text for a person
 DECLARED = {  # how many positional arguments of a declaration count, and which keywords do not
     "preference.files.columns.Column": (2, {"description", "unit"}),
-    "preference.files.columns.Table": (1, {"description", "paths"}),
+    "preference.files.columns.Table": (1, {"description", "paths", "families"}),
 }
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
 VERSION = 5  # of the summaries
