@@ -14,9 +14,7 @@ Their difference in final reward, gold where the task has one and else learned, 
 * `little` came as expected where the whole interval is small, and did not where all of it is more than small.
 * All else is undecided: an interval that holds both zero and more than what is small speaks for neither.
 
-expectations.csv  a row per contrast: task, question, run, against, differs (what else does), cell, in_cell (so many of
-                  `seeds`), expected, because, judged_by, run_minus_sft, against_minus_sft, difference, low, high,
-                  small, found, as_expected
+expectations.csv  a row per contrast
 expectations.txt  the same to read, by task and question
 """
 

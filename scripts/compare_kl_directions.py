@@ -6,9 +6,9 @@ log(p1 / p2) by exactly eta (q1 - q2) and by eta p log(q1 / q2): the reverse KL 
 logarithmic mean of q1 and q2, and only there (arXiv 2404.14367, section 6, whose figure shows one start and draws its
 bars without saying how).
 
-kl_directions.csv         tidy: point, direction, step, category, probability, target, published (the figure's bars)
-kl_directions_checks.csv  check, value, expected, and whether they agree: the identities at every pair of categories
-                          that start equal, how often the reverse KL is faster among random pairs inside and outside
+kl_directions.csv         a row per point, direction, step and category, beside the bars of the published figure
+kl_directions_checks.csv  a row per value and the expected one: the identities at every pair of categories that start
+                          equal, how often the reverse KL is faster among random pairs inside and outside
                           the regime, after one step and after all, and which of the two the published bars match
 """
 

@@ -4,7 +4,7 @@ A claim's statistic is one number per seed, paired by seed wherever cells are co
 t interval. The claim holds where the interval lies inside its rule, does not hold where it lies outside, and is
 undecided where it straddles, where a run of its cells diverged, or where there is but one seed. See preference/claims.
 
-claims.csv  id, claim, source, experiment, statistic (in words), mean, low, high, seeds, rule, verdict, note
+claims.csv  a row per claim
 claims.txt  the same to read, by experiment
 """
 

@@ -1,6 +1,6 @@
 """Make the tables of an experiment from the metrics.csv of every run and seed and from the samples of its last round.
 
-metrics.csv  tidy: task, run, seed, round, metric, mean, low, high. Where a run has several seeds, rows of seed `mean`
+metrics.csv  a row per task, run, seed, round and metric. Where a run has several seeds, rows of seed `mean`
              average over them; these carry no interval, because those of single seeds cannot be combined without the
              samples.
 final.csv    a row per task and run, the SFT policy among them: means over seeds and prompts of the last round's

@@ -82,7 +82,7 @@ def test_a_name_and_a_place_belong_to_one_measure(kind):
     names = Counter(row.column.name for row in rows) + Counter(row.called for row in rows if row.called)
     places = Counter(place for row in rows for place in row.places.items())
     assert set(names.values()) == {1} and set(places.values()) <= {1}
-    assert all(row.short for row in rows if row.places)
+    assert all(row.short and row.places.keys() <= measures.PLACES.keys() for row in rows if row.places)
 
 
 def test_the_samples_of_an_evaluation_have_what_final_csv_has_the_means_of():

@@ -48,7 +48,7 @@ def run(path, policy, changes=None, stop_after=None):
         if stop_after is not None and calls > stop_after:
             raise KeyboardInterrupt
         logprobs, mask = policies.response_logprobs(model, tokens.batch([ROWS[i] for i in micro], 1))
-        return sft_loss(logprobs, mask) * mask.sum() / sum(len(ROWS[i][1]) for i in step), {"rows": len(micro)}
+        return sft_loss(logprobs, mask) * mask.sum() / sum(len(ROWS[i][1]) for i in step), {"reward": len(micro)}
 
     lengths = [len(prompt) + len(response) for prompt, response in ROWS]
     rows = fit.Rows([f"prompt{i}" for i in range(len(ROWS))], lengths)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from preference.analysis.measures import Measure
+from preference.analysis.measures import PLACES, Measure
 from preference.files import schemas
 from preference.files.columns import Column, Table
 from preference.running import flags as declared
@@ -43,10 +43,11 @@ MEASURES = """
 ## Measures
 
 Bandits have them in `history.parquet`, language models in `evaluation.json` and `metrics.csv`. The third column has the
-name that claims and figures of cells give to a measure.
+name that claims and figures of cells give to a measure. The report's main table begins with the reward that judges the
+runs of the task.
 
-| measure | of | in claims and figures | unit | description |
-| --- | --- | --- | --- | --- |
+| measure | of | in claims and figures | unit | description | shown in |
+| --- | --- | --- | --- | --- | --- |
 """
 KINDS = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
 KINDS |= {"array": "a list", "object": "a mapping"}
@@ -185,7 +186,8 @@ def _columns(column: Column, is_json: bool, above: str = "") -> list[str]:
 def _measure(measure: Measure) -> str:
     use = f"`{measure.name}`" if measure.title else ""
     column = measure.column
-    return f"| `{column.name}` | {measure.of} | {use} | {column.unit or ''} | {_cell(column.description)} |"
+    places = ", ".join(words for place, words in PLACES.items() if place in measure.places)
+    return f"| `{column.name}` | {measure.of} | {use} | {column.unit or ''} | {_cell(column.description)} | {places} |"
 
 
 def _sentence(text: str) -> str:

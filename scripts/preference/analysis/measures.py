@@ -14,6 +14,15 @@ from preference.files.columns import Column
 
 BANDITS, MODELS, REWARD_MODELS = "bandits", "language models", "reward models"
 SHARE, POSITIVE = (0, 1), (0, math.inf)
+PLACES = {  # where an experiment shows a measure
+    "main": "the report's main table",
+    "rounds": "the report's tables by round",
+    "start": "the report's tables of what runs start from",
+    "text": "`final.txt`",
+    "rewards": "`rewards.svg`",
+    "frontier": "`frontier.svg`",
+    "margins": "`margins.svg`",
+}
 MINUS_SFT = "_minus_sft"  # ends the name of a difference to the SFT policy
 
 _OF_HISTORY = (  # what is measured of a bandit, in the order of the columns of its history.parquet
@@ -54,7 +63,7 @@ class Measure:
     sample: str | None = None  # the column of an evaluation's samples that final.csv has the mean of
     is_reward: bool = False  # a run may be judged by it, by its difference to the SFT policy
     needs_gold: bool = False  # only tasks with a gold reward have it
-    places: Mapping[str, int] = field(default_factory=dict)  # where it is shown -> its place there
+    places: Mapping[str, int] = field(default_factory=dict)  # of PLACES -> its position there
 
     @property
     def name(self) -> str:
@@ -241,7 +250,7 @@ def of(kind: str) -> list[Measure]:
 
 
 def shown(place: str, kind: str = MODELS) -> dict[str, str]:
-    """Map the columns that are shown at a place, in their order there, to what they are called there."""
+    """Map the columns that are shown at one of PLACES, in their order there, to what they are called there."""
     measures = sorted((each for each in of(kind) if place in each.places), key=lambda each: each.places[place])
     return {measure.column.name: measure.short for measure in measures}
 

@@ -99,7 +99,7 @@ GEOMETRY = Table(
                     Column(
                         f"{side}_{logps}_percentile",
                         float,
-                        f"place of the {side} responses' {logps} among the reference's samples",
+                        f"place of the {side} responses among the reference's samples, by `{logps}`",
                         "share",
                         optional=True,
                     )

@@ -107,8 +107,7 @@ def train(
         log = fit(model, rows, loss, flags, checkpoints, track)
         memory = finish()
         stop_as_trained(model, chat_format)
-        tables.TRAINING.check(table := pd.DataFrame(log))
-        artifacts.write_text(flags.log_output, table.to_csv(index=False, lineterminator="\n"), made_by)
+        artifacts.write_text(flags.log_output, pd.DataFrame(log).to_csv(index=False, lineterminator="\n"), made_by)
         policies.save(model, chat_format.tokenizer, flags.output, made_by, memory)
     return log
 
@@ -187,6 +186,7 @@ def fit(
         check(_fault(row), step, of_step)
         _update(optimizer, rate)
         log.append({"step": step, "learning_rate": rate, **row})
+        tables.TRAINING.check(log[-1])
         track(log[-1])
         progress.update(1, f"loss {row['loss']:.4f}")
         last = step == len(order)
