@@ -40,7 +40,7 @@ def test_every_column_of_the_table_is_shown_at_its_step_and_nothing_else(tmp_pat
     shown = scalars(events(tmp_path))
     assert shown == of_table(tmp_path)
     assert [value for _, value in shown["train/loss"]] == pytest.approx([row["loss"] for row in log], rel=1e-6)
-    assert set(shown) == {f"train/{name}" for name in ("loss", "learning_rate", "gradient_norm", "rows")}
+    assert set(shown) == {f"train/{name}" for name in ("loss", "learning_rate", "gradient_norm", "reward")}
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5, 6])
