@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from preference import formats
 from preference.files import artifacts, conversations, provenance, records
-from preference.files.tables import BAD_ROWS
+from preference.files.logs import BAD_ROWS
 from preference.models import chat_flags, model_folders
 from preference.running import stage
 from preference.running.flags import flag

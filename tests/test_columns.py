@@ -9,13 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from preference.analysis import measures
-from preference.files import documents, records, schemas, summaries, tables
+from preference.files import documents, evaluations, logs, records, schemas, summaries, tables
 from preference.files.columns import Column, Table
 
 ROOT = Path(__file__).parents[1]
-CSV = {name: table for name, table in vars(tables).items() if isinstance(table, Table)}
-JSON = {name: table for name, table in vars(documents).items() if isinstance(table, Table)}
-DECLARED = schemas.TABLES | CSV | JSON
+MODULES = (logs, tables, evaluations, documents)
+OTHERS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": table
+    for module in MODULES
+    for name, table in vars(module).items()
+    if isinstance(table, Table)
+}
+DECLARED = schemas.TABLES | OTHERS
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
 WITHOUT_RULE = {"bad_rows.csv", "efficiency.csv", "{artifact}.manifest.json"}
 
@@ -49,9 +54,9 @@ def test_a_column_that_is_not_declared_is_not_written(tmp_path):
 
 
 def test_a_key_below_a_key_is_checked_as_well():
-    documents.EVALUATION.check({"num_prompts": 1, "metrics": {"kl": {}}})
+    evaluations.EVALUATION.check({"num_prompts": 1, "metrics": {"kl": {}}})
     with pytest.raises(AssertionError, match="luck: not declared"):
-        documents.EVALUATION.check({"metrics": {"luck": {}}})
+        evaluations.EVALUATION.check({"metrics": {"luck": {}}})
 
 
 def test_only_axes_that_are_named_may_be_columns():
@@ -68,7 +73,7 @@ def test_a_description_is_not_in_the_file(tmp_path):
 
 
 def test_the_measures_of_bandits_are_rows_of_the_table_in_the_order_of_their_columns():
-    assert [measure.column for measure in measures.of(measures.BANDITS)] == list(measures.HISTORY.values())
+    assert [measure.column for measure in measures.of(measures.BANDITS)] == list(logs.HISTORY.values())
 
 
 def test_bandits_and_language_models_call_a_measure_the_same():

@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 import train_reward_model
-from preference.files import documents, records
+from preference.files import evaluations, records
 
 
 def pairs(count: int, word: str) -> list[dict]:
@@ -32,7 +32,7 @@ def train(tiny_policy, tmp_path):
         flags = {**steps, **made, **files, "policy": tiny_policy, "seed": 1, "evaluation_output": evaluation, **changed}
         train_reward_model.main(train_reward_model.Flags(**flags))
         log, evaluated = pandas.read_csv(made["log_output"]), json.loads((tmp_path / "evaluation.json").read_text())
-        documents.REWARD_MODEL.check({"metrics": evaluated["metrics"]})
+        evaluations.REWARD_MODEL.check({"metrics": evaluated["metrics"]})
         manifest = json.loads((tmp_path / "model.manifest.json").read_text())
         return log.iloc[0], evaluated["metrics"], {key: manifest[key] for key in ("rows_in", "pairs", "swapped")}
 

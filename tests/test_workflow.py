@@ -14,7 +14,7 @@ import time
 import pytest
 from miniature import ROOT, Workflow, write_data
 
-from preference.files import documents, records
+from preference.files import evaluations, records
 
 RECOVERY = (ROOT / "docs" / "recovery.md").read_text()
 RESULTS = "results/miniature"
@@ -36,7 +36,7 @@ def test_it_ends_with_tables_figures_and_a_report_and_says_where(finished):
 
 def test_every_metric_of_an_evaluation_is_declared(finished):
     paths = sorted((finished.folder / RESULTS).rglob("evaluation.json"))
-    kinds = {"evaluate_policy": documents.EVALUATION, "train_reward_model": documents.REWARD_MODEL}
+    kinds = {"evaluate_policy": evaluations.EVALUATION, "train_reward_model": evaluations.REWARD_MODEL}
     for content in (json.loads(path.read_text()) for path in paths):
         kinds[content["stage"]].check({"metrics": content["metrics"]})
     assert len(paths) > 4

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.analysis import measures
 from preference.engines import samplers
-from preference.files import documents, schemas, tables
+from preference.files import documents, evaluations, logs, schemas, tables
 from preference.files.columns import Table
 from preference.running import flags as declared
 from preference.running import rules
@@ -71,12 +71,20 @@ def mappings(config: dict, lab: dict) -> dict[str, dict]:
 
 def tables_by_format() -> dict[str, list[Table]]:
     """Return the format of files -> the declared ones."""
+    declared = [table for module in (logs, tables, evaluations, documents) for table in _tables(module)]
+    of_format = {
+        suffix: [table for table in declared if table.paths[0].endswith(suffix)] for suffix in (".csv", ".json")
+    }
     return {
         "Parquet": list(schemas.TABLES.values()),
-        "CSV": [table for table in vars(tables).values() if isinstance(table, Table)],
-        "JSON": [table for table in vars(documents).values() if isinstance(table, Table) and table.paths],
+        "CSV": of_format[".csv"],
+        "JSON": of_format[".json"],
         "Provenance": [documents.PROVENANCE],
     }
+
+
+def _tables(module) -> list[Table]:
+    return [table for table in vars(module).values() if isinstance(table, Table) and table.paths]
 
 
 def scripts() -> dict[str, object]:

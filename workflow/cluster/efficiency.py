@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from preference.files import artifacts, tables
+from preference.files import artifacts, logs
 from workflow.cluster import slurm
 
 UNMEASURED = ("NA", "-")  # of a job that ended before it was looked at
@@ -24,7 +24,7 @@ def write(results: Path | str) -> Path | None:
     if not rows:
         return None
     with artifacts.atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, tables.EFFICIENCY.names, lineterminator="\n")
+        writer = csv.DictWriter(file, logs.EFFICIENCY.names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return path

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from preference.files.columns import Column
+from preference.files.logs import HISTORY
 
 BANDITS, MODELS, REWARD_MODELS = "bandits", "language models", "reward models"
 SHARE, POSITIVE = (0, 1), (0, math.inf)
@@ -24,25 +25,6 @@ PLACES = {  # where an experiment shows a measure
     "margins": "`margins.svg`",
 }
 MINUS_SFT = "_minus_sft"  # ends the name of a difference to the SFT policy
-
-_OF_HISTORY = (  # what is measured of a bandit, in the order of the columns of its history.parquet
-    Column("reward", float, "expected reward", optional=True),
-    Column("reward_se", float, "standard error of `reward` if samples estimate it", optional=True),
-    Column("entropy", float, "entropy of the policy", unit="nats", optional=True),
-    Column("entropy_se", float, "standard error of `entropy` if samples estimate it", unit="nats", optional=True),
-    Column("kl", float, "KL(π ‖ reference)", unit="nats", optional=True),
-    Column("kl_se", float, "standard error of `kl` if samples estimate it", unit="nats", optional=True),
-    Column("reverse_kl", float, "KL(reference ‖ π)", unit="nats", optional=True),
-    Column("reverse_kl_se", float, "standard error of `reverse_kl` if samples estimate it", unit="nats", optional=True),
-    Column("loss", float, "loss of the step", optional=True),
-    Column("gradient_norm", float, "L2 norm of the gradient of the loss", optional=True),
-    Column("chosen_logratio", float, "log π − log π_ref, mean of the chosen responses", unit="nats", optional=True),
-    Column("rejected_logratio", float, "log π − log π_ref, mean of the rejected responses", unit="nats", optional=True),
-    Column("margin", float, "`chosen_logratio` − `rejected_logratio`", unit="nats", optional=True),
-    Column("gradient_product", float, "inner product of the gradients of log π of chosen and rejected", optional=True),
-    Column("gradient_cosine", float, "cosine of the angle between these two gradients", optional=True),
-)
-HISTORY = {column.name: column for column in _OF_HISTORY}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,40 +1,18 @@
 """The JSON files: the keys of each, with a description and a unit; and what is neither a table nor JSON."""
 
-from preference.analysis import measures
 from preference.files.columns import Column, Table
 
 _ROUND = "{task}/{run}/seed{seed}/round{round}"
 
 
-def _means(kind: str) -> tuple[Column, ...]:
-    """Return the measures of policies, or of reward models, as keys of `metrics`."""
-    return tuple(measure.column for measure in measures.of(kind))
-
-
-_METRICS = "measure -> `mean`, `low` and `high` (95 % bootstrap interval over prompts), `n` (prompts)"
-EVALUATION = Table(
-    (
-        Column("num_prompts", int, "held-out prompts"),
-        Column("metrics", dict, _METRICS, keys=_means(measures.MODELS)),
-    ),
-    "the metrics of an evaluation: means with bootstrap 95 % intervals over prompts",
-    paths=(f"{_ROUND}/evaluation.json", "{task}/seed{seed}/sft/evaluation.json"),
-)
-REWARD_MODEL = Table(
-    (
-        Column("num_pairs", int, "held-out pairs"),
-        Column("metrics", dict, _METRICS, keys=_means(measures.REWARD_MODELS)),
-    ),
-    "the metrics of a reward model on held-out pairs",
-    paths=("{task}/seed{seed}/reward_model/evaluation.json",),
-)
+METRICS = "measure -> `mean`, `low` and `high` (95 % bootstrap interval over prompts), `n` (prompts)"
 JUDGEMENT = Table(
     (
         Column("num_prompts", int, "prompts that are judged"),
         Column(
             "metrics",
             dict,
-            _METRICS,
+            METRICS,
             keys=(Column("win_rate", float, "responses that win; a tie counts half", "share"),),
         ),
         Column("wins", int, "responses that win by both verdicts"),

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from preference.analysis.measures import HISTORY
 from preference.files.columns import Column, Table
+from preference.files.logs import HISTORY
 
 FINISH_REASONS = ("stop", "length")  # closed by EOS; cut at max_new_tokens
 

@@ -20,8 +20,6 @@ _FINITE = Column("seeds", int, "seeds whose runs stayed finite, which the means 
 _DIVERGED = Column("diverged", int, "seeds whose runs did not stay finite, which are in no mean")
 _QUERIES = Column("queries", int, "responses that a reward has judged for the run so far", unit="responses")
 
-_ROUND = "{task}/{run}/seed{seed}/round{round}"
-
 
 def _with_intervals(columns: Iterable[Column]) -> list[Column]:
     return [replace(column, has_interval=True, optional=True) for column in columns]
@@ -47,41 +45,6 @@ def _listed(kind: str) -> str:
 
 # Of one training, run or experiment.
 
-TRAINING = Table(  # all that some algorithm records; none records all
-    (
-        Column("step", int, "optimizer step, from 1"),
-        Column("learning_rate", float, "learning rate of the step"),
-        Column("loss", float, "loss of the policy before the update"),
-        Column("gradient_norm", float, "L2 norm of the gradient before it is clipped"),
-        # Of pairs.
-        Column("chosen_rewards", float, "implicit reward of the chosen response, as the loss defines it"),
-        Column("rejected_rewards", float, "implicit reward of the rejected response"),
-        Column("margin", float, "difference of these two; of a reward model, of its scores"),
-        Column("accuracy", float, "pairs with a positive `margin`", unit="share"),
-        Column("chosen_logps", float, "log-probability of the chosen response", unit="nats"),
-        Column("rejected_logps", float, "log-probability of the rejected response", unit="nats"),
-        # Of responses.
-        Column("logps", float, "log-probability of a response", unit="nats"),
-        Column("entropy", float, "entropy of the next token", unit="nats per token"),
-        Column(
-            "staleness", float, "log π − log π of the policy that the round starts from, of a response", unit="nats"
-        ),
-        Column("kl", float, "log π − log π_ref of a response", unit="nats"),
-        Column("reward", float, "training reward of a response"),
-        Column("advantage", float, "advantage of a response"),
-        Column("weight", float, "weight of a response in the loss"),
-        Column("clip_fraction", float, "tokens whose ratio to the start is beyond the clip range", unit="share"),
-        Column("value_loss", float, "loss of the value function"),
-        Column("desirable", float, "responses whose reward reaches the threshold", unit="share"),
-        Column("kl_baseline", float, "z, the mean log-ratio of mismatched responses", unit="nats"),
-        Column("chosen", float, "responses that were chosen in their pair", unit="share"),
-    ),
-    "the log of a training, a row per optimizer step",
-    paths=(
-        *("{task}/seed{seed}/sft/training.csv", "{task}/seed{seed}/reward_model/training.csv"),
-        f"{_ROUND}/training.csv",
-    ),
-)
 RUN = Table(
     (
         Column("round", int, "round of the run; 0 is the SFT policy"),
@@ -267,35 +230,4 @@ KL_CHECKS = Table(
     ),
     "whether the two directions behave as the theory says",
     paths=("results/{lab}/tables/kl_directions_checks.csv",),
-)
-
-# Of no result.
-
-BAD_ROWS = Table(
-    (
-        Column("role", str, "what the data are for, such as `sft`"),
-        Column("source", str, "file or data set"),
-        Column("row", int, "its row"),
-        Column("reason", str, "what is wrong with it"),
-    ),
-    "rows of the data that could not be read; there is no file if all could",
-    paths=("{task}/data/bad_rows.csv",),
-)
-EFFICIENCY = Table(
-    (
-        Column("stage", str, "rule"),
-        Column("jobs", int, "its jobs"),
-        Column("minutes_median", float, "median time of a job", "minutes"),
-        Column("minutes_max", float, "longest time of a job", "minutes"),
-        Column("minutes_asked", float, "most time that a job asked for", "minutes"),
-        Column("memory_mb_max", int, "most memory that a job used", "MB"),
-        Column("memory_mb_asked", int, "most memory that a job asked for", "MB"),
-        Column("cpus_used_max", float, "most CPU time of a job, divided by its time", "CPUs"),
-        Column("cpus_asked", int, "most CPUs that a job asked for", "CPUs"),
-        Column("gres_asked", str, "GPUs that a job asked for", optional=True),
-        Column("suggested_minutes", int, "time to ask for next time", "minutes"),
-        Column("suggested_memory_mb", int, "memory to ask for next time", "MB"),
-    ),
-    "what the jobs on a cluster used of what they asked for",
-    paths=("tables/efficiency.csv",),
 )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from preference.files import artifacts as sealed
-from preference.files import documents, origins, records, schemas, tables
+from preference.files import documents, evaluations, logs, origins, records, schemas
 from preference.files.artifacts import manifest_of
 from preference.inspection import terminal
 from preference.running.stage import InputError
@@ -17,11 +17,11 @@ from preference.running.stage import InputError
 HOLDS = {
     **{kind: table.description for kind, table in schemas.TABLES.items()},
     "foreign": "a table of another program, shown as it is",
-    "metrics": documents.EVALUATION.description,
+    "metrics": evaluations.EVALUATION.description,
     "model": "weights, configuration and tokenizer of a model",
     "manifest": documents.MANIFEST.description,
     "weights": "tensors by name",
-    "training": tables.TRAINING.description,
+    "training": logs.TRAINING.description,
     "table": "a table as text",
     "log": "every attempt to make an artifact, each begun by its command",
     "benchmark": "what an attempt took: seconds, memory in MB, load",

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from transformers import GenerationConfig
 
-from preference.files import artifacts, tables
+from preference.files import artifacts, logs
 from preference.models import chat, model_folders, policies, tokens
 from preference.models.chat import Chat
 from preference.models.policies import DTYPES
@@ -186,7 +186,7 @@ def fit(
         check(_fault(row), step, of_step)
         _update(optimizer, rate)
         log.append({"step": step, "learning_rate": rate, **row})
-        tables.TRAINING.check(log[-1])
+        logs.TRAINING.check(log[-1])
         track(log[-1])
         progress.update(1, f"loss {row['loss']:.4f}")
         last = step == len(order)
