@@ -71,7 +71,7 @@ def mappings(config: dict, lab: dict) -> dict[str, dict]:
 
 def tables_by_format() -> dict[str, list[Table]]:
     """Return the format of files -> the declared ones."""
-    declared = [table for module in (logs, tables, evaluations, documents) for table in _tables(module)]
+    declared = [table for module in (tables, logs, evaluations, documents) for table in _tables(module)]
     of_format = {
         suffix: [table for table in declared if table.paths[0].endswith(suffix)] for suffix in (".csv", ".json")
     }

@@ -1,8 +1,8 @@
 """Declarations of what files contain: columns of tables and keys of JSON files, each with a description and a unit.
 
-`schemas` declares the Parquet tables, `tables` the CSV files, `documents` the JSON files and all others. The reference
-page docs/reference/files.md is made from them. A description changes no file, so a new one makes nothing stale (see
-`source_text`).
+`schemas` declares the Parquet tables, `tables` and `logs` the CSV files, `evaluations` and `documents` the JSON files.
+The reference page docs/reference/files.md is made from them. A description changes no file, so a new one makes nothing
+stale (see `source_text`).
 
 Standard library only: the workflow reads names of columns while it plans.
 """
