@@ -207,7 +207,9 @@ def test_what_no_config_needs_is_freed_and_nothing_else(made):
     assert "broken.yaml: cannot be planned, so nothing was removed" in store("prune", "experiment.yaml", "broken.yaml")
     assert store("show") == first
     said = store("prune", "experiment.yaml")
-    assert re.search(r"results/.store: \d+ of \d+ entries removed, which no config needs; [\d.]+ [kM]B freed", said), said
+    assert re.search(r"results/.store: \d+ of \d+ entries removed, which no config needs; [\d.]+ [kM]B freed", said), (
+        said
+    )
     assert re.search(r"^train_dpo +1 ", store("show"), flags=re.MULTILINE)
     assert {path for path in (made.folder / "results").rglob("*") if ".store" not in path.parts} == names
     check_as_made(made)

@@ -127,10 +127,9 @@ MANIFEST = Table(
 PROVENANCE = Table(
     (
         Column("kind", str, "kind of the artifact"),
-        Column("path", str, "path that the artifact was made for"),
         Column("stage", str, "script that made it"),
         Column("flags", dict, "its flags, without inputs and outputs"),
-        Column("inputs", dict, "flag -> `path` and `sha256` of each file that was read"),
+        Column("inputs", dict, "flag -> `sha256` of each file that was read"),
         Column("versions", dict, "library -> its version"),
         Column("rows_in", int, "rows that were read", optional=True),
         Column("rows_out", int, "rows that were written", optional=True),
@@ -138,6 +137,17 @@ PROVENANCE = Table(
         Column("seal", str, "SHA-256 of the file's other bytes"),
     ),
     "what made an artifact: in a Parquet file's metadata, in a JSON file, or in the manifest beside it",
+)
+
+ORIGIN = Table(
+    (
+        Column("path", str, "path that the artifact was made for"),
+        Column("seal", str, "seal of the artifact, or of its manifest"),
+        Column("inputs", dict, "flag -> path of each file that was read"),
+        Column("code", dict, "source file -> digest of what the stage reaches of it", optional=True),
+    ),
+    "where an artifact was made, from which files and by which code; not in its bytes, so that equal results are equal",
+    paths=(".{artifact}.origin.json",),
 )
 
 # Neither tables nor JSON: path -> description.
