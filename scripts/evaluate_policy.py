@@ -11,11 +11,10 @@ import math
 import numpy
 from pydantic.dataclasses import dataclass
 
-from preference import rewards
+from preference import engines, rewards
 from preference.analysis import intervals
-from preference.engines import samplers
 from preference.files import artifacts, conversations, provenance, records
-from preference.models import chat, chat_flags, policies, tokens
+from preference.models import chat, chat_flags, policies, samplers, tokens
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Count
@@ -56,9 +55,10 @@ def main(flags: Flags) -> None:
     artifacts.check_model(flags.reference)
     pairs = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
     inputs = ("policy", "reference", "prompts", "pairs", "baseline", "trained_on")
-    facts = {"rows_in": len(prompts), "engine": samplers.resolve_engine(flags.engine)}
+    engine = engines.resolve(flags.engine)
+    members = [*engines.members(engine), *rewards.members(flags)]
     read = {name: getattr(flags, name) for name in inputs} | chat_flags.inputs(flags) | rewards.inputs(flags)
-    made_by = provenance.describe(__file__, flags, read, rewards.members(flags), **facts)
+    made_by = provenance.describe(__file__, flags, read, members, rows_in=len(prompts), engine=engine)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
         samples, metrics = evaluate(flags, chat_format, prompts, pairs, baseline, shards)
         check_finite(flags.policy, metrics)

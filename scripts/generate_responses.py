@@ -8,9 +8,9 @@ With --shard, one of several jobs writes its share of the rows, and `join_shards
 import numpy
 from pydantic.dataclasses import dataclass
 
-from preference.engines import samplers
+from preference import engines
 from preference.files import provenance, records
-from preference.models import chat, chat_flags
+from preference.models import chat, chat_flags, samplers
 from preference.running import stage
 from preference.running.flags import derived, flag
 from preference.running.ranges import Count, Index
@@ -37,8 +37,9 @@ def main(flags: Flags) -> None:
     # Rounds draw anew where they meet a prompt again.
     drawing = derived(flags, seed=derive_seed(flags.seed, "round", flags.round))
     inputs = {"policy": flags.policy, "prompts": flags.prompts, **chat_flags.inputs(flags)}
-    engine = samplers.resolve_engine(flags.engine)
-    made_by = provenance.describe(__file__, flags, inputs, rows_in=len(rows), prompts=len(prompts), engine=engine)
+    engine = engines.resolve(flags.engine)
+    facts = {"rows_in": len(rows), "prompts": len(prompts), "engine": engine}
+    made_by = provenance.describe(__file__, flags, inputs, engines.members(engine), **facts)
     with Shards(flags.output, made_by, flags.shard_size, flags.shard) as shards:
         responses = samplers.respond(flags.policy, chat_format, prompts, drawing, shards)
         finished = sum(row["finish_reason"] == "stop" for row in responses)

@@ -12,11 +12,11 @@ import json
 import numpy
 from pydantic.dataclasses import dataclass
 
-from preference import judges
+from preference import engines, judges
 from preference.analysis import intervals
-from preference.engines import samplers
 from preference.files import artifacts, conversations, documents, provenance, records
 from preference.judges import verdicts
+from preference.models import samplers
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Count, Positive, Seed
@@ -68,7 +68,8 @@ def main(flags: Flags) -> None:
     asked = judges.load(flags.judged_by, flags)
     inputs = {name: getattr(flags, name) for name in ("samples", "baseline", "template")} | asked.inputs
     facts = {"rows_in": len(samples), "rows_out": len(pairs), **asked.facts}
-    made_by = provenance.describe(__file__, flags, inputs, judges.members(flags.judged_by), **facts)
+    members = [*judges.members(flags.judged_by), *engines.members(facts.get("engine"))]
+    made_by = provenance.describe(__file__, flags, inputs, members, **facts)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
         judgements = judged(pairs, asked.judge(pairs, template, shards))
         found = summarize(judgements, flags.seed)

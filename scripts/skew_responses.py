@@ -12,9 +12,8 @@ from typing import Annotated
 from annotated_types import Interval
 from pydantic.dataclasses import dataclass
 
-from preference.engines import samplers
 from preference.files import provenance, records
-from preference.models import chat, chat_flags
+from preference.models import chat, chat_flags, samplers
 from preference.running import stage
 from preference.running.flags import flag
 from preference.running.ranges import Seed

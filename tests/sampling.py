@@ -7,9 +7,8 @@ from tokenizers import processors
 from transformers import GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import initialize_model
-from preference.engines import samplers
 from preference.files import records
-from preference.models import chat, policies
+from preference.models import chat, policies, samplers
 from preference.running.shards import Shards
 
 WORDS = ["one", "two", "three", "red", "blue", "count", "say", "name", "hi", "there"]

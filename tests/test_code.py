@@ -9,6 +9,7 @@ import textwrap
 import pytest
 from miniature import ROOT, Workflow, write_data
 
+from preference import engines
 from preference.running import code, source_text
 from preference.running.source_text import RUNNING
 
@@ -282,9 +283,36 @@ def test_the_bradley_terry_loss_is_no_part_of_dpo(copy):
     assert code.record("train_dpo.py") == dpo and code.record("train_reward_model.py") != reward_model
 
 
+SAMPLING = ("generate_responses.py", "evaluate_policy.py", "judge_responses.py")
+OTHER_ENGINE = {"transformers": "vllm", "vllm": "transformers"}
+
+
+@pytest.mark.parametrize("script", SAMPLING)
+@pytest.mark.parametrize("engine, other", OTHER_ENGINE.items())
+def test_an_engine_counts_for_what_it_samples_alone(copy, script, engine, other):
+    def records():
+        code.forget()
+        judge = ["preference/judges/local_model.py"] if script == "judge_responses.py" else []
+        return [code.record(script, [*engines.members(each), *judge]) for each in (engine, other)]
+
+    before = records()
+    path = copy / f"preference/engines/{engine}.py"
+    path.write_text(path.read_text() + "\n\nMORE = 1\n")
+    after = records()
+    changed = {file for file in before[0] if before[0][file] != after[0][file]}
+    assert changed == set(engines.members(engine)) and after[0].keys() == before[0].keys()
+    assert after[1] == before[1]
+
+
+def test_planning_reads_the_traits_of_engines_without_the_libraries_that_sample():
+    heavy = "{'torch', 'transformers', 'vllm'} & set(sys.modules)"
+    reading = f"import sys; from preference import engines; assert engines.known() and not {heavy}"
+    subprocess.run([sys.executable, "-c", reading], check=True, cwd=source_text.SCRIPTS)
+
+
 CHOSEN_BY_NAME = [  # modules that a flag names
     str(path.relative_to(source_text.SCRIPTS))
-    for package in ("judges", "rewards/verifiers", "formats")
+    for package in ("engines", "judges", "rewards/verifiers", "formats")
     for path in (source_text.SCRIPTS / "preference" / package).glob("[a-z]*.py")
 ]
 SCRIPTS = sorted(path.name for path in source_text.SCRIPTS.glob("*.py"))

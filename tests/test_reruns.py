@@ -108,6 +108,7 @@ LOSSES = {  # each function of each module -> the trainings that use it
     "unpaired": {"kto_loss": "kto"},
 }
 MEMBERS = ["preference/rewards/verifiers/min_length.py", "preference/formats/sft.py"]  # what the miniature names
+MEMBERS += ["preference/engines/transformers.py"]
 RUN = {  # scripts that the miniature runs
     *("prepare_task", "initialize_model", "train_sft", "generate_responses", "score_responses", "construct_pairs"),
     *("train_reward_model", "compute_reference_logps", "train_dpo", "train_pref_ft", "evaluate_policy"),
@@ -130,6 +131,14 @@ COLUMNS = {"question_of_newer": ("text",), "answer_of_newer": ("text",)}
 
 def example(row):
     return {"prompt": row.prompt("question_of_newer"), "response": row.response("answer_of_newer")}
+"""
+ENGINE = """
+from preference.engines import Traits
+
+TRAITS = Traits(package="not_installed", per_second=1e15)
+
+
+def sampling(policy, rules, requests, flags): ...
 """
 EXPERIMENT = {
     "title": "Methods",
@@ -265,6 +274,10 @@ EDITS = {
     "a format more": added("scripts/preference/formats/newer.py", FORMAT),
     "a gold reward more": unreached("scripts/preference/rewards/verifiers/newer.py"),
     "a judge more": unreached("scripts/preference/judges/newer.py"),
+    "an engine more": added("scripts/preference/engines/newer.py", ENGINE),
+    "what the jobs of an engine ask of a machine": code(
+        "scripts/preference/engines/transformers.py", "Traits()", "Traits(per_second=2e12)"
+    ),
     "an algorithm more": unreached("scripts/train_newer.py"),
     "a comment in every script": comments("scripts/**/*.py"),
     "a docstring": code(CONTRASTIVE, '"""Losses', '"""Some losses'),

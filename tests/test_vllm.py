@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from sampling import flags, gpt_neox, llama, prompts, respond
 
-from preference.engines import samplers
 from preference.files import records
-from preference.models import chat
+from preference.models import chat, samplers
 from preference.running.shards import Shards
 
 pytestmark = pytest.mark.vllm

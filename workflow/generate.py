@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from preference.analysis import measures
-from preference.engines import samplers
 from preference.files import documents, evaluations, logs, schemas, tables
 from preference.files.columns import Table
+from preference.models import samplers
 from preference.running import flags as declared
 from preference.running import rules
 from workflow import reference_pages

@@ -58,23 +58,6 @@ class Stage:
         return self.table in ("pairs", "reference_logps") or {"pairs", "earlier"} & {*self.inputs} != set()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """What samples responses."""
-
-    package: str | None = None  # it is installed if this is; None: wherever the stages run
-    folder: str | None = None  # a virtual environment of its own beside the project, which its pins need
-    per_second: float | None = None  # operations on a GPU, if other than those of torch
-    shares_model: bool = False  # among `tensor_parallel_size` GPUs
-
-
-# Engines, best first: `auto` is the first that is installed.
-ENGINES = {
-    "vllm": Engine(package="vllm", folder=".venv-vllm", per_second=1e13, shares_model=True),
-    "transformers": Engine(),
-}
-
-
 def _training(algorithm: str, table: str, with_reference: bool = False, **more) -> Stage:
     """Return the row of a training algorithm, which reads a table of the round and trains the round's policy."""
     reading = ("rewards" if table == "rewards" else "pairs",)

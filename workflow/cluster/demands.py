@@ -8,6 +8,7 @@ import math
 import re
 from pathlib import Path
 
+from preference import engines
 from workflow import stages
 from workflow.config import runs, scoring
 from workflow.stages import READING, SAMPLING, TRAINING
@@ -112,8 +113,8 @@ def _reads_model(config: dict, stage: str, wildcards: dict) -> bool:
     return stages.of(stage).work is not None
 
 
-def _engine(chosen: dict) -> stages.Engine:
-    return stages.ENGINES.get(chosen.get("engine"), stages.Engine())
+def _engine(chosen: dict) -> engines.Traits:
+    return engines.known().get(chosen.get("engine"), engines.Traits())
 
 
 def _gpus_of_engine(chosen: dict) -> int:

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from preference import engines
 from preference.tasks import sources
 from workflow import stages
 from workflow.config import scoring
@@ -209,9 +210,11 @@ def judge_folder(task: dict) -> str | None:
 
 def members(config: dict, stage: str, wildcards: dict) -> list[str]:
     """Return the source files below scripts/ that the flags of a stage name, which no import statement does."""
+    is_sampled = stages.of(stage).work == stages.SAMPLING
+    of_engine = engines.members(options(config, stage, wildcards).get("engine")) if is_sampled else []
     if stage == "judge_responses" and (kind := judged_by(config["tasks"][wildcards["task"]])):
-        return [f"preference/judges/{kind}.py"]
-    return scoring.verifiers(all_rewards_of(config, stage, wildcards))
+        return [f"preference/judges/{kind}.py", *of_engine]
+    return [*of_engine, *scoring.verifiers(all_rewards_of(config, stage, wildcards))]
 
 
 def chat_of(task: dict) -> dict[str, str]:

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shlex
 
+from preference import engines
 from workflow import cluster, stages
 from workflow.cluster import demands
 
@@ -24,19 +25,19 @@ if BY_SDM:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def has_folder(engine):
+def has_folder(traits):
     """Say whether an engine is installed in a virtual environment of its own beside the project."""
-    return bool(engine.folder) and any((PROJECT / engine.folder).glob(f"lib/python*/site-packages/{engine.package}"))
+    return bool(traits.folder) and any((PROJECT / traits.folder).glob(f"lib/python*/site-packages/{traits.package}"))
 
 
-def is_installed(engine):
+def is_installed(traits):
     """Say whether an engine can sample here."""
-    here = engine.package is None
-    return here or (not BY_SDM and (has_folder(engine) or bool(importlib.util.find_spec(engine.package))))
+    here = traits.package is None
+    return here or (not BY_SDM and (has_folder(traits) or bool(importlib.util.find_spec(traits.package))))
 
 
-ENGINE = next(name for name, engine in stages.ENGINES.items() if is_installed(engine))  # what `auto` stands for
-IN_FOLDERS = {name: engine.folder for name, engine in stages.ENGINES.items() if has_folder(engine)}
+ENGINE = next(name for name, traits in engines.known().items() if is_installed(traits))  # what `auto` stands for
+IN_FOLDERS = {name: traits.folder for name, traits in engines.known().items() if has_folder(traits)}
 
 # What is not said counts as if it had been said, and `auto` as the engine that it stands for here.
 CONFIG = runs.complete(config, validation.DEFAULTS, ENGINE)

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from preference.engines import samplers
+from preference import engines
 from preference.files import conversations
 from preference.judges import verdicts
-from preference.models import chat, chat_flags
+from preference.models import chat, chat_flags, samplers
 from preference.running.shards import Shards
 from preference.running.stage import InputError
 
@@ -20,7 +20,7 @@ class Judge:
     def __init__(self, flags):
         self.flags, self.chat_format = flags, chat.load(flags.judge, flags, PLAIN)
         self.inputs = {"judge": flags.judge, **chat_flags.inputs(flags)}
-        self.facts = {"engine": samplers.resolve_engine(flags.engine)}
+        self.facts = {"engine": engines.resolve(flags.engine)}
 
     def judge(self, pairs: list[dict], template: str, shards: Shards) -> list[dict]:
         """Return the judge's verdict on each pair, asked for in both orders."""

@@ -3,7 +3,7 @@
 A summary holds only plain values and is cached on the disk by the content of its file. These parts of a definition
 are left out, because they cannot change a result: docstrings, comments and formatting; annotations of functions; the
 text of an InputError and of a failed assertion; messages to the terminal; descriptions, ranges and rules of flags;
-what describes a column or a table.
+what describes a column or a table; the traits of an engine.
 """
 
 import ast
@@ -21,6 +21,7 @@ DECLARED = {  # how many positional arguments of a declaration count, and which 
     "preference.files.columns.Column": (2, {"description", "unit"}),
     "preference.files.columns.Table": (1, {"description", "paths", "families"}),
 }
+TRAITS = "Traits"  # of an engine: where it is installed and what its jobs ask for
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
 VERSION = 5  # of the summaries
 
@@ -116,6 +117,8 @@ def _summarized(text: bytes, file: str) -> dict:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             bound |= _bound(statement)
             executes += _modules(statement)
+        elif _is_traits(statement):
+            continue
         elif names := _defined(statement):
             for name in names:
                 definitions.setdefault(name, []).append(statement)
@@ -161,6 +164,11 @@ def _defined(statement: ast.stmt) -> list[str]:
 
 def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _is_traits(statement: ast.stmt) -> bool:
+    value = statement.value if isinstance(statement, ast.Assign) else None
+    return isinstance(value, ast.Call) and _chain(value.func) == [TRAITS]
 
 
 def _part(statements: list[ast.stmt], bound: dict[str, str]) -> dict:
