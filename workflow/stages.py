@@ -10,6 +10,8 @@ READING = "reading"  # one pass over existing text
 
 ANY = "any"  # every task, or every run
 
+TASK, RUN, PREFERENCES = "task", "run", "preferences"  # parts of a config; the last is a key of a task
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -19,6 +21,7 @@ class Stage:
     rules: dict[str, str | None] = field(default_factory=dict)  # rule -> the group of cluster jobs that it shares
     inputs: tuple[str, ...] = ()  # flags that take files which the workflow makes, or finds
     artifact: str  # what it makes
+    set_by: tuple[str, ...] = ()  # parts of a config that may set its flags
 
     # When it runs: a trait of the task, of the run (see `traits` in config/runs.py), or None.
     of_task: str | None = None
@@ -68,6 +71,7 @@ def _training(algorithm: str, table: str, with_reference: bool = False, **more) 
         inputs=(*reading, *models),
         models=models,
         artifact="policy",
+        set_by=(TASK, RUN),
         of_run=algorithm,
         is_seeded=True,
         tokenizes=True,
@@ -88,6 +92,7 @@ TABLE = (
             "prepare_preferences": "start",
         },
         artifact="data",
+        set_by=(TASK,),
         of_task=ANY,
         reads_hub=True,
         minutes=30,  # downloads nothing, but reads all of the data
@@ -98,6 +103,7 @@ TABLE = (
         rules={"initialize_model": "start"},
         inputs=("data",),
         artifact="base model",
+        set_by=(TASK,),
         of_task="from_scratch",
         is_seeded=True,
     ),
@@ -106,6 +112,7 @@ TABLE = (
         inputs=("data", "base_model"),
         models=("base_model",),
         artifact="policy",
+        set_by=(TASK,),
         of_task="sft",
         is_seeded=True,
         tokenizes=True,
@@ -118,6 +125,7 @@ TABLE = (
         inputs=("pairs", "eval_pairs", "policy"),
         models=("policy",),
         artifact="reward model",
+        set_by=(TASK,),
         of_task="reward_model",
         is_seeded=True,
         tokenizes=True,
@@ -131,6 +139,7 @@ TABLE = (
         inputs=("policy", "prompts"),
         models=("policy",),
         artifact="responses",
+        set_by=(TASK, RUN, PREFERENCES),
         of_task="sampled",
         of_run="on_policy",
         is_seeded=True,
@@ -145,6 +154,7 @@ TABLE = (
         inputs=("responses", "policy"),
         models=("policy",),
         artifact="skewed_responses",
+        set_by=(PREFERENCES,),
         of_task="skewed",
         is_seeded=True,
         tokenizes=True,
@@ -157,6 +167,7 @@ TABLE = (
         inputs=("preferences", "answers", "policy"),
         models=("policy",),
         artifact="preference_responses",
+        set_by=(TASK, RUN),
         is_numbered=True,
         is_windowed=True,
         tokenizes=True,
@@ -168,6 +179,7 @@ TABLE = (
         rules={"score_responses": None, "score_preference_responses": "label_preferences"},
         inputs=("responses", "reward_model"),
         artifact="rewards",
+        set_by=(TASK, RUN, PREFERENCES),
         scores=True,
         work=READING,
         holds_table=True,
@@ -190,6 +202,7 @@ TABLE = (
         rules={"construct_pairs": "pair", "construct_preference_pairs": "label_preferences"},
         inputs=("rewards", "preferences", "earlier"),
         artifact="pairs",
+        set_by=(TASK, RUN, PREFERENCES),
         is_seeded=True,
         is_numbered=True,
         is_windowed=True,
@@ -201,30 +214,32 @@ TABLE = (
         inputs=("pairs", "reference"),
         models=("reference",),
         artifact="reference_logps",
+        set_by=(TASK, RUN),
         of_task="geometry",
         of_run="reference_logps",
         tokenizes=True,
         work=READING,
         reads_hub=True,
     ),
+    _training("dpo", "reference_logps", pushes_down=True),
     _training("pref_ft", "pairs"),
     _training("csft", "pairs"),
-    _training("slic", "pairs", pushes_down=True),
-    _training("simpo", "pairs", pushes_down=True),
-    _training("dpo", "reference_logps", pushes_down=True),
-    _training("ipo", "reference_logps", pushes_down=True),
     _training("best_of_n", "rewards"),
     _training("rwr", "rewards"),
     _training("kto", "rewards", with_reference=True),
     _training("reinforce", "rewards", with_reference=True),
     _training("ppo", "rewards", with_reference=True),
     _training("grpo", "rewards", with_reference=True),
+    _training("ipo", "reference_logps", pushes_down=True),
+    _training("slic", "pairs", pushes_down=True),
+    _training("simpo", "pairs", pushes_down=True),
     Stage(
         script="evaluate_policy",
         rules={"evaluate_policy": None, "evaluate_sft_policy": None},
         inputs=("policy", "reference", "prompts", "pairs", "reward_model", "baseline", "trained_on"),
         models=("policy", "reference"),
         artifact="evaluation",
+        set_by=(TASK, RUN),
         of_task=ANY,
         of_run=ANY,
         is_seeded=True,
@@ -239,6 +254,7 @@ TABLE = (
         inputs=("samples", "baseline", "template"),
         models=("judge",),
         artifact="judgements",
+        set_by=(TASK, RUN),
         of_run="judged",
         is_seeded=True,
         work=SAMPLING,

@@ -12,16 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from preference.rewards import GOLD_REWARDS
 from preference.rewards.specs import TRAINED
 from preference.running.ranges import Finite, Positive, PositiveShare, Repeats, Seed
+from workflow import stages
 from workflow.config import runs, store
 
-# The stages that a config sets flags of. A run sets those of its rounds; a task's `preferences` those that make them.
-OF_TASKS = ("prepare_task", "initialize_model", "train_sft", "train_reward_model")
-OF_RUNS = ("generate_responses", "collect_responses", "score_responses", "construct_pairs", "compute_reference_logps")
-OF_RUNS += ("train_dpo", "train_pref_ft", "train_csft", "train_best_of_n", "train_rwr", "train_kto", "train_reinforce")
-OF_RUNS += ("train_ppo", "train_grpo", "train_ipo", "train_slic", "train_simpo", "evaluate_policy", "judge_responses")
-STAGES = (*OF_TASKS, *OF_RUNS)
-ASKED_FOR = ("skew_responses",)  # runs only if the `preferences` of a task have its key
-OF_PREFERENCES = ("generate_responses", "skew_responses", "score_responses", "construct_pairs")
+
+def set_in(part: str) -> list[str]:
+    """Return the stages whose flags a part of a config may set."""
+    return [stage.script for stage in stages.TABLE if part in stage.set_by]
+
+
+STAGES = set_in(stages.TASK)  # the key `stages` sets their flags, too
+ASKED_FOR = [stage for stage in set_in(stages.PREFERENCES) if stage not in STAGES]  # these run only if their key is set
+
+# Algorithms: first those that push no response down, then those that do, then those that train with the reference.
+KIND = {name: ("reference" in stage.models, stage.pushes_down) for name, stage in stages.ALGORITHMS.items()}
+BY_KIND = tuple(sorted(KIND, key=KIND.get))
 
 # Marks that generate.py replaces: a key that is a flag of a stage, a part of the schema, keys that are stages.
 FLAG, PART, STAGE_KEYS = "x-flag", "x-part", "x-stages"
@@ -146,13 +151,13 @@ INLINED = (Data, Source, RewardOfLength, AskedJudge, ScoringJudge)  # these are 
 class Preferences(Keys):
     """What is different when the preferences of a task are sampled."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: list(OF_PREFERENCES)})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: set_in(stages.PREFERENCES)})
 
 
 class Task(Keys):
     """A task: its data, its base model, its rewards and its judge."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: list(STAGES)})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: STAGES})
 
     data: DataOrSource = Field(description="a source of SFT data, or a mapping of roles to sources")
     base_model: Text = Field(
@@ -173,11 +178,9 @@ class Task(Keys):
 class Run(Keys):
     """A run: an algorithm and what it does differently."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: list(OF_RUNS)})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: set_in(stages.RUN)})
 
-    algorithm: Literal[
-        "pref_ft", "csft", "best_of_n", "rwr", "dpo", "ipo", "slic", "simpo", "kto", "reinforce", "ppo", "grpo"
-    ] = Field(description="what is trained")
+    algorithm: Literal[BY_KIND] = Field(description="what is trained")
     source: Literal["offline", "on_policy", "mix"] = Field(
         description="where its data come from: the preferences, its own samples of each round, or both"
     )
@@ -229,7 +232,7 @@ class Shards(Keys):
 class Stages(Keys):
     """Flags of stages; a task and a run may set others."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: list(STAGES)})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: STAGES})
 
 
 class Config(Keys):
