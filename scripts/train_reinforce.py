@@ -9,7 +9,7 @@ ratio: more than one pass over the samples is off-policy.
 
 from pydantic.dataclasses import dataclass
 
-from preference.losses.policy_gradient import KL_ESTIMATORS, kl_estimate
+from preference.losses.policy_gradient import KL_ESTIMATORS, reinforce_loss
 from preference.models import policies
 from preference.running import stage
 from preference.running.flags import flag
@@ -33,9 +33,8 @@ def main(flags: Flags) -> None:
 
         def losses(read, rows, _):
             of_rows = weights[rows].to(read.logps)
-            found = -of_rows * read.logps
-            if flags.kl_estimator != "k1":
-                found = found + flags.kl_coef * kl_estimate(read.logps, read.ref_logprobs.sum(-1), flags.kl_estimator)
+            ref_logps = read.ref_logprobs.sum(-1)
+            found = reinforce_loss(read.logps, of_rows, ref_logps, flags.kl_coef, flags.kl_estimator)
             return found, {"advantage": of_rows.sum().item()}
 
         return losses

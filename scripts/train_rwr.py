@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from preference.losses.likelihood import WEIGHTINGS, rwr_weights
+from preference.losses.likelihood import WEIGHTINGS, rwr_loss, rwr_weights
 from preference.models import policies
 from preference.running import stage
 from preference.running.flags import flag
@@ -37,7 +37,7 @@ def main(flags: Flags) -> None:
 
         def losses(read, rows, _):
             of_rows = weights[rows].to(read.logps)
-            return -of_rows * read.logps, {"weight": of_rows.sum().item()}
+            return rwr_loss(read.logps, of_rows), {"weight": of_rows.sum().item()}
 
         return losses
 

@@ -97,7 +97,8 @@ def test_ipo_loss_by_hand_on_three_pairs():
 
 
 def test_rwr_loss_by_hand_on_three_responses():
-    loss = rwr_loss(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([0.0, -0.5, 1.0]), beta=0.5)
+    weights = rwr_weights(torch.tensor([0.0, -0.5, 1.0]), beta=0.5)
+    loss = rwr_loss(torch.tensor([-1.0, -2.0, -3.0]), weights)
     assert loss.tolist() == pytest.approx([1.0, 2 * math.exp(-1), 3 * math.exp(2)])
 
 
@@ -216,7 +217,7 @@ def test_weights_of_rwr_are_not_negative_and_do_not_fall_with_the_advantage(weig
 def test_uncut_exponential_weights_make_the_bandits_rwr_loss_and_a_cut_keeps_huge_ones_finite():
     logps, rewards = torch.randn(2, 64)
     weights = rwr_weights(rewards, 0.3, "exp", None)
-    assert torch.allclose(-weights * logps, rwr_loss(logps, rewards, 0.3))
+    assert torch.allclose(-torch.exp(rewards / 0.3) * logps, rwr_loss(logps, weights))
     assert rwr_weights(torch.tensor([1e4]), 0.3, "exp", 20.0).tolist() == [20.0]
 
 

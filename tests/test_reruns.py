@@ -82,11 +82,11 @@ CONTRASTIVE, EVALUATE = "scripts/preference/losses/contrastive.py", "scripts/eva
 POLICY = f"{TASK}/{DPO}/seed1/round1/policy"
 FILES_OF_THE_LOSS = [f"{TASK}/{DPO}/seed{seed}/round2/policy.manifest.json" for seed in SEEDS]
 FILES_OF_THE_LOSS += [f"{TASK}/seed{seed}/reward_model/model.manifest.json" for seed in SEEDS]
-LOSSES = {  # each function of each module -> the trainings that use it
-    "best_of_n": {"best_of_n_loss": "best_of_n", "_log_complement": "best_of_n"},
+LOSSES = {  # each function of each module -> the trainings that use it, of language models and of bandits
+    "best_of_n": {"best_of_n_loss": "best_of_n bandits", "_log_complement": "best_of_n bandits"},
     "contrastive": {
-        "dpo_loss": "dpo",
-        "ipo_loss": "ipo",
+        "dpo_loss": "dpo bandits",
+        "ipo_loss": "ipo bandits",
         "slic_loss": "slic",
         "simpo_loss": "simpo",
         "implicit_rewards": "dpo ipo",
@@ -94,15 +94,15 @@ LOSSES = {  # each function of each module -> the trainings that use it
     },
     "likelihood": {
         "sft_loss": "sft csft",
-        "pref_ft_loss": "pref_ft best_of_n",
-        "rwr_loss": "",  # of bandits
-        "rwr_weights": "rwr",
+        "pref_ft_loss": "pref_ft best_of_n bandits",
+        "rwr_loss": "rwr bandits",
+        "rwr_weights": "rwr bandits",
     },
     "policy_gradient": {
-        "reinforce_loss": "",  # of bandits
-        "ppo_loss": "ppo grpo",
+        "reinforce_loss": "reinforce bandits",
+        "ppo_loss": "ppo grpo bandits",
         "value_loss": "ppo",
-        "kl_estimate": "reinforce grpo",
+        "kl_estimate": "reinforce grpo bandits",
         "grpo_loss": "grpo",
     },
     "unpaired": {"kto_loss": "kto"},
@@ -402,14 +402,15 @@ def test_every_row_is_expected_and_every_expectation_has_a_row():
 
 
 def test_every_function_of_a_loss_counts_for_the_trainings_that_use_it_and_for_no_other():
-    scripts = {script.stem: Reach(script.name) for script in (ROOT / "scripts").glob("train_*.py")}
+    scripts = {script.stem.removeprefix("train_"): script.name for script in (ROOT / "scripts").glob("train_*.py")}
+    reaches = {name: Reach(script) for name, script in {**scripts, "bandits": "run_bandit.py"}.items()}
     for name, functions in LOSSES.items():
         file = f"preference/losses/{name}.py"
         defined = {node for node in source_text.summary(file)["definitions"] if not node.isupper()}
         assert defined == functions.keys()
         for function, algorithms in functions.items():
-            reading = {script for script, reach in scripts.items() if (file, function) in reach.reached}
-            assert reading == {f"train_{algorithm}" for algorithm in algorithms.split()}, function
+            reading = {name for name, reach in reaches.items() if (file, function) in reach.reached}
+            assert reading == {*algorithms.split()}, function
 
 
 def test_every_script_and_module_that_the_miniature_runs_has_a_row():

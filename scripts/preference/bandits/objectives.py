@@ -11,7 +11,7 @@ import torch
 from preference.bandits.cells import Cell
 from preference.losses.best_of_n import best_of_n_loss
 from preference.losses.contrastive import dpo_loss, ipo_loss
-from preference.losses.likelihood import pref_ft_loss, rwr_loss
+from preference.losses.likelihood import pref_ft_loss, rwr_loss, rwr_weights
 from preference.losses.policy_gradient import ppo_loss, reinforce_loss
 
 
@@ -45,7 +45,7 @@ def loss(cell: Cell, logps: torch.Tensor, batch: Samples, beta: torch.Tensor | N
         strength = 0.0 if beta is None else beta[..., 0]
         losses = best_of_n_loss(logps, batch.rewards, batch.ref_logps, cell.negative, strength)
     elif cell.algorithm in ("rwr", "awr"):  # awr: the advantages are the rewards, normalised per state
-        losses = rwr_loss(logps, batch.advantages, beta)
+        losses = rwr_loss(logps, rwr_weights(batch.advantages, beta))
     elif cell.algorithm == "reinforce":
         losses = reinforce_loss(logps, batch.advantages, batch.ref_logps, cell.kl_coef)
     else:

@@ -30,30 +30,34 @@ def pref_ft_loss(chosen_logps: torch.Tensor) -> torch.Tensor:
     return -chosen_logps
 
 
-def rwr_loss(logps: torch.Tensor, rewards: torch.Tensor, beta: float) -> torch.Tensor:
-    """Reward-weighted regression: -exp(r / beta) log pi(y | x) (Peters and Schaal 2007; arXiv 2404.14367, section 3.2).
+def rwr_loss(logps: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Reward-weighted regression: -w log pi(y | x) (Peters and Schaal 2007; arXiv 2404.14367, section 3.2).
 
-    With rewards that are normalised per prompt (rollouts.per_state) this is advantage-weighted regression.
+    The weights are those of `rwr_weights`, in the paper exp(r / beta). If the rewards are normalised per prompt
+    (rollouts.per_state), this is advantage-weighted regression.
 
     Args:
         logps: log pi(y | x) summed over the response, any shape.
-        rewards: one per response, of that shape.
-        beta: temperature of the weights, > 0; the larger, the more equal they are.
+        weights: one per response, of that shape.
 
     Returns:
         One loss per response, of that shape.
     """
-    return -torch.exp(rewards / beta) * logps
+    return -weights * logps
 
 
-def rwr_weights(advantages: torch.Tensor, beta: float | None, weighting: str, max_weight: float | None) -> torch.Tensor:
+def rwr_weights(
+    advantages: torch.Tensor,
+    beta: torch.Tensor | float | None,
+    weighting: str = "exp",
+    max_weight: float | None = None,
+) -> torch.Tensor:
     """Weights of log pi(y | x) in reward-weighted regression; none is negative (the code of arXiv 2404.14367).
 
     Args:
         advantages: rewards, or rewards minus a baseline, any shape.
-        beta: temperature of `exp` and `sigmoid`, > 0; `filter` has none.
-        weighting: `exp`: exp(A / beta), as in `rwr_loss`; `sigmoid`: sigmoid(A / beta); `filter`: 1 where A >= 0, else
-            0.
+        beta: temperature of `exp` and `sigmoid`, > 0; the larger, the more equal the weights. `filter` has none.
+        weighting: `exp`: exp(A / beta); `sigmoid`: sigmoid(A / beta); `filter`: 1 where A >= 0, else 0.
         max_weight: larger weights are cut to it (the code cuts exp at 20); None: uncut.
 
     Returns:

@@ -9,12 +9,16 @@ KL_ESTIMATORS = ("k1", "k2", "k3")
 
 
 def reinforce_loss(
-    logps: torch.Tensor, advantages: torch.Tensor, ref_logps: torch.Tensor, kl_coef: float = 0.0
+    logps: torch.Tensor,
+    advantages: torch.Tensor,
+    ref_logps: torch.Tensor,
+    kl_coef: float = 0.0,
+    kl_estimator: str = "k2",
 ) -> torch.Tensor:
-    """-A log pi(y | x) + kl_coef / 2 (log pi - log ref)^2 (Williams 1992; the KL term is the "k2" estimator).
+    """-A log pi(y | x) + kl_coef KL, where the KL is that of `kl_estimate` (Williams 1992).
 
-    There is no importance ratio, so that a second pass over the same samples is off-policy. With another estimator of
-    the KL leave kl_coef at 0, and shape the rewards (k1: rollouts.kl_shaped) or add kl_coef times `kl_estimate` (k3).
+    There is no importance ratio, so that a second pass over the same samples is off-policy. The estimator k1 adds no
+    term: it belongs into the rewards (rollouts.kl_shaped).
 
     Args:
         logps, advantages, ref_logps: one per response, of one shape.
@@ -22,7 +26,8 @@ def reinforce_loss(
     Returns:
         One loss per response, of that shape.
     """
-    return -advantages * logps + kl_coef * 0.5 * (logps - ref_logps) ** 2
+    losses = -advantages * logps
+    return losses if kl_estimator == "k1" else losses + kl_coef * kl_estimate(logps, ref_logps, kl_estimator)
 
 
 def ppo_loss(logps: torch.Tensor, old_logps: torch.Tensor, advantages: torch.Tensor, clip_range: float) -> torch.Tensor:
