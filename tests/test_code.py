@@ -114,6 +114,15 @@ def test_what_is_not_reached_does_not_count(project, old, new):
     assert changed(project, LIB, old, new) == expected
 
 
+@pytest.mark.parametrize("other", ["tables", "unused"])  # a module, a definition
+def test_a_local_name_does_not_stand_for_what_the_module_calls_so(project, other):
+    project("preference/tables.py", "TABLE = {}\n\ndef made():\n    return 1\n")
+    changed(project, LIB, "from preference.tables import TABLE", "from preference import tables")
+    changed(project, LIB, "return math.sqrt(x)", f"{other} = [x]\n    return math.sqrt(len({other}))")
+    edited = {"tables": ("preference/tables.py", "return 1", "return 2"), "unused": (LIB, "return x\n", "return -x\n")}
+    assert changed(project, *edited[other]) == set()
+
+
 def test_what_an_import_executes_counts_though_no_name_is_used(project):
     assert changed(project, "preference/tables.py", "TABLE = {}", "TABLE = {}\nprint(1)") == {"preference/tables.py"}
     assert changed(project, "preference/tables.py", "TABLE = {}", "TABLE = {1: 2}") == set()

@@ -13,6 +13,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from preference.running import scopes
+
 SCRIPTS = Path(__file__).resolve().parents[2]
 RUNNING = "preference/running/"  # how a stage runs: command line, progress, resuming; no part of it counts
 SHOWN = f"{RUNNING[:-1].replace('/', '.')}.stage.say"  # it shows a message and does nothing else
@@ -23,7 +25,7 @@ DECLARED = {  # how many positional arguments of a declaration count, and which 
 }
 TRAITS = "Traits"  # of an engine: where it is installed and what its jobs ask for
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
-VERSION = 5  # of the summaries
+VERSION = 6  # of the summaries
 
 
 def content(file: str) -> bytes:
@@ -279,10 +281,11 @@ def _chain(node: ast.expr) -> list[str] | None:
     return [node.id, *reversed(names)] if isinstance(node, ast.Name) else None
 
 
-class _Use(ast.NodeVisitor):
+class _Use(scopes.Visitor):
     """Collects what statements use: names with their attributes, imports, and texts that may name something."""
 
     def __init__(self):
+        super().__init__()
         self.uses, self.bound, self.executes = set(), {}, []
         self.names, self.beginnings, self.texts = set(), set(), set()
         self.is_dynamic = False
@@ -296,21 +299,30 @@ class _Use(ast.NodeVisitor):
 
     def visit_Name(self, node):
         if isinstance(node.ctx, ast.Load):
-            self.uses.add((node.id,))
+            self._add(self.uses, [node.id])
             self.is_dynamic |= node.id in DYNAMIC
+
+    def _add(self, uses: set[tuple[str, ...]], chain: list[str]) -> None:
+        if not self.is_local(chain[0]):
+            uses.add(tuple(chain))
+
+    def visit_AugAssign(self, node):
+        if isinstance(node.target, ast.Name):
+            self._add(self.uses, [node.target.id])
+        self.generic_visit(node)
 
     def visit_Attribute(self, node):
         self.names.add(node.attr)
         chain = _chain(node)
         if chain is None:
             return self.generic_visit(node)
-        self.uses.add(tuple(chain))
+        self._add(self.uses, chain)
         self.names |= set(chain[1:])
         self.is_dynamic |= chain[-2:] in (["importlib", "import_module"], ["sys", "modules"])
 
     def visit_Call(self, node):
         if (_chain(node.func) or [""])[-1] == "fields" and node.args and (chain := _chain(node.args[0])):
-            self.lists_fields_of.add(tuple(chain))
+            self._add(self.lists_fields_of, chain)
         if (_chain(node.func) or [""])[-1] == "getattr" and len(node.args) > 1:
             name = node.args[1]
             if isinstance(name, ast.JoinedStr) and isinstance(name.values[0], ast.Constant):
