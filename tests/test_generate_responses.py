@@ -9,7 +9,9 @@ import pytest
 from sampling import prompts
 
 import generate_responses
+from preference.engines import Rules, vllm
 from preference.files import records
+from preference.running.flags import derived
 from preference.running.stage import InputError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_responses.py"
@@ -107,3 +109,23 @@ def test_a_tokenizer_without_a_template_is_refused(tiny_policy, folder):
     (folder / "model" / "chat_template.jinja").unlink()
     with pytest.raises(InputError, match="no chat_template"):
         generate_responses.main(flags(str(folder / "model"), folder))
+
+
+class Engine:
+    """An engine of vLLM that has nothing to do."""
+
+    def has_unfinished_requests(self) -> bool:
+        return False
+
+    def reset_prefix_cache(self) -> None:
+        pass
+
+
+def test_vllm_tries_its_first_token_whatever_seed_a_round_derives(folder, monkeypatch):
+    """A derived seed has 64 bits, and may be out of the range of the flag."""
+    asked = []
+    monkeypatch.setattr(vllm, "_make", lambda *_: Engine())
+    monkeypatch.setattr(vllm, "_params", lambda rules, seed, flags: flags)
+    monkeypatch.setattr(vllm, "_ask", lambda engine, key, ids, params: asked.append((key, params.max_new_tokens)))
+    vllm._start("policy", 16, Rules((0,), ()), [1, 2], derived(flags("policy", folder), seed=2**64 - 1))
+    assert asked == [("first", 1)]

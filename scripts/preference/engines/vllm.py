@@ -1,7 +1,6 @@
 """The engine vLLM: it samples in a process of its own, and schedules its own batches."""
 
 import contextlib
-import dataclasses
 import logging
 import multiprocessing
 import os
@@ -14,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from preference.engines import Request, Rules, Sample, Traits, until_end
 from preference.models import model_folders
+from preference.running.flags import derived
 from preference.running.stage import InputError, Progress
 from preference.seeds import derive_seed
 
@@ -92,7 +92,7 @@ def _start(policy: str, longest: int, rules: Rules, prompt: list[int], flags):
     """An engine that has sampled its first token: some models fail only there."""
     try:
         engine = _make(policy, flags.max_model_len or longest, rules, flags)
-        _ask(engine, "first", prompt, _params(rules, 0, dataclasses.replace(flags, max_new_tokens=1)))
+        _ask(engine, "first", prompt, _params(rules, 0, derived(flags, max_new_tokens=1)))
         while engine.has_unfinished_requests():
             engine.step()
         engine.reset_prefix_cache()
