@@ -77,6 +77,6 @@ class Watch(importlib.abc.MetaPathFinder):
         return spec
 
 
-if OUTPUT and sys.orig_argv[1].endswith(".py"):
+if OUTPUT and os.path.basename(os.path.dirname(sys.orig_argv[1])) == "scripts":  # not what asks the store
     note("start")
     sys.meta_path.insert(0, Watch())
