@@ -76,3 +76,9 @@ def test_a_patch_of_what_is_not_there_says_which_version_it_is_written_for():
         patches.expect(patches.Workflow, "rule", "self", "name")
     with pytest.raises(AssertionError, match="which envs/lock.txt pins"):
         patches.expect(patches.DAG, "update_needs", "self")
+
+
+def test_two_rows_of_one_stage_are_one_line():
+    row = stages.of("train_dpo")
+    with pytest.raises(SystemExit, match="workflow/stages.py: two rows define train_dpo, which makes policy"):
+        stages.by_name([("train_dpo", row), ("train_ipo", row), ("train_dpo", row)])

@@ -3,6 +3,8 @@
 A stage is a script; its config key has the same name. Where rules of other names run it, too, the row lists them.
 """
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 SAMPLING, TRAINING = "sampling", "training"
@@ -342,8 +344,19 @@ TABLE = (
     ),
 )
 
-OF_RULE = {rule: stage for stage in TABLE for rule in stage.rules or {stage.script: None}}
-OF_SCRIPT = {stage.script: stage for stage in TABLE}
+
+def by_name(named: Iterable[tuple[str, Stage]]) -> dict[str, Stage]:
+    """Return name -> stage, of names that no two stages have."""
+    found: dict[str, Stage] = {}
+    for name, stage in named:
+        if name in found:
+            sys.exit(f"workflow/stages.py: two rows define {name}, which makes {found[name].artifact}")
+        found[name] = stage
+    return found
+
+
+OF_RULE = by_name((rule, stage) for stage in TABLE for rule in stage.rules or {stage.script: None})
+OF_SCRIPT = by_name((stage.script, stage) for stage in TABLE)
 ALGORITHMS = {stage.algorithm: stage for stage in TABLE if stage.algorithm}
 OTHER = Stage(script="", artifact="")  # a script without a row, such as plot_axis: nothing special
 
