@@ -12,7 +12,7 @@ from calls import Calls
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
-CI = [line.removeprefix("step ") for line in (ROOT / ".ci" / "run").read_text().splitlines()]
+CI = [line.strip().removeprefix("step ") for line in (ROOT / ".ci" / "run").read_text().splitlines()]
 README, INDEX = ROOT / "README.md", ROOT / "docs" / "index.md"
 PAGES = {
     path: path.read_text()
