@@ -383,6 +383,7 @@ RUN_ON_PURPOSE = {
     "scripts/preference/rewards/verifiers/__init__.py": ["importlib.import_module"],  # a module of it, by its name
     "scripts/preference/judges/__init__.py": ["importlib.import_module"],
     "scripts/preference/formats/__init__.py": ["importlib.import_module"],
+    "scripts/preference/engines/__init__.py": ["importlib.import_module"],
     "workflow/generate.py": ["importlib.import_module"],  # every script
 }
 RISKY = {"trust_remote_code": "False", "shell": "False", "allow_pickle": "False", "weights_only": "True"}

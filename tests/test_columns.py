@@ -22,7 +22,7 @@ OTHERS = {
 }
 DECLARED = schemas.TABLES | OTHERS
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
-WITHOUT_RULE = {"bad_rows.csv", "efficiency.csv", "{artifact}.manifest.json"}
+WITHOUT_RULE = {"bad_rows.csv", "efficiency.csv", "{artifact}.manifest.json", ".{artifact}.origin.json"}
 
 
 def all_columns(columns) -> list[Column]:

@@ -195,7 +195,11 @@ def test_what_cannot_be_judged_is_one_line_and_nothing_is_written(tiny_policy, f
     given = dataclasses.replace(flags(tiny_policy, ours, ours), **changed)
     with pytest.raises(InputError, match=line):
         judge_responses.main(given)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["baseline.parquet", "samples.parquet", "template.txt"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [
+        "baseline.parquet",
+        "samples.parquet",
+        "template.txt",
+    ]
 
 
 def test_a_baseline_that_lacks_a_sample_is_refused(tiny_policy, flags):

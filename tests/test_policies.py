@@ -33,7 +33,7 @@ def test_a_saved_policy_comes_back_with_the_same_log_probabilities(tiny_policy, 
     batch = tokens.batch([([5, 6], [7, 8, 0])], 1)
     again = policies.load_policy(str(tmp_path / "again"))
     assert torch.equal(policies.response_logps(model, batch), policies.response_logps(again, batch))
-    assert {p.name for p in tmp_path.iterdir()} == {"again", "again.manifest.json"}
+    assert {p.name for p in tmp_path.iterdir()} == {"again", "again.manifest.json", ".again.origin.json"}
 
 
 def test_a_saved_tokenizer_does_not_depend_on_the_environment(tiny_policy, tmp_path, monkeypatch):
