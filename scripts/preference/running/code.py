@@ -60,7 +60,8 @@ class Reach:
     def __init__(self, script: str, members: Iterable[str] = ()):
         self.executed: set[str] = set()
         self.reached: set[tuple[str, str]] = set()  # (file, name of the definition)
-        self._listed: set[tuple[str, str]] = set()  # classes whose fields are listed, so that each counts as read
+        # Classes whose fields are listed, so that each counts as read.
+        self._listed: set[tuple[str, str | None]] = set()
         self._todo: list[tuple[str, str]] = []
         self._execute(script)
         for member in members:
@@ -147,7 +148,8 @@ class Reach:
 
     def record(self) -> dict[str, str]:
         """Return file -> digest of what is reached of it, for source files and for the files that code reads."""
-        names, said = self.names(), {}
+        names = self.names()
+        said: dict[str, hashlib._Hash] = {}
         for file, name, part in self.parts():
             flags = [field for field in part["flags"] if field[0] in names]
             if part["digest"] or flags:

@@ -12,6 +12,7 @@ This is argparse and no library that makes a command line from a pydantic model,
 import argparse
 import dataclasses
 import math
+from collections.abc import Callable
 
 from preference.running import flags as declared
 from preference.running import ranges
@@ -46,7 +47,8 @@ def _argument(field: dataclasses.Field, kind) -> dict:
         return {"action": "store_true", "help": help}
     required = field.default is dataclasses.MISSING
     of_value = declared.value_type(kind)
-    parser = {bool: _boolean, float: _finite}.get(of_value, of_value)
+    parsers: dict[type, Callable[[str], object]] = {bool: _boolean, float: _finite}
+    parser = parsers.get(of_value, of_value)
     argument = {"type": parser, "choices": field.metadata["choices"], "help": help}
     if field.metadata["form"] == "option":
         argument |= {"required": True} if required else {"default": field.default}
@@ -61,8 +63,8 @@ def _help(field: dataclasses.Field, kind) -> str:
     facts = [field.metadata["unit"], ranges.words(interval) if interval else None]
     if has_value and field.default is not dataclasses.MISSING:
         facts.append(f"default: {field.default}")
-    facts = "; ".join(filter(None, facts))
-    return field.metadata["description"] + (f" ({facts})" if facts else "")
+    details = "; ".join(filter(None, facts))
+    return field.metadata["description"] + (f" ({details})" if details else "")
 
 
 class _StoreTuple(argparse.Action):

@@ -23,7 +23,7 @@ def flag(
     runtime: bool = False,
     config: bool = True,
     unit: str | None = None,
-):
+) -> typing.Any:  # a field, where a value of the flag's type is expected
     """Declare one command-line option; without a default it is required.
 
     Args:
@@ -75,6 +75,8 @@ def problems(flags_class, values: dict):
         flags_class(**values)
     except ValueError as error:  # pydantic's
         kinds = types_of(flags_class)
-        for wrong in error.errors(include_url=False):
+        for wrong in error.errors(include_url=False):  # type: ignore[attr-defined]
             name = wrong["loc"][0]
-            yield f"--{name} {wrong['input']}: must be {ranges.words(ranges.of(kinds[name]))}"
+            interval = ranges.of(kinds[name])
+            assert interval, f"--{name}: {wrong}"
+            yield f"--{name} {wrong['input']}: must be {ranges.words(interval)}"

@@ -2,7 +2,9 @@
 
 import importlib.util
 
-NEEDED = {"report_to": {"tensorboard": ("accelerate", "tensorboard"), "wandb": ("accelerate", "wandb")}}
+NEEDED: dict[str, dict[str | None, tuple[str, ...]]] = {
+    "report_to": {"tensorboard": ("accelerate", "tensorboard"), "wandb": ("accelerate", "wandb")}
+}
 
 
 def problems(values: dict):

@@ -62,8 +62,9 @@ class _Scope(ast.NodeVisitor):
 
     def __init__(self, nodes: Iterable[ast.AST], parameters: ast.arguments | None = None, is_class: bool = False):
         self.is_class = is_class
-        self.bound, self.foreign = set(), set()  # foreign: imports, whose names stand for modules, and global names
-        self._nonlocal = set()
+        self.bound: set[str] = set()
+        self.foreign: set[str] = set()  # imports, whose names stand for modules, and global names
+        self._nonlocal: set[str] = set()
         if parameters:
             named = [*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs]
             self.bound |= {each.arg for each in (*named, parameters.vararg, parameters.kwarg) if each}

@@ -114,7 +114,9 @@ def forget() -> None:
 
 def _summarized(text: bytes, file: str) -> dict:
     tree = ast.parse(text, filename=file)
-    bound, executes, definitions, statements = {}, [], {}, []
+    bound: dict[str, str] = {}
+    definitions: dict[str, list[ast.stmt]] = {}
+    executes, statements = [], []
     for statement in tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             bound |= _bound(statement)
@@ -161,7 +163,8 @@ def _defined(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.AnnAssign | ast.AugAssign):
         targets = [statement.target]
     flat = [each for target in targets for each in (target.elts if isinstance(target, ast.Tuple) else [target])]
-    return [each.id for each in flat] if all(isinstance(each, ast.Name) for each in flat) else []
+    names = [each.id for each in flat if isinstance(each, ast.Name)]
+    return names if len(names) == len(flat) else []
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -205,7 +208,10 @@ class _Plain(ast.NodeTransformer):
     """Takes away what cannot change a result, and the flags of a class, which count one by one."""
 
     def __init__(self, bound: dict[str, str]):
-        self.bound, self.flags, self.fields, self.bases = bound, [], [], []
+        self.bound = bound
+        self.flags: list[tuple[str, str]] = []
+        self.fields: list[str] = []
+        self.bases: list[list[str]] = []
 
     def _body(self, node):
         if ast.get_docstring(node, clean=False) is not None:
@@ -224,15 +230,16 @@ class _Plain(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_ClassDef(self, node):
-        typed = [each for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)]
-        flags = [each for each in typed if _is_flag(each)]
+        annotated = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+        typed = [(each.target.id, each) for each in annotated if isinstance(each.target, ast.Name)]
+        flags = [(name, each) for name, each in typed if _is_flag(each)]
         if flags:  # rules between them refuse values, and change none
             node.body = [each for each in node.body if _defined(each) != ["rules"]]
-            typed = [each for each in typed if each.target.id != "rules"]
-        self.fields += [each.target.id for each in typed]
-        self.flags += [(each.target.id, _default(each)) for each in flags]
+            typed = [(name, each) for name, each in typed if name != "rules"]
+        self.fields += [name for name, _ in typed]
+        self.flags += [(name, _default(each)) for name, each in flags]
         self.bases += [chain for base in node.bases if (chain := _chain(base))]
-        node.body = [each for each in node.body if each not in flags]
+        node.body = [each for each in node.body if each not in [flag for _, flag in flags]]
         return self._body(node)
 
     def visit_Raise(self, node):
@@ -268,7 +275,9 @@ def _is_flag(field: ast.AnnAssign) -> bool:
 
 def _default(field: ast.AnnAssign) -> str:
     """Return the kind and the default of a flag; its description and range do not change what is made."""
-    given = [*field.value.args[1:2], *(word.value for word in field.value.keywords if word.arg == "default")]
+    call = field.value
+    assert isinstance(call, ast.Call)
+    given = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "default")]
     return "; ".join(ast.dump(each, annotate_fields=False) for each in (field.annotation, *given))
 
 

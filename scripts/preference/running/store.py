@@ -240,7 +240,7 @@ class Store:
             with self._unfinished() as temporary:
                 outputs = list(_linked(temporary, command, dict.fromkeys(written)))
                 if outputs:
-                    told = {"key": key, "stage": stage, "script": Path(command.script).name}
+                    told: dict[str, object] = {"key": key, "stage": stage, "script": Path(command.script).name}
                     told |= {"reads": [read.path for read in command.reads]}
                     told |= {"inputs": [read.content() for read in command.reads]}
                     told |= {"outputs": [asdict(output) for output in outputs]}
