@@ -125,7 +125,7 @@ def _content(path: Path) -> Iterator[memoryview]:
 
 def _place_of_seal(content: memoryview) -> int:
     """Return where the last seal of a file stands; -1 if there is none."""
-    found = content.obj.rfind(SEAL)
+    found = content.obj.rfind(SEAL)  # type: ignore[attr-defined]  # of an mmap, or of bytes: see _content
     return found + len(SEAL) if found >= 0 else -1
 
 

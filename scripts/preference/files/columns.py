@@ -7,7 +7,7 @@ stale (see `source_text`).
 Standard library only: the workflow reads names of columns while it plans.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import KW_ONLY, dataclass
 
 ENDS = ("_low", "_high")  # follow the name of a mean in the columns of its 95 % interval
@@ -58,7 +58,7 @@ class Table:
         _check(self.columns, content, {*axes})
 
 
-def _check(columns: tuple[Column, ...], content: Iterable[str], more: set[str] = frozenset()) -> None:
+def _check(columns: tuple[Column, ...], content: Iterable[str], more: Set[str] = frozenset()) -> None:
     unknown = sorted({*content} - {name for column in columns for name in column.names} - more)
     assert not unknown, f"{', '.join(unknown)}: not declared; give it a description where its table is declared"
     for column in columns:

@@ -8,6 +8,7 @@ Standard library only.
 
 import hashlib
 import json
+from typing import Any
 
 from preference.running.stage import InputError
 
@@ -86,7 +87,7 @@ def _canonical(message: dict, where: str) -> dict:
         role, content, calls = "assistant", None, content
     if role not in ROLES:
         raise InputError(f"{where}: role is {role!r}; it must be one of {', '.join(ROLES)}")
-    found = {"role": role, "content": _content(content, where)}
+    found: dict[str, Any] = {"role": role, "content": _content(content, where)}
     if message.get("name"):
         found["name"] = str(message["name"])
     if calls:

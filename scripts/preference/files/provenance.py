@@ -8,7 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def contents(folder: Path | str) -> dict[str, str]:
 
 
 def describe(
-    script: str, flags, inputs: dict[str, Path | str | tuple | None], members: Iterable[str] = (), **facts
+    script: str, flags, inputs: Mapping[str, Path | str | tuple | None], members: Iterable[str] = (), **facts
 ) -> dict:
     """Return what an artifact's metadata says of how it was made; no times and no hosts, so equal work looks equal.
 
@@ -68,7 +68,7 @@ def describe(
     }
 
 
-def _read(path: Path | str | tuple) -> dict | list[dict]:
+def _read(path: Path | str | tuple) -> dict | list:
     if isinstance(path, tuple):
         return [_read(one) for one in path]
     return {"path": str(path), "sha256": digest(path)}

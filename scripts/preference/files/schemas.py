@@ -22,7 +22,8 @@ FULL_MESSAGES = pa.list_(
 )
 JSON_COLUMNS = ("tools", "fields")
 REWARD_PART = "reward_"  # begins the names of more columns of tables with rewards: each part of a mixed one, unweighted
-_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}  # of columns that other files have, too
+# Of columns that other files have, too.
+_TYPES: dict[object, pa.DataType] = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
 
 _PROMPT = (
     Column("prompt_id", str, "hash of the prompt's canonical messages and tools; rows are joined by it"),

@@ -210,7 +210,7 @@ def recognise(table: Table) -> Match:
 def _no_format(kinds: dict[str, str], matches: list[Match]) -> str:
     """Return why no format fits: a column holds values of another kind, or the columns are others."""
     for match in () if any(all(match.needed.values()) for match in matches) else matches:
-        present = {key: next((name for name in key.split("|") if name in kinds), None) for key in match.needed}
+        present = {key: next((name for name in key.split("|") if name in kinds), "") for key in match.needed}
         wrong = [key for key, name in match.needed.items() if name is None]
         if wrong and all(present.values()):
             name, wanted = present[wrong[0]], " or ".join(match.module.COLUMNS[wrong[0]])

@@ -17,7 +17,8 @@ ALSO = {"winner_tie": NUMBER}
 def example(row: Row) -> dict:
     score = row.label("winner_model_a") - row.label("winner_model_b")
     names = ("response_b", "response_a") if score < 0 else ("response_a", "response_b")
-    pair = dialogues.pair(*(_conversation(row, name) for name in names), tuple(map(row.column, names)))
+    chosen, rejected = (_conversation(row, name) for name in names)
+    pair = dialogues.pair(chosen, rejected, tuple(map(row.column, names)))
     return {**pair, "chosen_reward": abs(score), "rejected_reward": 0.0}
 
 

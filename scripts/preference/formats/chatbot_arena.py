@@ -15,5 +15,6 @@ def example(row: Row) -> dict:
         raise InputError(f"{row.column('winner')} is {winner!r}, none of {', '.join((*WINNERS, *TIES))}")
     names = ("conversation_b", "conversation_a") if winner == "model_b" else ("conversation_a", "conversation_b")
     scores = (1.0, 0.0) if winner in WINNERS else (0.5, 0.5)
-    pair = dialogues.pair(*(row.messages(name) for name in names), tuple(row.column(name) for name in names))
+    chosen, rejected = (row.messages(name) for name in names)
+    pair = dialogues.pair(chosen, rejected, tuple(map(row.column, names)))
     return {**pair, "chosen_reward": scores[0], "rejected_reward": scores[1]}

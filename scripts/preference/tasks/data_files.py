@@ -67,6 +67,7 @@ def read_file(file: Path) -> list[dict]:
     if file.suffix == ".arrow":
         return _read_arrow(file)
     ending = ENDING.search(file.name)
+    assert ending, file
     return READERS[ending[1]](file, _content(file, ending[2]))
 
 
@@ -152,7 +153,7 @@ def _holds_data(folder: Path) -> bool:
 
 
 def _of_one_kind(folder: str, data: list[Path]) -> list[Path]:
-    kinds = sorted({ENDING.search(path.name)[0] for path in data})
+    kinds = sorted({ending[0] for path in data if (ending := ENDING.search(path.name))})
     if len(kinds) > 1:
         raise InputError(f"{folder}: holds both {' and '.join(kinds)}")
     return data

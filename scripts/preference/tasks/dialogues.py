@@ -41,7 +41,7 @@ def check(prompt: Messages, column: str) -> None:
         raise InputError(f"{column} {NO_TURN}")
 
 
-def pair(chosen: Messages, rejected: Messages, columns: tuple[str, str]) -> dict:
+def pair(chosen: Messages, rejected: Messages, columns: tuple[str, ...]) -> dict:
     """Return the prompt and the two answers of conversations, compared where they part.
 
     Later turns are left out, because their prompts differ.
@@ -96,7 +96,7 @@ def _stripped(message: dict) -> dict:
     return {key: value for key, value in found.items() if key != "tool_call_id"}
 
 
-def _both(columns: tuple[str, str]) -> str:
+def _both(columns: tuple[str, ...]) -> str:
     return f"{columns[0].replace('column', 'columns', 1)} and {columns[1].removeprefix('column ')}"
 
 

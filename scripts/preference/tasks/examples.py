@@ -122,7 +122,8 @@ def pair(example: dict, pairing: str, min_margin: float, seed: int) -> tuple[dic
 
 def clean(rows: list[dict], kind: str, min_margin: float, max_characters: int | None) -> tuple[list[dict], Counter]:
     """Return (rows worth keeping, rows dropped by reason); of tables of prompts, one row per prompt."""
-    kept, dropped, seen = [], Counter(), set()
+    dropped: Counter[str] = Counter()
+    kept, seen = [], set()
     for row in rows:
         key = row["prompt_id"] if kind in ("prompts", "eval_prompts") else _key(row)
         reason = fault(row, kind, min_margin, max_characters) or ("duplicate" if key in seen else None)

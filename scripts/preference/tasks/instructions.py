@@ -13,10 +13,10 @@ from preference.running.stage import InputError
 PEOPLE = ("Anna", "Ben", "Clara", "David", "Ella", "Felix", "Grace", "Henry", "Julia", "Leo", "Mia", "Tom")
 PLACES = ("beach", "park", "market", "museum", "forest", "lake", "garden", "village")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-ADJECTIVES = ("big", "small", "red", "blue", "green", "white", "black", "warm", "cold", "soft", "new", "tiny")
-ADJECTIVES += ("dark", "shiny", "heavy", "quiet")
-NOUNS = ("boat", "house", "table", "chair", "lamp", "door", "book", "clock", "shoe", "coat", "hat", "box")
-NOUNS += ("bridge", "tower", "train", "bike", "bell", "kite", "stone", "ring", "mirror", "pillow", "cup", "key")
+ADJECTIVES: tuple[str, ...] = ("big", "small", "red", "blue", "green", "white", "black", "warm", "cold", "soft", "new")
+ADJECTIVES += ("tiny", "dark", "shiny", "heavy", "quiet")
+NOUNS: tuple[str, ...] = ("boat", "house", "table", "chair", "lamp", "door", "book", "clock", "shoe", "coat", "hat")
+NOUNS += ("box", "bridge", "tower", "train", "bike", "bell", "kite", "stone", "ring", "mirror", "pillow", "cup", "key")
 LISTS = {
     "fruits": ("apples", "pears", "plums", "grapes", "lemons", "melons", "cherries", "peaches"),
     "animals": ("dogs", "cats", "horses", "cows", "sheep", "goats", "ducks", "foxes"),

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from preference.running.stage import InputError
 from preference.tasks import instructions
@@ -99,7 +100,7 @@ def is_local(name: str) -> bool:
     return name.startswith((".", "/")) or bool(ENDING.search(name.split(":")[0]))
 
 
-def parse_hub(name: str) -> dict[str, str | None]:
+def parse_hub(name: str) -> dict[str, Any]:
     """Read `owner/name[@config][:split]`; a split may be a slice, as `train[:90%]`.
 
     Raises:
@@ -144,11 +145,11 @@ def problems(given: dict) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(given: dict) -> Iterator[tuple[str, str]]:
-    numbers = {name: given.get(name) for name in ("num_sft", "num_prompts", "num_eval_prompts")}
-    missing = [name for name, number in numbers.items() if number is None]
+    names = ("num_sft", "num_prompts", "num_eval_prompts")
+    missing = [name for name in names if given.get(name) is None]
     for name in missing:
         yield name, f"is missing; sft is {BUILT_IN}, which makes as many as it is told"
-    if not missing and (total := sum(numbers.values())) > (there := instructions.available()):
+    if not missing and (total := sum(given[name] for name in names)) > (there := instructions.available()):
         yield (
             "num_sft",
             f"is too many: with num_prompts and num_eval_prompts {total}, and {BUILT_IN} has {there} prompts",
