@@ -59,7 +59,9 @@ def _exit_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        parent = multiprocessing.parent_process()
+        assert parent
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -73,7 +75,7 @@ def _run(policy: str, longest: int, rules: Rules, requests: list[Request], flags
     _engine = _engine or _start(policy, longest, rules, requests[0][1], flags)
     for key, ids in requests:
         _ask(_engine, key, ids, _params(rules, derive_seed(flags.seed, key), flags))
-    responses = {}
+    responses: dict[str, list[int]] = {}
     while _engine.has_unfinished_requests():
         done = [output for output in _engine.step() if output.finished]
         responses |= {output.request_id: list(output.outputs[0].token_ids) for output in done}

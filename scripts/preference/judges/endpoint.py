@@ -17,6 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import NoReturn, cast
 
 from preference.judges import verdicts
 from preference.running.shards import Shards
@@ -68,7 +69,7 @@ class Judge:
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)  # those that are under way are kept all the same
                 raise
-        return [kept.get(body) for body in bodies]
+        return [cast(str, kept.get(body)) for body in bodies]
 
     def _reply(self, body: bytes) -> str:
         """Return the reply to a body; wait and ask again if the endpoint is busy, broken or slow.
@@ -99,7 +100,7 @@ class Judge:
         except (OSError, http.client.HTTPException) as error:  # no connection, a timeout, half of a reply
             raise _Busy(self._harmless(str(getattr(error, "reason", error)) or type(error).__name__)) from None
 
-    def _refused(self, error: urllib.error.HTTPError) -> None:
+    def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
         """Raise what an HTTP status means: to ask again, or that this question is never answered."""
         said = self._harmless(_message(error))
         if error.code in (408, 409, 425, 429) or error.code >= 500:
@@ -141,7 +142,8 @@ class Replies:
     """Replies that were received, a line of JSON each in a file of the unfinished work."""
 
     def __init__(self, path: Path):
-        self.path, self.lock, self.replies = path, threading.Lock(), {}
+        self.path, self.lock = path, threading.Lock()
+        self.replies: dict[str, str] = {}
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
             try:
                 self.replies |= json.loads(line)
@@ -212,6 +214,8 @@ def _message(error: urllib.error.HTTPError) -> str:
 
 def _wait(stated: str | None) -> float | None:
     """Return the seconds of a Retry-After, which is a number or a date."""
+    if stated is None:
+        return None
     try:
         return float(stated)
     except (TypeError, ValueError):

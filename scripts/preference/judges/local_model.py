@@ -40,6 +40,12 @@ class Judge:
 
     def _asking(self) -> samplers.Flags:
         engine = {field.name: getattr(self.flags, field.name) for field in dataclasses.fields(samplers.Engine)}
-        greedy = {"samples_per_prompt": 1, "temperature": 0.0, "top_p": 1.0}
-        asked = {"prompts": self.flags.samples, "max_new_tokens": self.flags.max_new_tokens, "seed": self.flags.seed}
-        return samplers.Flags(**asked, **greedy, **engine)
+        return samplers.Flags(
+            prompts=self.flags.samples,
+            max_new_tokens=self.flags.max_new_tokens,
+            seed=self.flags.seed,
+            samples_per_prompt=1,
+            temperature=0.0,  # greedy
+            top_p=1.0,
+            **engine,
+        )

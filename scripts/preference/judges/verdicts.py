@@ -82,7 +82,8 @@ def preference(verdict: str | None, swapped_verdict: str | None) -> float:
         verdict: where it stands first.
         swapped_verdict: where it stands second.
     """
-    return {(FIRST, SECOND): 1.0, (SECOND, FIRST): 0.0}.get((verdict, swapped_verdict), 0.5)
+    decided: dict[tuple[str | None, str | None], float] = {(FIRST, SECOND): 1.0, (SECOND, FIRST): 0.0}
+    return decided.get((verdict, swapped_verdict), 0.5)
 
 
 def judgement(reply: str, swapped_reply: str) -> dict:

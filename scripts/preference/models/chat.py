@@ -48,7 +48,7 @@ BY_ITSELF = "--train_on each trains every turn by itself"
 def load(
     path: str,
     flags: Flags | None = None,
-    template: str | None = None,
+    template: controls.Template | None = None,
     control: str | None = None,
     is_sampled: bool = True,
 ) -> "Chat":
@@ -306,7 +306,8 @@ class Chat:
                 a token reaches over the border of a turn.
         """
         guarded, tools = self._guarded(messages), self._guarded(tools)
-        whole, spans = self._render(guarded, tools, False), []
+        whole = self._render(guarded, tools, False)
+        spans: list[tuple[int, int]] = []
         for index, message in enumerate(messages):
             if message["role"] == "assistant":
                 prompt = self._render(guarded[:index], tools, True)
@@ -316,7 +317,8 @@ class Chat:
                     raise InputError(f"the chat_template closes no earlier turn with {self.end_token!r}; {BY_ITSELF}")
                 spans.append((len(prompt), len(prompt) + len(self._closed(whole[len(prompt) :], True))))
         whole = self._with_end(whole, spans)
-        ids, counted, border = [], [], 0
+        ids: list[int] = []
+        counted, border = [], 0
         for start, end in spans:
             for stop, mine in ((start, False), (end, True)):
                 part = self._ids(whole[:stop])
@@ -565,7 +567,9 @@ def encode_pairs(
     read = chat_format.pair if drawn else chat_format.pair_of_texts
     cut = [tuple(map(limit.fit, pair)) for pair in encode_rows(path, rows, read)]
     limit.report("pairs", path)
-    kept = [i for i, (chosen, rejected) in enumerate(cut) if chosen and rejected and chosen != rejected]
+    kept = {
+        i: (chosen, rejected) for i, (chosen, rejected) in enumerate(cut) if chosen and rejected and chosen != rejected
+    }
     if equal := sum(chosen is not None and chosen == rejected for chosen, rejected in cut):
         print(f"dropped {equal} of {len(rows)} pairs: both sides are equal within {limit.max_length} tokens")
     if not kept:
@@ -573,9 +577,10 @@ def encode_pairs(
             f"{path}: the sides of no pair differ within --max_length {limit.max_length}; raise it, or see if they "
             "differ at all"
         )
-    print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(cut[kept[0]][0])}")
-    print(f"first pair, rejected:\n{chat_format.describe(cut[kept[0]][1])}")
-    return [rows[i] for i in kept], [cut[i] for i in kept]
+    chosen, rejected = next(iter(kept.values()))
+    print(f"chat format: {chat_format.summary()}\nfirst pair, chosen:\n{chat_format.describe(chosen)}")
+    print(f"first pair, rejected:\n{chat_format.describe(rejected)}")
+    return [rows[i] for i in kept], list(kept.values())
 
 
 def _variables(text: str | None) -> dict:
@@ -623,12 +628,13 @@ def _with_arguments(message: dict) -> dict:
 def _renamed(model: dict, names: dict[str, str]) -> dict:
     """Return the state of a tokenizer's model with other names for some of its entries."""
     vocabulary = model["vocab"]
+    found = dict(model)
     if isinstance(vocabulary, dict):
-        renamed = {names.get(token, token): each for token, each in vocabulary.items()}
+        found["vocab"] = {names.get(token, token): each for token, each in vocabulary.items()}
     else:
-        renamed = [[names.get(token, token), score] for token, score in vocabulary]
-    unknown = model.get("unk_token")
-    found = {**model, "vocab": renamed, **({"unk_token": names.get(unknown, unknown)} if "unk_token" in model else {})}
+        found["vocab"] = [[names.get(token, token), score] for token, score in vocabulary]
+    if "unk_token" in model:
+        found["unk_token"] = names.get(model["unk_token"], model["unk_token"])
     if "merges" in model:  # pieces of text must not be merged into such a token
         found["merges"] = [merge for merge in model["merges"] if not names.keys() & {"".join(merge), *merge}]
     return found

@@ -26,7 +26,11 @@ def with_control(template: Template, text: str | None) -> Template:
     if text is None:
         return template
     if isinstance(template, dict):
-        return {name: with_control(each, text) for name, each in template.items()}
+        return {name: _with(each, text) for name, each in template.items()}
+    return _with(template, text)
+
+
+def _with(template: str, text: str) -> str:
     # Jinja drops the line break at the end of a template, and one after a statement.
     return BEGIN.format(text=json.dumps(text, ensure_ascii=False)) + template.removesuffix("\n") + END
 
@@ -34,10 +38,16 @@ def with_control(template: Template, text: str | None) -> Template:
 def without_control(template: Template) -> tuple[Template, str | None]:
     """Return a chat template without the control text that it writes, and that text; None if it writes none."""
     if isinstance(template, dict):
-        parts = {name: without_control(each) for name, each in template.items()}
+        parts = {name: _without(each) for name, each in template.items()}
         return {name: bare for name, (bare, _) in parts.items()}, next(text for _, text in parts.values())
+    return _without(template)
+
+
+def _without(template: str) -> tuple[str, str | None]:
     found = TEXT.match(template)
-    begin = BEGIN.format(text=found[1]) if found else None
-    if begin is None or not template.startswith(begin) or not template.endswith(END):
+    if found is None:
+        return template, None
+    begin = BEGIN.format(text=found[1])
+    if not template.startswith(begin) or not template.endswith(END):
         return template, None
     return template[len(begin) :].removesuffix(END), json.loads(found[1])

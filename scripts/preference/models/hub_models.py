@@ -22,7 +22,7 @@ FAULTS = {
 }
 
 
-def fault(path: str, error: BaseException) -> str | None:
+def fault(path: str, error: BaseException | None) -> str | None:
     """Return what an error says of a hub id, or None if it says nothing of the hub."""
     if Path(path).exists():
         return None

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from preference.running.stage import InputError
 
@@ -79,7 +80,7 @@ def _exists(path: Path) -> bool:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def located(path: str) -> tuple[str, dict[str, str]]:
+def located(path: str) -> tuple[str, dict[str, Any]]:
     """Return what the library takes: a folder or owner/name, and the revision of a hub id that names one."""
     match = None if _exists(Path(path)) else HUB.fullmatch(path)
     if match is None or match["revision"] is None:

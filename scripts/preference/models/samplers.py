@@ -109,18 +109,21 @@ def _that_fit(policy: str, prompts: list[dict], encoded: list[list[int]], flags:
             "included"
         )
     pairs = list(zip(prompts, encoded, strict=True))
-    fitting = [(row, ids) for row, ids in pairs if context is None or len(ids) <= context - flags.max_new_tokens]
+    if context is None:
+        return pairs
+    room = context - flags.max_new_tokens
+    fitting = [(row, ids) for row, ids in pairs if len(ids) <= room]
     if len(fitting) < len(pairs):
         longest = max(map(len, encoded))
         print(
             f"dropped {len(pairs) - len(fitting)} of {len(pairs)} prompts: longer than the "
-            f"{context - flags.max_new_tokens} tokens that --max_new_tokens {flags.max_new_tokens} leaves of "
+            f"{room} tokens that --max_new_tokens {flags.max_new_tokens} leaves of "
             f"{context}; the longest has {longest}"
         )
     if not fitting:
         raise InputError(
             f"{flags.prompts}: prompt_id {prompts[0]['prompt_id']} has {len(encoded[0])} tokens, more than the "
-            f"{context - flags.max_new_tokens} that are left of {context} after --max_new_tokens "
+            f"{room} that are left of {context} after --max_new_tokens "
             f"{flags.max_new_tokens}, and no other prompt fits either"
         )
     return fitting

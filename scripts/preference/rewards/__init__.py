@@ -96,7 +96,7 @@ def gold_parts(flags: Flags) -> list[Part]:
         return []
     if len(given) == 1 and given[0] in GOLD_REWARDS:
         target = {} if flags.target_length is None else {"target": flags.target_length}
-        given = [{"name": given[0], "unit": flags.length_unit, **target}]
+        return specs.parse([{"name": given[0], "unit": flags.length_unit, **target}], "--gold_reward", "name")
     return specs.parse(given, "--gold_reward", "name")
 
 
@@ -143,6 +143,7 @@ def score(flags: Flags, rows: list[dict], shards: Shards, reading: Reading) -> l
         training = [row.get("given_reward") for row in own]
     elif not flags.reward_model:
         training = gold
+    assert training is not None, "check refuses flags that name no reward"
     return [
         {
             "reward": training[i],

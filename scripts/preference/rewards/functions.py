@@ -55,7 +55,7 @@ def _parsed(file: str) -> ast.Module:
     try:
         return ast.parse(_source(file), filename=file)
     except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise InputError(f"{file}{line}: is not Python: {getattr(error, 'msg', error)}") from None
 
 
