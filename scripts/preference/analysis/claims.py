@@ -26,7 +26,7 @@ Standard library only: the workflow checks claims while it plans.
 
 import ast
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from preference.analysis.measures import TITLES
@@ -94,8 +94,8 @@ def parse(entry, place: str = "claim", measures: Collection[str] = TITLES) -> Cl
     """Read one claim; `place` is how an error calls it until its id is known."""
     _check_keys(entry, place, KEYS)
     place = f"claim '{entry['id']}'"
-    if texts := [key for key in ("id", "claim", "source") if not (isinstance(entry[key], str) and entry[key].strip())]:
-        raise InputError(f"{place}: {texts[0]} is not a text")
+    if wrong := [key for key in ("id", "claim", "source") if not (isinstance(entry[key], str) and entry[key].strip())]:
+        raise InputError(f"{place}: {wrong[0]} is not a text")
     texts = {key: entry[key] for key in ("id", "claim", "source")}
     rule, bounds = _rule(entry["passes"], f"{place}: passes")
     return Claim(**texts, **_statistic(entry["statistic"], f"{place}: statistic", measures), rule=rule, bounds=bounds)
@@ -117,7 +117,7 @@ def _statistic(given, place: str, measures: Collection[str]) -> dict:
     return {"experiment": given["experiment"], "value": value, "against": against, "words": words, "of": of}
 
 
-def check_cells(claim: Claim, known: dict[str, Collection[str]]) -> None:
+def check_cells(claim: Claim, known: Mapping[str, Collection[str]]) -> None:
     """Raise an InputError where a claim speaks of an experiment or a cell that there is not.
 
     Args:
@@ -160,7 +160,7 @@ def parts_of(tree: ast.expr) -> list[ast.expr]:
 
 
 def _functions(tree: ast.expr) -> set[str]:
-    own = {tree.func.id} if isinstance(tree, ast.Call) else set()
+    own = {tree.func.id} if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else set()
     return own.union(*map(_functions, parts_of(tree)))
 
 
@@ -171,13 +171,17 @@ def _parsed(text, place: str) -> ast.expr:
         raise InputError(f"{place}: '{text}' is not arithmetic on cells") from None
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _resolved(tree: ast.expr, experiment: str, place: str) -> ast.expr:
     """An expression whose cells have their full names; what is no such expression is an InputError."""
     if isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name) and _is_label(tree.slice):
         return ast.Name(f"{tree.value.id}/{ast.unparse(tree.slice)}")
     if _is_label(tree):
         return ast.Name(f"{experiment}/{ast.unparse(tree)}")
-    if isinstance(tree, ast.Constant) and type(tree.value) in (int, float) and math.isfinite(tree.value):
+    if isinstance(tree, ast.Constant) and _is_finite(tree.value):
         return tree
     parts = [_resolved(part, experiment, place) for part in parts_of(tree)]
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, OPERATORS):

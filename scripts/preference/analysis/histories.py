@@ -54,7 +54,7 @@ def read(path: str) -> History:
         queries=queries[0],
         learning_rate=rows[0]["learning_rate"],
         beta=rows[0]["beta"],
-        diverged=column("diverged", bool).any(axis=1),
+        diverged=np.any(column("diverged", bool), axis=1),
         measures={name: column(name, float) for name in measures.OF_BANDITS},
     )
 

@@ -238,7 +238,7 @@ def shown(place: str, kind: str = MODELS) -> dict[str, str]:
 
 
 # Of claims and of figures of cells: name -> title.
-OF_BANDITS = {measure.name: measure.title for measure in of(BANDITS)}
+OF_BANDITS = {measure.name: measure.title for measure in of(BANDITS) if measure.title}
 OF_MODELS = {measure.name: measure.title for measure in of(MODELS) if measure.title}
 TITLES = OF_BANDITS | OF_MODELS
 RANGES = {measure.name: measure.limits for measure in MEASURES if measure.limits}

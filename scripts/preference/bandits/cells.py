@@ -89,7 +89,7 @@ READERS = {  # flag -> the algorithms that read it; to any other it would be a s
 }
 OF_ALGORITHM = ("learning_rate", *READERS)
 NEEDED = ("policy", "reward", "algorithm", "source", "rounds", "epochs", "states", "samples", "learning_rate", "seeds")
-UNSAID = (None, False, 0, "none", (), [])  # values that stand for a flag that is not given
+UNSAID: tuple[object, ...] = (None, False, 0, "none", (), [])  # values that stand for a flag that is not given
 
 
 def problem(settings: dict) -> str | None:

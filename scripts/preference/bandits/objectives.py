@@ -49,6 +49,7 @@ def loss(cell: Cell, logps: torch.Tensor, batch: Samples, beta: torch.Tensor | N
     elif cell.algorithm == "reinforce":
         losses = reinforce_loss(logps, batch.advantages, batch.ref_logps, cell.kl_coef)
     else:
+        assert cell.clip_range is not None
         losses = ppo_loss(logps, batch.old_logps, batch.advantages, cell.clip_range)
     return losses.flatten(1).mean(dim=1)
 
@@ -58,6 +59,7 @@ def pair_losses(cell: Cell, logps: torch.Tensor, batch: Samples, beta: torch.Ten
     chosen, rejected = pairs(logps)
     if cell.algorithm == "pref_ft":
         return pref_ft_loss(chosen)
+    assert beta is not None
     paired = {"dpo": dpo_loss, "ipo": ipo_loss}[cell.algorithm]
     return paired(chosen, rejected, *pairs(batch.ref_logps), beta)
 

@@ -63,7 +63,8 @@ class SequencePolicy:
         """Sequences, and log pi of every token after each of their prefixes, (runs, sequences, 9, 100)."""
         runs, states, samples, _ = uniforms.shape
         tokens, found = [contexts.repeat_interleave(samples, dim=1)], []
-        chances, cache = uniforms.flatten(1, 2), []
+        chances = uniforms.flatten(1, 2)
+        cache: list[tuple[torch.Tensor, torch.Tensor]] = []
         for place in range(NEW):
             found.append(torch.log_softmax(networks.gpt(parameters, tokens[-1][..., None], cache)[:, :, 0], dim=-1))
             cumulated = found[-1].double().exp().cumsum(-1)

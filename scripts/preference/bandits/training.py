@@ -61,7 +61,8 @@ def train(cell: Cell, runs: Runs, progress=lambda: None, dtype: torch.dtype = to
     policy, beta = policy_of(cell, dtype), runs.beta(dtype)
     parameters = initial(policy, cell, runs)
     policy.refer_to(parameters, runs.seeds, cell.eval_states)
-    optimizer, memory, records = Adam(parameters, runs.learning_rates), {}, []
+    optimizer, records = Adam(parameters, runs.learning_rates), []
+    memory: rollouts.Memory = {}
     eval_contexts = policy.contexts(runs.seeds, "eval_contexts", cell.eval_states)
     step = 0
 

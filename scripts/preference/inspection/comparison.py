@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,8 +19,8 @@ from preference.running.stage import InputError
 
 KEYS = ("prompt_id", "sample_id")
 CSV_KEYS = ("task", "run", "seed", "round", "step", "metric")
-CHANGES = ("reward", "gold_reward", "chosen_reward", "rejected_reward", "margin", "num_tokens", "logps", "kl")
-CHANGES += ("mean", "loss")
+CHANGES: tuple[str, ...] = ("reward", "gold_reward", "chosen_reward", "rejected_reward", "margin", "num_tokens")
+CHANGES += ("logps", "kl", "mean", "loss")
 EXAMPLES = 3
 
 
@@ -80,14 +81,18 @@ def _equal(a, b) -> bool:
 
 def change(name: str, a: dict, b: dict) -> float | None:
     """How much larger a number is in B; None where it is not in both. The margin is that of a pair's rewards."""
-    values = [_margin(row) if name == "margin" and name not in row else row.get(name) for row in (a, b)]
-    both = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return values[1] - values[0] if both and math.isfinite(values[1] - values[0]) else None
+    before, after = _value(name, a), _value(name, b)
+    both = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, after))
+    return after - before if both and math.isfinite(after - before) else None
+
+
+def _value(name: str, row: dict) -> Any:
+    return _margin(row) if name == "margin" and name not in row else row.get(name)
 
 
 def _margin(row: dict) -> float | None:
-    values = row.get("chosen_reward"), row.get("rejected_reward")
-    return None if None in values else values[0] - values[1]
+    chosen, rejected = row.get("chosen_reward"), row.get("rejected_reward")
+    return None if chosen is None or rejected is None else chosen - rejected
 
 
 def portrait(a: Path, b: Path, most: int = 600) -> tuple[list[str], list[str]]:
@@ -99,7 +104,8 @@ def portrait(a: Path, b: Path, most: int = 600) -> tuple[list[str], list[str]]:
     kind, other = artifacts.kind(a), artifacts.kind(b)
     if kind != other:
         raise InputError(f"{a} is {kind}, {b} is {other}: only artifacts of one kind can be compared")
-    lines, wrong = [f"A {a}", f"B {b}", f"both: {kind}, {artifacts.HOLDS[kind]}", *made_differently(a, b)], []
+    lines = [f"A {a}", f"B {b}", f"both: {kind}, {artifacts.HOLDS[kind]}", *made_differently(a, b)]
+    wrong: list[str] = []
     if provenance.digest(a) == provenance.digest(b) and kind != "model":
         return [*lines, "", "their contents are equal, byte by byte"], wrong
     if kind in artifacts.TABLES:
@@ -244,8 +250,8 @@ def _largest_changes(pairs: list[tuple[tuple, dict, dict]], keys: tuple[str, ...
         changes = [(abs(d), key, a, b) for key, a, b in pairs if (d := change(name, a, b))]
         if changes:
             _, key, a, b = max(changes, key=lambda found: found[0])
-            values = [_margin(row) if name == "margin" and name not in row else row[name] for row in (a, b)]
-            table.append([name, *map(terminal.number, (*values, values[1] - values[0])), _key(keys, key)])
+            before, after = _value(name, a), _value(name, b)
+            table.append([name, *map(terminal.number, (before, after, after - before)), _key(keys, key)])
     return ["", *terminal.aligned(table)] if len(table) > 1 else []
 
 
@@ -254,7 +260,7 @@ def _example(a: dict, b: dict, most: int) -> list[str]:
     for name in differing(a, b):
         values = a.get(name), b.get(name)
         if any(isinstance(value, tuple) for value in values):
-            lines += _turns(name, *(_as_turns(value) for value in values), most)
+            lines += _turns(name, _as_turns(values[0]), _as_turns(values[1]), most)
         elif any(isinstance(value, str) for value in values):
             texts = ["nothing" if value is None else str(value) for value in values]
             lines += _excerpts([f"{name} in {label}" for label in "AB"], texts, most)
@@ -280,7 +286,7 @@ def _turns(name: str, a: tuple[Turn, ...], b: tuple[Turn, ...], most: int) -> li
 
 def _excerpts(heads: list[str], texts: list[str], most: int) -> list[str]:
     """Two texts from shortly before the first place where they differ."""
-    start, lines = _start(*texts, most), []
+    start, lines = _start(texts[0], texts[1], most), []
     for head, text in zip(heads, texts, strict=True):
         where = f", from character {start + 1:,} on: they are equal before" if start else ""
         lines += [f"  {terminal.one_line(head, 200)}{where}", *terminal.quoted(text[start:], most)]

@@ -176,7 +176,7 @@ def examples(rows: list, most: int = 3) -> list[str]:
 
 def _said(name: str, value) -> list[str]:
     if turns.is_conversation(value):
-        return samples.said(turns.read(name, value), 300)
+        return samples.said(turns.read(name, value) or [], 300)
     return terminal.quoted(value if isinstance(value, str) else turns.as_json(value), 300)
 
 

@@ -108,7 +108,7 @@ def conversation(path: Path) -> tuple[list[dict], list[dict], list[int] | None, 
         messages = messages[-1:]
     if not prompt:
         raise InputError(f"{path}: row 0 has no prompt, so it has no tokens to show")
-    return prompt, messages, row.get(ANSWERS.get(answer) or ""), _tools(row.get("tools"))
+    return prompt, messages, row.get(ANSWERS.get(answer or "") or ""), _tools(row.get("tools"))
 
 
 def _columns(table: pa.Table) -> list[str]:

@@ -30,19 +30,23 @@ def _of_each(path: Path, show) -> list[str]:
 def state(path: Path) -> list[str]:
     """The step that a training has reached, where its tensors are, and its loss so far."""
     content = documents.read_json(path)
-    log = content.get("log") if isinstance(content.get("log"), list) else []
+    log = content.get("log") if isinstance(content.get("log"), list) else None
     tensors = path.parent / Path(str(content.get("tensors"))).name
     size = terminal.size(tensors.stat().st_size) if tensors.is_file() else "which is missing"
     lines = [f"  step {content.get('step')}, tensors in {tensors.name}, {size}"]
     if broken := artifacts.broken(path, "state"):
         lines.append(f"  {broken}; the training begins again")
-    points = [(row.get("step"), row.get("loss")) for row in log if isinstance(row, dict)]
+    points = [(row.get("step"), row.get("loss")) for row in log or [] if isinstance(row, dict)]
     points = [point for point in points if all(isinstance(value, int | float) for value in point)]
-    return lines + ([f"  {line}" for line in terminal.curve("loss", *zip(*points, strict=True))] if points else [])
+    if points:
+        steps, losses = zip(*points, strict=True)
+        lines += [f"  {line}" for line in terminal.curve("loss", steps, losses)]
+    return lines
 
 
 def _parts(folder: Path) -> list[str]:
-    parts, results = Counter(), Counter()
+    parts: Counter[str] = Counter()
+    results: Counter[str] = Counter()
     for file in sorted(folder.glob("*.json")):
         name = file.name.rsplit(".", 2)[0]
         parts[name] += 1

@@ -73,7 +73,8 @@ def _tensor(path: Path, entry: dict, base: int) -> Tensor:
 
 def tensors(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """All tensors of a folder or of one file, and what is damaged."""
-    found, damaged = {}, []
+    found: dict[str, Tensor] = {}
+    damaged = []
     for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
         try:
             found |= header(file)
@@ -140,7 +141,7 @@ def _architecture(config: dict) -> list[str]:
 
 
 def _tensor_lines(found: dict[str, Tensor]) -> list[str]:
-    dtypes = Counter()
+    dtypes: Counter[str] = Counter()
     for tensor in found.values():
         dtypes[tensor.dtype] += tensor.count
     total = sum(dtypes.values())

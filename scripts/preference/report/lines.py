@@ -14,7 +14,7 @@ from preference.report import style
 from preference.running.flags import flag
 from preference.running.stage import InputError
 
-DASHES = ("-", (0, (4, 1.3)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2, 2, 2)))
+DASHES: tuple[str | tuple, ...] = ("-", (0, (4, 1.3)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2, 2, 2)))
 RAMP = ("viridis_r", 0.22, 1.0)  # of levels that are sizes: the larger, the darker
 NOTED = 8  # diverged cells that a figure names
 

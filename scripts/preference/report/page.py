@@ -53,8 +53,8 @@ def inline_svg(text: str, name: str) -> Markup:
 def main_table(rows: list[dict]) -> dict:
     """The main table of one task: titles, and per run its cells as (mean, interval) and what it says against SFT."""
     judged = rows[0]["judged_by"]
-    names = dict.fromkeys([judged, f"{judged}{MINUS_SFT}", *measures.shown("main")])
-    names = [name for name in names if any(known(row[name]) for row in rows)]
+    columns = dict.fromkeys([judged, f"{judged}{MINUS_SFT}", *measures.shown("main")])
+    names = [name for name in columns if any(known(row[name]) for row in rows)]
     lines = [
         {
             "run": row["run"],

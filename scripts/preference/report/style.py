@@ -1,5 +1,6 @@
 """How every figure looks: colours per run, sizes, panels, and files that are equal where the data are equal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -49,7 +50,7 @@ def read(path: str) -> pd.DataFrame:
     return summaries.read_csv(path, tables.TIDY.names)
 
 
-def panels(tasks: list[str], columns: int):
+def panels(tasks: Sequence[object], columns: int):
     """A figure with a row of panels per task: (figure, axes of shape (tasks, columns))."""
     plt.rcParams.update(SETTINGS)
     size = (PANEL[0] * columns, PANEL[1] * len(tasks) + 0.4)

@@ -59,7 +59,7 @@ class Training(chat.Flags):
     )
 
 
-def start(flags: Training) -> tuple:
+def start(flags) -> tuple:
     """Return the model of --policy, which must read --max_length tokens, and its chat format."""
     chat_format = chat.load(flags.policy, flags)
     model = policies.load_policy(flags.policy)
@@ -204,7 +204,8 @@ def arithmetic(flags: Training, device: torch.device) -> torch.autocast:
 
 def _step(model, rows: list[int], lengths: list[int], loss: Loss, flags: Training) -> dict[str, float]:
     """Accumulate the gradient of one step, and return what the log shows of it."""
-    total, sums = 0.0, {}
+    total = 0.0
+    sums: dict[str, float] = {}
     for micro in tokens.micro_batches(rows, lengths, flags.micro_batch_size):
         with arithmetic(flags, next(model.parameters()).device):
             share, seen = loss(micro, rows)

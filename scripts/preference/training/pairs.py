@@ -53,7 +53,8 @@ def construct(
     by_prompt: dict[str, list[dict]] = {}
     for sample in samples:
         by_prompt.setdefault(sample["prompt_id"], []).append(sample)
-    rows, dropped = [], Counter()
+    dropped: Counter[str] = Counter()
+    rows = []
     for group in by_prompt.values():
         usable = [s for s in group if truncated == "keep" or s["finish_reason"] == "stop"]
         distinct = {conversations.key(s["response"]): s for s in reversed(usable)}
@@ -82,7 +83,7 @@ def _row(chosen: dict, rejected: dict) -> dict:
     }
 
 
-def window(pairs: list[dict], round: int, num_pairs: int | None) -> list[dict]:
+def window(pairs: list, round: int, num_pairs: int | None) -> list:
     """The offline pairs of a round: consecutive windows of num_pairs, starting over past the end; None takes all."""
     if num_pairs is None:
         return pairs

@@ -35,7 +35,7 @@ class Pairs:
     ref_rejected_logps: torch.Tensor | None = None
 
     @property
-    def logps(self) -> tuple[torch.Tensor, ...]:
+    def logps(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Chosen and rejected of the policy, then of the reference."""
         return self.chosen_logps, self.rejected_logps, self.ref_chosen_logps, self.ref_rejected_logps
 
@@ -63,7 +63,7 @@ def train(script: str, flags: Flags, objective: Objective, with_reference: bool)
 
     def loss(micro, step):
         read = responses.read(model, [*micro, *(len(rows) + i for i in micro)])
-        of_reference = reference[micro].to(read.logps).unbind(-1) if with_reference else ()
+        of_reference = reference[micro].to(read.logps).unbind(-1) if reference is not None else ()
         pairs = Pairs(*read.logps.chunk(2), *read.lengths.chunk(2), *of_reference)
         losses, chosen_rewards, rejected_rewards = objective(pairs)
         return losses.sum() / len(step), seen(pairs, read, chosen_rewards.detach(), rejected_rewards.detach())

@@ -80,8 +80,8 @@ def _that_fit(rows: list[dict], flags: Flags, chat_format: Chat) -> tuple[list[d
     prompts = dict(zip(of_prompts, encoded, strict=True))
     cut = [limit.fit((prompts[row["prompt_id"]], row["response_ids"])) for row in rows]
     limit.report("responses", flags.rewards)
-    kept = [i for i, sequence in enumerate(cut) if sequence]
-    return [rows[i] for i in kept], [cut[i] for i in kept]
+    kept = [(row, sequence) for row, sequence in zip(rows, cut, strict=True) if sequence]
+    return [row for row, _ in kept], [sequence for _, sequence in kept]
 
 
 # A micro-batch, its samples' numbers and those of the whole step -> a loss per sample, (batch,), and sums of what else
