@@ -5,6 +5,8 @@ of the round's window become two samples of its prompt, to be scored as sampled 
 the data's answers to each prompt of the window, with the data's own scores.
 """
 
+from typing import Any
+
 from pydantic.dataclasses import dataclass
 
 from preference.files import provenance, records
@@ -33,13 +35,14 @@ def main(flags: Flags) -> None:
     found, rows_in, taken = of_pairs(flags, chat_format) if flags.preferences else of_answers(flags, chat_format)
     rows = numbered(found)
     inputs = {name: getattr(flags, name) for name in ("preferences", "answers", "policy")} | chat_flags.inputs(flags)
-    counts = {"rows_in": rows_in, "rows_out": len(rows), "dropped": {}}
+    counts: dict[str, Any] = {"rows_in": rows_in, "rows_out": len(rows), "dropped": {}}
     records.write(flags.output, "responses", rows, provenance.describe(__file__, flags, inputs, **counts))
     stage.say(f"{len(rows)} responses of {taken}")
 
 
 def of_pairs(flags: Flags, chat_format: chat.Chat) -> tuple[list[dict], int, str]:
     """Both responses of each pair of the round's window, how many pairs there are, and what was taken, in words."""
+    assert flags.preferences
     preferences = records.read(flags.preferences, "pairs")
     taken = pairs.window(preferences, flags.round, flags.num_pairs)
     found = chat.encode_rows(flags.preferences, taken, lambda pair: both(chat_format, pair))
@@ -48,6 +51,7 @@ def of_pairs(flags: Flags, chat_format: chat.Chat) -> tuple[list[dict], int, str
 
 def of_answers(flags: Flags, chat_format: chat.Chat) -> tuple[list[dict], int, str]:
     """The same of all answers to each prompt of the round's window."""
+    assert flags.answers
     answers = records.read(flags.answers, "answers")
     of_prompts: dict[str, list[dict]] = {}
     for answer in answers:

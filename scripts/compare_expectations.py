@@ -55,7 +55,10 @@ def main(flags: Flags) -> None:
     cells = {label: read_cell(path) for label, path in geometries}
     ends = {label: read_ends(path) for label, path in metrics}
     contrasts = summaries.labelled_paths(flags.contrasts, 4, "contrasts")
-    rows = [judge(*label, differs, cells, ends) for label, differs in contrasts]
+    rows = [
+        judge(task, question, run, against, differs, cells, ends)
+        for (task, question, run, against), differs in contrasts
+    ]
 
     files = {"geometries": geometries, "metrics": metrics}
     inputs = {name: tuple(path for _, path in labelled) for name, labelled in files.items()}
@@ -67,7 +70,7 @@ def main(flags: Flags) -> None:
 
 def read_cell(path: str) -> str:
     """The name of the cell in a geometry.json."""
-    cell = artifacts.read_json(path).get("cell")
+    cell = artifacts.read_json(path).get("cell", "")
     if cell not in geometry.CELLS.values():
         raise InputError(f"{path}: names no cell, so it is not diagnose_geometry's")
     return cell
@@ -79,7 +82,7 @@ def read_ends(path: str) -> dict[str, Ends]:
     if rounds.index[0] != 0 or len(rounds) < 2:
         raise InputError(f"{path}: wants round 0, which is the SFT policy, and a later one")
     ends = rounds.filter(measures.REWARDS).iloc[[0, -1]].dropna(axis="columns")
-    return {name: tuple(map(float, ends[name])) for name in ends}
+    return {name: (float(ends[name].iloc[0]), float(ends[name].iloc[-1])) for name in ends}
 
 
 def judge(task: str, question: str, run: str, against: str, differs: str, cells: dict, ends: dict) -> dict:
@@ -160,8 +163,8 @@ def as_expected(expected: str | None, low: float, high: float, small: float) -> 
 def as_text(rows: list[dict]) -> str:
     """expectations.csv to read: what is expected of each task and question, and what each contrast says of it."""
     lines = []
-    for (task, question), group in itertools.groupby(rows, key=lambda row: (row["task"], row["question"])):
-        group = list(group)
+    for (task, question), grouped in itertools.groupby(rows, key=lambda row: (row["task"], row["question"])):
+        group = list(grouped)
         where = f"in {group[0]['cell'] or 'no one cell'} ({group[0]['in_cell']} of {group[0]['seeds']} seeds)"
         expected = f"{question}, expected to help: {group[0]['expected']} ({group[0]['because']})"
         lines += [f"{task} {where}", *wrapped(expected, 2), ""]

@@ -43,20 +43,24 @@ class Flags:
 
 def main(flags: Flags) -> None:
     points = {}
-    for name, *pair in (parsed(text, "points") for text in flags.points):
+    for name, start, target in (parsed(text, "points") for text in flags.points):
         if name in points:
             raise InputError(f"--points: the name '{name}' occurs twice")
-        points[name] = pair
-    name, *bars = parsed(flags.published, "published") if flags.published else (None,)
-    if name is not None and (name not in points or len(bars[0]) != len(points[name][0])):
-        raise InputError(f"--published: '{name}' is none of --points, or has other categories")
-    paths = {name: followed(*pair, flags.learning_rate, flags.steps) for name, pair in points.items()}
-    published = {name: dict(zip(DIRECTIONS, bars, strict=True))} if name else {}
+        points[name] = start, target
+    published = {}
+    if flags.published:
+        name, *bars = parsed(flags.published, "published")
+        if name not in points or len(bars[0]) != len(points[name][0]):
+            raise InputError(f"--published: '{name}' is none of --points, or has other categories")
+        published[name] = dict(zip(DIRECTIONS, bars, strict=True))
+    rate, steps = flags.learning_rate, flags.steps
+    paths = {name: followed(start, target, rate, steps) for name, (start, target) in points.items()}
     table = pd.concat([tidy(name, points[name][1], path, published.get(name, {})) for name, path in paths.items()])
 
-    checks = [check for name, pair in points.items() for check in identities(name, *pair, flags.learning_rate)]
+    checks = [check for name, pair in points.items() for check in identities(name, *pair, rate=rate)]
     checks += shares(flags, len(next(iter(points.values()))[0]))
-    checks += matches(paths[name], *bars) if name else []
+    for name, of_directions in published.items():
+        checks += matches(paths[name], **of_directions)
     made_by = provenance.describe(__file__, flags, {})
     found = pd.DataFrame(checks, columns=tables.KL_CHECKS.names)
     summaries.write_csv(flags.output, tables.KL_DIRECTIONS, table, made_by)
@@ -110,7 +114,7 @@ def identities(name: str, start: np.ndarray, target: np.ndarray, rate: float) ->
             regime = "inside" if start[i] > logarithmic_mean(target[i], target[j]) else "outside"
             for direction in DIRECTIONS:
                 words = f"{name}: change of log(p{i} / p{j}) in one step, {direction} KL, {regime} the regime"
-                checks.append(check(words, log_ratio(path[direction][1], i, j), expected[direction]))
+                checks.append(check(words, float(log_ratio(path[direction][1], i, j)), expected[direction]))
     return checks
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import random
 from collections import Counter
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 from pydantic.dataclasses import dataclass
@@ -61,7 +61,7 @@ def main(flags: Flags) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
         raise InputError(f"{flags.rewards or flags.preferences}: no pair is left of {rows_in} rows ({reasons})")
     inputs = {"rewards": flags.rewards, "preferences": flags.preferences, "earlier": flags.earlier}
-    counts = {"rows_in": rows_in, "rows_out": len(earlier + own), "dropped": dict(dropped)}
+    counts: dict[str, Any] = {"rows_in": rows_in, "rows_out": len(earlier + own), "dropped": dict(dropped)}
     counts |= {"queries": sum(part.queries for part in parts), "earlier_pairs": len(earlier), "repeated": repeated}
     records.write(flags.output, "pairs", earlier + own, provenance.describe(__file__, flags, inputs, **counts))
     margins = [r["chosen_reward"] - r["rejected_reward"] for r in own if r["chosen_reward"] is not None]
@@ -93,6 +93,7 @@ class Part:
 
 
 def from_rewards(flags: Flags) -> Part:
+    assert flags.rewards
     samples = records.read(flags.rewards, "rewards")
     truncated = sum(sample["finish_reason"] == "length" for sample in samples)
     print(f"responses {len(samples)}, truncated {truncated} ({flags.truncated})")
@@ -102,6 +103,7 @@ def from_rewards(flags: Flags) -> Part:
 
 
 def from_preferences(flags: Flags) -> Part:
+    assert flags.preferences
     preferences = records.read(flags.preferences, "pairs")
     taken = pairs.window(preferences, flags.round or 1, flags.num_pairs)
     return Part(taken, Counter(), rows_in=len(preferences), queries=2 * len(taken))
@@ -112,7 +114,7 @@ def from_earlier(flags: Flags, own: list[dict]) -> tuple[list[dict], int]:
 
     The table of the round before has those of its own earlier rounds, so that one table is enough.
     """
-    if flags.earlier is None:
+    if flags.earlier is None or flags.round is None:
         return [], 0
     table, made_by = records.read(flags.earlier, "pairs"), records.metadata(flags.earlier)["flags"]
     if made_by["round"] != flags.round - 1:

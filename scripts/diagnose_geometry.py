@@ -67,7 +67,7 @@ def main(flags: Flags) -> None:
 
 def by_prompt(rows: list[dict], path: str) -> Samples:
     """The samples as a row per prompt; the first k of each, k being the fewest that a prompt has."""
-    groups = {}
+    groups: dict[str, list[dict]] = {}
     for row in sorted(rows, key=lambda row: (row["prompt_id"], row["sample_id"])):
         groups.setdefault(row["prompt_id"], []).append(row)
     fewest = min(map(len, groups.values()))

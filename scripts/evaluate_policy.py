@@ -53,14 +53,14 @@ def main(flags: Flags) -> None:
         chat_format.check_disjoint(flags.trained_on, trained_on, flags.prompts, prompts)
     policies.check_context(policies.load_config(flags.policy), flags.policy, flags.max_length)
     artifacts.check_model(flags.reference)
-    pairs = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
+    encoded = encode_pairs(flags, chat_format, pairs)  # before anything is sampled: it may be refused
     inputs = ("policy", "reference", "prompts", "pairs", "baseline", "trained_on")
     engine = engines.resolve(flags.engine)
     members = [*engines.members(engine), *rewards.members(flags)]
     read = {name: getattr(flags, name) for name in inputs} | chat_flags.inputs(flags) | rewards.inputs(flags)
     made_by = provenance.describe(__file__, flags, read, members, rows_in=len(prompts), engine=engine)
     with Shards(flags.output, made_by, flags.shard_size) as shards:
-        samples, metrics = evaluate(flags, chat_format, prompts, pairs, baseline, shards)
+        samples, metrics = evaluate(flags, chat_format, prompts, encoded, baseline, shards)
         check_finite(flags.policy, metrics)
         made_by["rows_out"] = len(samples)
         records.write(flags.samples_output, "evaluation", samples, made_by)
@@ -85,7 +85,9 @@ def encode_pairs(flags: Flags, chat_format: chat.Chat, pairs: list[dict]) -> tup
     return chat.encode_pairs(flags.pairs, pairs, chat_format, limit) if pairs else ([], [])
 
 
-def evaluate(flags: Flags, chat_format: chat.Chat, prompts, pairs, baseline, shards: Shards) -> tuple[list[dict], dict]:
+def evaluate(
+    flags: Flags, chat_format: chat.Chat, prompts, pairs: tuple[list[dict], list], baseline, shards: Shards
+) -> tuple[list[dict], dict]:
     """(samples with all their columns, metrics)."""
     samples = samplers.respond(flags.policy, chat_format, prompts, flags, shards)
     score(flags, samples, shards)

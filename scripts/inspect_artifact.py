@@ -6,10 +6,12 @@ and filters its rows; --tokens renders the first row with a model's chat templat
 written, nothing is unpickled, and no code is executed but a chat template, in its sandbox.
 """
 
+import io
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import cast
 
 from pydantic.dataclasses import dataclass
 
@@ -157,5 +159,5 @@ def write_page(path: Path, output: Path) -> None:
 if __name__ == "__main__":
     # `| head` closes the pipe early, and a terminal's encoding may lack the blocks: neither is worth a traceback
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.stdout.reconfigure(errors="replace")
+    cast(io.TextIOWrapper, sys.stdout).reconfigure(errors="replace")
     stage.run(main, Flags)

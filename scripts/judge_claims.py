@@ -12,7 +12,7 @@ import ast
 import json
 import operator
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from preference.running.stage import InputError
 
 WIDTH = 100
 ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
-COMBINED = {"mean": np.mean, "min": np.min, "max": np.max}
+COMBINED: dict[str, Callable[..., np.ndarray]] = {"mean": np.mean, "min": np.min, "max": np.max}
 SAID = ["id", "claim", "source", "experiment", "statistic", "rule"]
 
 
@@ -88,7 +88,8 @@ def per_seed(claim: Claim, cells: dict[str, History]) -> np.ndarray:
     if not kept.any():
         return np.empty(0)
     values = {name: value_of(claim.value, history, kept, claim) for name, history in cells.items()}
-    against = claim.against and {name: value_of(claim.against, h, kept, claim) for name, h in cells.items()}
+    other = claim.against
+    against = {name: value_of(other, h, kept, claim) for name, h in cells.items()} if other else None
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.broadcast_to(evaluate(claim.of, values, against), kept.sum())
     return found[np.isfinite(found)]
@@ -126,6 +127,7 @@ def value_of(value: Value, history: History, kept: np.ndarray, claim: Claim) -> 
 def evaluate(tree: ast.expr, values: dict[str, np.ndarray], against: dict[str, np.ndarray] | None) -> np.ndarray:
     """An expression seed by seed, shape (seeds,)."""
     if isinstance(tree, ast.Constant):
+        assert isinstance(tree.value, int | float)
         return np.array(float(tree.value))
     if isinstance(tree, ast.Name):
         return values[tree.id]
@@ -134,11 +136,13 @@ def evaluate(tree: ast.expr, values: dict[str, np.ndarray], against: dict[str, n
         return ARITHMETIC[type(tree.op)](*parts)
     if isinstance(tree, ast.UnaryOp):
         return -parts[0]
+    assert isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
     terms = np.stack(np.broadcast_arrays(*parts))
     if tree.func.id in COMBINED:
         return COMBINED[tree.func.id](terms, axis=0)
     if tree.func.id == "slope":
         return slope(np.arange(len(terms))[:, None], terms)
+    assert against is not None
     return correlation(np.stack([evaluate(part, against, None) for part in tree.args]), terms)
 
 

@@ -192,9 +192,14 @@ def lack_of(role: str, match: formats.Match) -> str:
     return lack
 
 
+def numbers(flags: Flags) -> tuple[int, int, int]:
+    """Return how many rows of SFT, prompts and held-out prompts the built-in source makes."""
+    assert flags.num_sft is not None and flags.num_prompts is not None and flags.num_eval_prompts is not None
+    return flags.num_sft, flags.num_prompts, flags.num_eval_prompts
+
+
 def read_built_in(source: sources.Source, flags: Flags) -> Read:
-    num = flags.num_sft + flags.num_prompts + flags.num_eval_prompts
-    rows = instructions.generate(num, random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words)
+    rows = instructions.generate(sum(numbers(flags)), random.Random(f"{flags.seed} {BUILT_IN}"), flags.answer_words)
     found = [
         examples.named(
             {
@@ -333,7 +338,8 @@ def asked_of(part: Role) -> list[dict]:
 
 def split_built_in(rows: list[dict], flags: Flags) -> dict[str, list[dict]]:
     """Return three disjoint sets of prompts."""
-    held_out, prompts = flags.num_eval_prompts, flags.num_eval_prompts + flags.num_prompts
+    _, num_prompts, held_out = numbers(flags)
+    prompts = held_out + num_prompts
     return {"sft": rows[prompts:], "prompts": rows[held_out:prompts], "eval_prompts": rows[:held_out]}
 
 
@@ -372,6 +378,7 @@ def hold_out(loaded: dict[str, Role], flags: Flags) -> list[dict]:
     """Draw the held-out prompts, with the data's own answers."""
     role = origin("eval_prompts", loaded)
     prompts = {row["prompt_id"]: row for row in reversed(loaded[role].rows or loaded[role].answers)}
+    assert flags.num_eval_prompts is not None
     if flags.num_eval_prompts >= len(prompts):
         raise InputError(f"--num_eval_prompts {flags.num_eval_prompts}: --{role} has only {len(prompts)} prompts")
     names = rng_for("held out", flags).sample(sorted(prompts), flags.num_eval_prompts)
@@ -382,7 +389,7 @@ def hold_out(loaded: dict[str, Role], flags: Flags) -> list[dict]:
 
 def own_answers(loaded: dict[str, Role]) -> dict[str, conversations.Messages]:
     """Return the data's first answer to each prompt; an instruction's answer rather than a preferred response."""
-    answers = {}
+    answers: dict[str, conversations.Messages] = {}
     for role in TRAINING:
         for row in asked_of(loaded[role]) if role in loaded else ():
             response = row.get("response") or row.get("chosen")

@@ -199,7 +199,7 @@ def task_examples(task: str, runs: dict[str, dict[str, dict]], flags: Flags) -> 
 
 def prompt(row: dict) -> list[turns.Turn]:
     """The turns of a row's prompt, after the tools that it offers."""
-    said = turns.read("prompt", row["prompt"])
+    said = turns.read("prompt", row["prompt"]) or []
     if not row["tools"]:
         return said
     offered = turns.Turn("tools", json.dumps(row["tools"], ensure_ascii=False, indent=1))

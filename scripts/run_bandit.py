@@ -42,7 +42,8 @@ def main(flags: Flags) -> None:
     made_by = provenance.describe(__file__, flags, {})
     print(f"{cell.steps} steps of {len(grid)} x {len(flags.tuning_seeds)} runs to tune, {len(flags.seeds)} to report")
     progress = stage.Progress(cell.steps * (1 + (len(grid) > 1)), "steps")
-    seconds, tuned = {}, []
+    seconds: dict[str, float] = {}
+    tuned = []
     if len(grid) > 1:
         runs, history = trained(briefly(cell), flags.tuning_seeds, grid, progress, seconds, "tuning")
         tuned = tuning_rows(runs, history)

@@ -67,7 +67,8 @@ def check_given(flags: Flags, rows: list[dict]) -> None:
 
 def together(tables: list[list[dict]]) -> list[dict]:
     """The rows of all tables; samples of a prompt that an earlier table has, too, are numbered after that one's."""
-    rows, counts = [], {}
+    rows = []
+    counts: dict[str, int] = {}
     for table in tables:
         before = dict(counts)
         for row in table:

@@ -116,7 +116,7 @@ def curves_of(history: History, levels: dict[str, str]) -> pd.DataFrame:
     return pd.concat(parts).assign(**counts(history))[[*levels, *tables.CURVES.names]]
 
 
-def counts(history: History) -> dict[str, int]:
+def counts(history: History) -> dict:
     """How many seeds are in the means, and how many are not."""
     return {"seeds": int((~history.diverged).sum()), "diverged": int(history.diverged.sum())}
 

@@ -9,6 +9,8 @@ final.csv    a row per task and run, the SFT policy among them: means over seeds
 final.txt    the main columns of final.csv, to read in a terminal.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
@@ -48,7 +50,8 @@ def main(flags: Flags) -> None:
 
     inputs = {name: getattr(flags, name) for name in ("metrics", "samples", "baseline_samples")}
     made_by = provenance.describe(__file__, flags, inputs)
-    final = rank(pd.DataFrame(final_row(*name, samples, last, flags) for name in dict.fromkeys(k[:2] for k in samples)))
+    runs = dict.fromkeys((task, run) for task, run, _ in samples)
+    final = rank(pd.DataFrame(final_row(task, run, samples, last, flags) for task, run in runs))
     summaries.write_csv(flags.metrics_output, tables.TIDY, pd.concat([metrics, seed_means(metrics)]), made_by)
     summaries.write_csv(flags.final_output, tables.FINAL, final, made_by)
     artifacts.write_text(flags.text_output, text := as_text(final), made_by)
@@ -150,7 +153,7 @@ def _triple(row: dict, name: str) -> tuple[float, float, float]:
     return row[name], row[f"{name}_low"], row[f"{name}_high"]
 
 
-def _read_samples(labels: list[tuple[str, ...]], paths: tuple[str, ...]) -> dict[tuple[str, ...], list[dict]]:
+def _read_samples(labels: Sequence[tuple[str, ...]], paths: tuple[str, ...]) -> dict[tuple[str, ...], list[dict]]:
     read = [records.read(path, "evaluation") for path in paths]
     for row in (row for table in read for row in table):
         row["finished"] = float(row["finish_reason"] == "stop")

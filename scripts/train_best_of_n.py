@@ -81,6 +81,7 @@ def of_prompt(flags: Flags, logps: torch.Tensor, rewards: torch.Tensor) -> torch
     """The loss of one prompt, a scalar, from log pi(y | x) and rewards of its responses, each (responses,)."""
     if flags.negative == "none":
         return pref_ft_loss(logps).mean()
+    assert flags.beta is not None
     no_reference = torch.zeros_like(logps)
     return best_of_n_loss(logps, rewards.to(logps.device), no_reference, flags.negative, flags.beta)
 

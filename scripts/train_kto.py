@@ -6,6 +6,8 @@ desirable_weight (1 - sigmoid(beta (r - z))), that of another one undesirable_we
 (arXiv 2402.01306, equation 7).
 """
 
+from typing import cast
+
 import torch
 from pydantic.dataclasses import dataclass
 
@@ -78,7 +80,8 @@ def mismatched(samples: scored.Samples, flags: Flags) -> list[tokens.Sequence]:
         for place, sample in enumerate(own):
             others[sample] = following[place % len(following)]
     limit = fit.limit(flags)
-    return [limit.fit((samples.sequences[i][0], samples.sequences[j][1])) for i, j in enumerate(others)]
+    fitted = [limit.fit((samples.sequences[i][0], samples.sequences[j][1])) for i, j in enumerate(others)]
+    return [cast(tokens.Sequence, sequence) for sequence in fitted]  # none is dropped: its prompt fitted before
 
 
 class Baseline:
@@ -97,7 +100,7 @@ class Baseline:
         with torch.no_grad():
             groups = tokens.micro_batches(step, self.others.lengths, self.size)
             reads = [self.others.read(self.model, group) for group in groups]
-            ratios = torch.cat([read.logps - read.ref_logprobs.sum(-1) for read in reads])
+            ratios = torch.cat([read.logps - cast(torch.Tensor, read.ref_logprobs).sum(-1) for read in reads])
         return ratios.mean().clamp(min=0)
 
 

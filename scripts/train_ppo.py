@@ -46,7 +46,7 @@ def main(flags: Flags) -> None:
     model, chat_format = fit.start(flags)
     memory = policies.recall(flags.policy, "train_ppo")
     model.value_head = value_head(model, memory)
-    later = {}
+    later: dict[str, float] = {}
 
     def objective(samples: scored.Samples, responses: Responses):
         return objective_of(flags, model, samples, responses, memory, later)
@@ -76,7 +76,7 @@ def objective_of(flags: Flags, model, samples: scored.Samples, responses: Respon
     advantages, returns, kl = estimate(flags, samples, responses, values, kl_coef)
     print(f"mean KL to the reference {kl:.3f} nats per response, kl_coef {kl_coef:.4g}")
     later["kl_coef"] = kl_coef
-    if flags.kl_target is not None:
+    if flags.kl_target is not None and flags.kl_horizon is not None:
         later["kl_coef"] = rollouts.adapt_kl_coef(kl_coef, kl, flags.kl_target, flags.kl_horizon, len(values))
 
     def losses(read: Read, rows, _):
@@ -115,6 +115,7 @@ def estimate(flags: Flags, samples: scored.Samples, responses: Responses, values
     """(advantages, returns) per token of each response, as lists, and the mean KL of the responses to the reference."""
     lengths = torch.tensor([len(of_response) for of_response in values])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    assert responses.reference is not None
     start, reference, old_values = (spread(some, mask) for some in (responses.start, responses.reference, values))
     rewards = rollouts.token_rewards(samples.rewards.float(), start, reference, mask, kl_coef)
     advantages, returns = rollouts.gae(rewards, old_values, mask, flags.gamma, flags.gae_lambda)

@@ -46,6 +46,7 @@ def advantages(flags: Flags, samples: scored.Samples, responses: Responses, memo
     """One per sample, from rewards that the KL has shaped where its estimator is k1."""
     rewards = samples.rewards
     if flags.kl_estimator == "k1":
+        assert responses.reference is not None
         start, reference = (
             rewards.new_tensor([sum(logprobs) for logprobs in of]) for of in (responses.start, responses.reference)
         )

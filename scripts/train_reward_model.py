@@ -5,6 +5,8 @@ that it starts from. It reads the same template and the same EOS in training as 
 from a part of the pairs, and from labels of which some are wrong; held-out pairs are all there, and keep theirs.
 """
 
+from typing import Any
+
 import numpy
 import torch
 from pydantic.dataclasses import dataclass
@@ -39,7 +41,7 @@ def main(flags: Flags) -> None:
     rows, eval_rows = records.read(flags.pairs, "pairs"), records.read(flags.eval_pairs, "pairs")
     chat_format = chat.load(flags.policy, flags)
     chat_format.check_disjoint(flags.pairs, rows, flags.eval_pairs, eval_rows)
-    counts = {"rows_in": len(rows)}
+    counts: dict[str, Any] = {"rows_in": len(rows)}
     rows = labels.subset(rows, flags.num_pairs, flags.seed, flags.pairs)
     rows, counts["swapped"] = labels.noised(rows, flags.label_noise, flags.seed)
     counts["pairs"] = len(rows)
@@ -54,7 +56,8 @@ def main(flags: Flags) -> None:
     def loss(micro, step):
         scores = reward_models.sequence_scores(model, [side[i] for side in (chosen, rejected) for i in micro], pad)
         margins = scores[: len(micro)] - scores[len(micro) :]
-        losses = bradley_terry_loss(*scores.chunk(2), flags.label_smoothing)
+        chosen_scores, rejected_scores = scores.chunk(2)
+        losses = bradley_terry_loss(chosen_scores, rejected_scores, flags.label_smoothing)
         return losses.sum() / len(step), {"accuracy": (margins > 0).sum().item(), "margin": margins.sum().item()}
 
     pad = chat_format.pad_id
