@@ -80,14 +80,16 @@ def remake_deleted_alone() -> None:
         return
     expect(DAG, "update_needrun", "self", "create_inventory")
     assert {"reason", "needrun_jobs"} <= set(dir(DAG))
-    _plan.all = DAG.update_needrun
     DAG.update_needrun = _plan
+
+
+_plan_all = DAG.update_needrun  # as Snakemake has it
 
 
 async def _plan(self, create_inventory: bool = False) -> None:
     """Do what `DAG.update_needrun` does, for fewer jobs."""
     dag = self
-    await _plan.all(dag, create_inventory)
+    await _plan_all(dag, create_inventory)
     needed = await _with_all(await _with_all(await _stale_jobs(dag), _followers, dag), _makers_of_missing, dag)
     for job in dag._needrun - needed:
         dag.reason(job).clear()  # or a second pass would take it for a reason of the job's own
@@ -189,7 +191,9 @@ def _look_after(plugin, cluster) -> None:
     """Poll a job again if a poll says neither that it ended nor that it is active."""
     executor = plugin.Executor
     look, ask = executor.check_active_jobs, plugin.query_job_status
-    reported, active, heard = set(), set(), [True]
+    reported: set[int] = set()
+    active: set[str] = set()
+    heard = [True]
 
     def noted(report):
         def reporting(self, job, *arguments, **options):

@@ -54,7 +54,7 @@ KINDS |= {"array": "a list", "object": "a mapping"}
 SEVERAL = {"a whole number": "whole numbers", "a number": "numbers", "text": "texts", "a name": "names"}
 KEYS = "| key | values | default | what it says |\n| --- | --- | --- | --- |"
 COLUMNS = "| {what} | type | unit | description |\n| --- | --- | --- | --- |"
-TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
+TYPES: dict[object, str] = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
 TYPES |= {schemas.MESSAGES: "messages", schemas.IDS: "whole numbers"}
 TYPES |= dict.fromkeys((pa.int32(), pa.int64()), "whole number")
 FLAGS = "| flag | values | default | what it says |\n| --- | --- | --- | --- |"
@@ -107,8 +107,7 @@ def _kinds(value: dict) -> str:
         words += f" of {', '.join([SEVERAL[one], *facts])}"
     if isinstance(below, dict) and "$ref" in below:
         words += f", each {_values(below)}"
-    facts = [value.get("x-unit"), _range(value)]
-    return ", ".join([words, *filter(None, facts)])
+    return ", ".join(filter(None, [words, value.get("x-unit"), _range(value)]))
 
 
 def _range(value: dict) -> str | None:

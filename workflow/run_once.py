@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     command = store.Command(words)
     sys.argv[0] = command.script  # what is said is said of the stage
     key = store.key(digest, command, files)
-    if store.restore(kept, key, command):
+    if key and store.restore(kept, key, command):
         print("$", stage.without_passwords(shlex.join(words)))
         print(f"restored from {kept.entry(key)}")
     else:

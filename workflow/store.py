@@ -49,7 +49,7 @@ def read(store: Store) -> Iterator[Entry]:
         found = [path.stat() for path in folder.rglob("*") if path.is_file()]
         size, freed = sum(each.st_size for each in found), sum(each.st_size for each in found if each.st_nlink == 1)
         try:
-            told = store.read(folder.name)
+            told = store.read(folder.name) or {}
             outputs = frozenset(Output(**each).content for each in told["outputs"])
             inputs = frozenset(content for _, _, content in told["inputs"])
             yield Entry(folder.name, told["stage"], told["script"], inputs, outputs, size, freed)
@@ -99,9 +99,9 @@ def show(store: Store) -> str:
         of_scripts[entry.script].append(entry)
     rows = [("stage", "entries", "size", "only here")]
     for script, entries in sorted(of_scripts.items(), key=lambda each: -sum(entry.size for entry in each[1])):
-        rows.append((script.removesuffix(".py"), len(entries), *_sizes(entries)))
+        rows.append((script.removesuffix(".py"), str(len(entries)), *_sizes(entries)))
     everything = [entry for entries in of_scripts.values() for entry in entries]
-    rows.append(("all", len(everything), *_sizes(everything)))
+    rows.append(("all", str(len(everything)), *_sizes(everything)))
     lines = [f"{name:<24}{count:>8}{size:>12}{own:>12}" for name, count, size, own in rows]
     return "\n".join([f"{store.folder}: what results/ no longer has is only here", *lines])
 

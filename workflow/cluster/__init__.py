@@ -10,5 +10,7 @@ TYPES = (slurm.Site,)
 
 def site(default_resources: dict | None, on_node: bool):
     """Return the site that a run is on, by the default resources of its profile."""
-    here = (each for each in TYPES if set(each.KEYS) & set(default_resources or {}))
-    return next(here, one_machine.Site)(default_resources, on_node)
+    for kind in TYPES:
+        if default_resources and set(kind.KEYS) & set(default_resources):
+            return kind(default_resources, on_node)
+    return one_machine.Site(default_resources, on_node)

@@ -7,7 +7,7 @@ from pathlib import Path
 from preference.models import model_folders
 from preference.tasks import hub_data
 
-KEPT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME")
+KEPT: tuple[str, ...] = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MPLCONFIGDIR", "TRITON_HOME")
 KEPT += ("CUDA_CACHE_PATH", "FLASHINFER_WORKSPACE_BASE")  # what libraries call the folders that they write to
 
 

@@ -15,14 +15,19 @@ from workflow.stages import READING, SAMPLING, TRAINING
 
 # Bytes of main memory for each parameter: float32 weights while they are loaded; evaluation holds policy, reference and
 # reward model; training holds weights, gradients, two moments, and a reference.
-BYTES = {SAMPLING: 14, READING: 6, TRAINING: 24}
-BASE_MB = {SAMPLING: 3000, READING: 3000, TRAINING: 3000, None: 2000}  # the libraries, and what a table takes
+BYTES: dict[str | None, int] = {SAMPLING: 14, READING: 6, TRAINING: 24}
+# The libraries, and what a table takes.
+BASE_MB: dict[str | None, int] = {SAMPLING: 3000, READING: 3000, TRAINING: 3000, None: 2000}
 ROW_MB = 0.02  # a response with its tokens, as Python holds it
 
 # Operations for each parameter and token, and how many a second are reached: by a GPU, and by one CPU thread. Careful
 # figures: a stage that is done early costs nothing, one that is killed is queued again.
-OPERATIONS = {SAMPLING: 2, READING: 2, TRAINING: 8}
-PER_SECOND = {SAMPLING: (1e12, 2e9), READING: (2e13, 1e10), TRAINING: (2e13, 1e10)}
+OPERATIONS: dict[str | None, int] = {SAMPLING: 2, READING: 2, TRAINING: 8}
+PER_SECOND: dict[str | None, tuple[float, float]] = {
+    SAMPLING: (1e12, 2e9),
+    READING: (2e13, 1e10),
+    TRAINING: (2e13, 1e10),
+}
 MINUTES = 10  # what any stage with a model may take: imports from a busy file system, loading
 SHORT = 5  # what a table or a figure may take
 MARGIN = 2
@@ -114,7 +119,7 @@ def _reads_model(config: dict, stage: str, wildcards: dict) -> bool:
 
 
 def _engine(chosen: dict) -> engines.Traits:
-    return engines.known().get(chosen.get("engine"), engines.Traits())
+    return engines.known().get(chosen.get("engine", ""), engines.Traits())
 
 
 def _gpus_of_engine(chosen: dict) -> int:

@@ -76,7 +76,7 @@ class Site:
         def slurm_partition(wildcards):
             return self.partitions[bool(gpus(wildcards))]
 
-        asked = {"slurm_partition": slurm_partition, "gpu_partition": None, "gpu_gres": None}
+        asked: dict[str, object] = {"slurm_partition": slurm_partition, "gpu_partition": None, "gpu_gres": None}
         asked["attempt"] = lambda wildcards, attempt: attempt  # for efficiency.csv
         return asked | ({"gres": gres} if self.gres else {"gpu": lambda wildcards: gpus(wildcards) or None})
 

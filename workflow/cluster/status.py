@@ -35,9 +35,13 @@ class Run:
     """What a log of Snakemake says of each job: its rule, words and state, its job in Slurm and the log of that."""
 
     def __init__(self, log: str):
-        self.totals, self.state = Counter(), {}
-        self.rules, self.words, self.slurm, self.logs = {}, {}, {}, {}
-        self._groups = []  # (name, members) of those that were not submitted yet
+        self.totals: Counter[str] = Counter()
+        self.state: dict[str, str] = {}
+        self.rules: dict[str, str] = {}
+        self.words: dict[str, str] = {}
+        self.slurm: dict[str, str] = {}
+        self.logs: dict[str, str] = {}
+        self._groups: list[tuple[str, list[str]]] = []  # (name, members) of those that were not submitted yet
         self._failing, self._rule = False, ""  # whether the lines that follow speak of a job that failed, and of which
         for line in log.splitlines():
             for pattern, read in READERS:
@@ -70,7 +74,7 @@ class Run:
     def _members(self, name: str) -> list[str]:
         """Those of a group, whose log's folder is named after it and the rules in it."""
         fitting = [group for group in self._groups if name.startswith(f"{group[0]}_")]
-        found = max(fitting, key=lambda group: len(group[0]), default=("", []))
+        found: tuple[str, list[str]] = max(fitting, key=lambda group: len(group[0]), default=("", []))
         self._groups = [group for group in self._groups if group is not found]
         return found[1]
 
@@ -89,10 +93,10 @@ class Run:
         for job, slurm in self.slurm.items():
             if slurm in waiting and self.state[job] == "running":
                 self.state[job] = "queued"
-        counts = {rule: Counter() for rule in self.totals}
+        counts: dict[str, Counter[str]] = {rule: Counter() for rule in self.totals}
         for job, state in self.state.items():
             counts.setdefault(self.rules[job], Counter())[state] += 1
-        rows = [("", *STATES)]
+        rows: list[tuple[str, ...]] = [("", *STATES)]
         for rule, states in counts.items():
             left = max(self.totals[rule] - states.total(), 0)
             rows.append((rule, *(str(states[state] or "") for state in STATES)))

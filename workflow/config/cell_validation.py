@@ -19,8 +19,8 @@ def figure_problems(figure: dict, axes: dict, measures: dict):
         yield from (f"{key}: {name} is not one of the axes {listed(axes)}" for name in names if name not in axes)
         yield from [f"{key}: {len(names)} axes are too many; two at most"] if len(names) > 2 else []
     for axis in axes:
-        places = [*panels, *lines, *([] if of_curves else [figure["x"]])].count(axis)
-        yield from [] if places == 1 else [f"lines: the axis {axis} is {places} times in panels, lines and x, not once"]
+        times = [*panels, *lines, *([] if of_curves else [figure["x"]])].count(axis)
+        yield from [] if times == 1 else [f"lines: the axis {axis} is {times} times in panels, lines and x, not once"]
     if of_curves and (unread := [key for key in ("numbers", "log") if key in figure]):
         yield f"{unread[0]}: is of figures of the kind axis only"
 

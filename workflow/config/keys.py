@@ -26,7 +26,7 @@ ASKED_FOR = [stage for stage in set_in(stages.PREFERENCES) if stage not in STAGE
 
 # Algorithms: first those that push no response down, then those that do, then those that train with the reference.
 KIND = {name: ("reference" in stage.models, stage.pushes_down) for name, stage in stages.ALGORITHMS.items()}
-BY_KIND = tuple(sorted(KIND, key=KIND.get))
+BY_KIND = tuple(sorted(KIND, key=KIND.__getitem__))
 
 # Marks that generate.py replaces: a key that is a flag of a stage, a part of the schema, keys that are stages.
 FLAG, PART, STAGE_KEYS = "x-flag", "x-part", "x-stages"
@@ -43,9 +43,16 @@ Jobs = Annotated[int, Interval(ge=1, le=1000)]
 Claims = Annotated[list, Field(min_length=1)]
 Distribution = Annotated[list[Positive], Field(min_length=1)]
 Settings = Annotated[dict, WithJsonSchema({PART: "settings"})]
+Algorithm = Annotated[str, WithJsonSchema({"enum": list(BY_KIND), "type": "string"})]
+LengthReward = Annotated[str, WithJsonSchema({"enum": list(GOLD_REWARDS), "type": "string"})]
 
 
-def key_of_flag(stage: str, flag: str, default=None):
+def optional(description: str) -> Any:
+    """Declare a key that may be left out. Its type has no None: a config that says null is wrong."""
+    return Field(None, description=description)
+
+
+def key_of_flag(stage: str, flag: str, default=None) -> Any:
     """Declare a key that is a flag of a stage and takes its values, its default and its description."""
     return Field(default, json_schema_extra={FLAG: f"{stage}.{flag}"})
 
@@ -64,14 +71,14 @@ class Source(Keys):
     """A source of data and how it is read."""
 
     source: Text = Field(description="`built_in`, a file, a folder or a hub data set `owner/name@config:split`")
-    columns: Annotated[dict[str, Text], Field(min_length=1)] = Field(
-        None, description="a format's name for a column -> the file's name"
+    columns: Annotated[dict[str, Text], Field(min_length=1)] = optional(
+        "a format's name for a column -> the file's name"
     )
-    fields: Annotated[list[Text], Field(min_length=1, json_schema_extra={"uniqueItems": True})] = Field(
-        None, description="columns that are kept in every table, for rewards that read them"
+    fields: Annotated[list[Text], Field(min_length=1, json_schema_extra={"uniqueItems": True})] = optional(
+        "columns that are kept in every table, for rewards that read them"
     )
     weight: PositiveShare = Field(1, description="share of the source that is used; `seed` draws it")
-    split: Text = Field(None, description="split of a folder or of a hub data set")
+    split: Text = optional("split of a folder or of a hub data set")
 
 
 ONE_SOURCE = {"type": ["string", "object"], "minLength": 1, **inlined(Source)}
@@ -96,12 +103,12 @@ DataOrSource = Annotated[Any, WithJsonSchema({"oneOf": [{"type": "string", "minL
 class RewardOfLength(Keys):
     """A gold reward of the response's length."""
 
-    name: Literal[GOLD_REWARDS] = Field(description="minus the length, the length, or minus its distance to a target")
+    name: LengthReward = Field(description="minus the length, the length, or minus its distance to a target")
     target: Any = key_of_flag("score_responses", "target_length")
     unit: Any = key_of_flag("score_responses", "length_unit")
 
 
-OTHER_REWARDS = [{"required": [key]} for key in ("model", "python", "weight", "as")]
+OTHER_REWARDS: list[dict] = [{"required": [key]} for key in ("model", "python", "weight", "as")]
 OTHER_REWARDS += [{"required": ["name"], "properties": {"name": {"not": {"enum": list(GOLD_REWARDS)}}}}]
 GoldReward = Annotated[
     Any,
@@ -119,7 +126,7 @@ AnyReward = Annotated[Any, WithJsonSchema({"type": ["string", "object", "array"]
 class ScoringJudge(Keys):
     """A judge that is a reward model."""
 
-    reward_model: Text = Field(None, description="reward model folder or hub id: the higher score wins")
+    reward_model: Text = optional("reward model folder or hub id: the higher score wins")
 
 
 class AskedJudge(Keys):
@@ -129,7 +136,7 @@ class AskedJudge(Keys):
     template: Any = key_of_flag("judge_responses", "template")
     endpoint: Any = key_of_flag("judge_responses", "endpoint")
     key_variable: Any = key_of_flag("judge_responses", "key_variable")
-    reward_model: Text = Field(None, description="reward model folder or hub id, in place of `model`")
+    reward_model: Text = optional("reward model folder or hub id, in place of `model`")
 
 
 Judge = Annotated[
@@ -151,13 +158,13 @@ INLINED = (Data, Source, RewardOfLength, AskedJudge, ScoringJudge)  # these are 
 class Preferences(Keys):
     """What is different when the preferences of a task are sampled."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: set_in(stages.PREFERENCES)})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: [*set_in(stages.PREFERENCES)]})
 
 
 class Task(Keys):
     """A task: its data, its base model, its rewards and its judge."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: STAGES})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: [*STAGES]})
 
     data: DataOrSource = Field(description="a source of SFT data, or a mapping of roles to sources")
     base_model: Text = Field(
@@ -170,23 +177,22 @@ class Task(Keys):
     special_tokens: Any = key_of_flag("prepare_task", "special_tokens")
     rewritten_prompt: Any = key_of_flag("prepare_task", "rewritten_prompt")
     reward_model: AnyReward = Field(TRAINED, description="the reward that its runs train on: one, or a weighted sum")
-    gold_reward: GoldReward = Field(None, description="the task's own reward, shown beside the other")
-    judge: Judge = Field(None, description="compares what each run ends with to the SFT policy's answers")
-    preferences: Preferences = Field(None, description="what is different when preferences are sampled")
+    gold_reward: GoldReward = optional("the task's own reward, shown beside the other")
+    judge: Judge = optional("compares what each run ends with to the SFT policy's answers")
+    preferences: Preferences = optional("what is different when preferences are sampled")
 
 
 class Run(Keys):
     """A run: an algorithm and what it does differently."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: set_in(stages.RUN)})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: [*set_in(stages.RUN)]})
 
-    algorithm: Literal[BY_KIND] = Field(description="what is trained")
+    algorithm: Algorithm = Field(description="what is trained")
     source: Literal["offline", "on_policy", "mix"] = Field(
         description="where its data come from: the preferences, its own samples of each round, or both"
     )
-    offline_fraction: Annotated[float, Interval(gt=0, lt=1)] = Field(
-        None,
-        description="of a mix: the share of `generate_responses.num_prompts` that a round takes from the preferences",
+    offline_fraction: Annotated[float, Interval(gt=0, lt=1)] = optional(
+        "of a mix: the share of `generate_responses.num_prompts` that a round takes from the preferences"
     )
     reference: Literal["fixed", "previous"] = Field(
         runs.UNSAID["reference"],
@@ -197,7 +203,7 @@ class Run(Keys):
         description="what scores its samples: the task's `reward_model`, its `gold_reward`, or the data's own scores",
     )
     rounds: Repeats = Field(runs.UNSAID["rounds"], description="rounds; each starts from the last one's policy")
-    tasks: Names = Field(None, description="the tasks that it is made on; without it all")
+    tasks: Names = optional("the tasks that it is made on; without it all")
 
 
 class Figure(Keys):
@@ -206,10 +212,10 @@ class Figure(Keys):
     kind: Literal["curves", "axis"] = Field(description="`curves` as it learned, `axis` what the runs come down to")
     metric: NameOrNames = Field(description="the measures that are drawn, a row of panels each")
     x: Name = Field(description="what they are drawn against: a measure of progress, or an axis")
-    panels: NameOrNames = Field(None, description="the axes with a panel per level, two at most")
-    lines: NameOrNames = Field(None, description="the axes with a line per level, two at most")
-    numbers: Annotated[list[Finite], Field(min_length=1)] = Field(None, description="where the levels of `x` stand")
-    log: bool = Field(None, description="the levels of `x` stand on a logarithmic scale")
+    panels: NameOrNames = optional("the axes with a panel per level, two at most")
+    lines: NameOrNames = optional("the axes with a line per level, two at most")
+    numbers: Annotated[list[Finite], Field(min_length=1)] = optional("where the levels of `x` stand")
+    log: bool = optional("the levels of `x` stand on a logarithmic scale")
 
 
 class Experiment(Keys):
@@ -232,7 +238,7 @@ class Shards(Keys):
 class Stages(Keys):
     """Flags of stages; a task and a run may set others."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: STAGES})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: [*STAGES]})
 
 
 class Config(Keys):
@@ -241,17 +247,17 @@ class Config(Keys):
     experiment: Name = Field(description="name; everything is made in `results/<experiment>/`")
     seeds: Seeds = Field(description="models, samples and data order depend on them, the data does not")
     engine: Any = key_of_flag("generate_responses", "engine")
-    shards: Shards = Field(None, description="how many jobs share a stage")
+    shards: Shards = optional("how many jobs share a stage")
     store: Folder = Field(
         store.FOLDER, description="the folder that keeps what was made, so that nothing is computed twice; `off`: none"
     )
     tasks: Annotated[dict[Name, Task], Field(min_length=1)] = Field(description="name -> a task")
     stages: Stages = Field(description="a stage's name -> its flags")
     runs: Annotated[dict[Name, Run], Field(min_length=1)] = Field(description="name -> a run")
-    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = Field(
-        None, description="name -> which runs are compared, in a table and a figure of their own"
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)] = optional(
+        "name -> which runs are compared, in a table and a figure of their own"
     )
-    claims: Claims = Field(None, description="what is claimed of the experiments and when it holds")
+    claims: Claims = optional("what is claimed of the experiments and when it holds")
 
 
 LEVEL = {**NAME, "type": ["object", "string"], PART: "settings"}
@@ -263,7 +269,7 @@ class LabExperiment(Keys):
     """Cells that are compared."""
 
     title: Text = Field(description="title of its figure")
-    cell: Settings = Field(None, description="settings of all its cells")
+    cell: Settings = optional("settings of all its cells")
     axes: Annotated[dict[Name, Annotated[Any, WithJsonSchema(LEVELS)]], Field(min_length=1)] = Field(
         description="axis -> its levels: a list of methods, or level -> settings, or level -> a method"
     )
@@ -275,8 +281,8 @@ class Point(Keys):
 
     start: Distribution = Field(description="where gradient descent starts")
     target: Distribution = Field(description="what it approaches")
-    forward: Distribution = Field(None, description="bars of a published figure: after forward KL")
-    reverse: Distribution = Field(None, description="bars of a published figure: after reverse KL")
+    forward: Distribution = optional("bars of a published figure: after forward KL")
+    reverse: Distribution = optional("bars of a published figure: after reverse KL")
 
 
 class DirectionsFigure(Keys):
@@ -301,13 +307,13 @@ class Lab(Keys):
 
     lab: Name = Field(description="the file's name without `.yaml`; everything is made in `results/<lab>/`")
     seeds: Seeds = Field(description="seeds that are reported, trained side by side")
-    tuning_seeds: Seeds = Field(
-        None, description="other seeds, which choose learning rate and beta; not needed if every grid has one point"
+    tuning_seeds: Seeds = optional(
+        "other seeds, which choose learning rate and beta; not needed if every grid has one point"
     )
-    defaults: Settings = Field(None, description="settings of every cell")
-    methods: dict[Name, Settings] = Field(None, description="name -> settings of an algorithm, with its grid")
+    defaults: Settings = optional("settings of every cell")
+    methods: dict[Name, Settings] = optional("name -> settings of an algorithm, with its grid")
     experiments: Annotated[dict[Name, LabExperiment], Field(min_length=1)] = Field(
         description="name -> what is crossed with what"
     )
-    kl_directions: Directions = Field(None, description="forward against reverse KL on distributions")
-    claims: Claims = Field(None, description="what is claimed of the experiments and when it holds")
+    kl_directions: Directions = optional("forward against reverse KL on distributions")
+    claims: Claims = optional("what is claimed of the experiments and when it holds")

@@ -4,6 +4,7 @@ What a lab is and which parts it has is in `labs`.
 """
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from preference.analysis.measures import OF_BANDITS
@@ -40,7 +41,7 @@ def _read(path: Path) -> tuple[dict, list[str]]:
     return lab, [f"{path}: {problem}" for problem in found or problems(lab, path.stem, list(labs.files(path.parent)))]
 
 
-def problems(lab: dict, name: str, others: list[str] = ()) -> list[str]:
+def problems(lab: dict, name: str, others: Sequence[str] = ()) -> list[str]:
     """Every problem as `key.path: what is wrong`: shape first, then what names what, then the flags of each cell.
 
     Args:
@@ -61,7 +62,7 @@ def _no_target(target: str, lab: dict, path: Path) -> str | None:
     )
 
 
-def _misnamed(lab: dict, name: str, others: list[str]) -> list[str]:
+def _misnamed(lab: dict, name: str, others: Sequence[str]) -> list[str]:
     found = []
     if lab["lab"] != name:
         found.append(f"lab: {lab['lab']} is not the name of the file; write {name}")

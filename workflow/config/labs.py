@@ -102,7 +102,7 @@ def _typed(name: str, *distributions: list[float]) -> str:
 
 def flags(lab: dict, experiment: str, levels: tuple[str, ...]) -> dict[str, object]:
     """The flags of a cell, apart from its files: what its parts say, the last one winning; sorted."""
-    merged = {}
+    merged: dict[str, object] = {}
     for _, settings in parts(lab, experiment, levels):
         merged |= settings
     return {key: merged[key] for key in sorted(merged) if merged[key] is not False}  # a switch that is off is not typed

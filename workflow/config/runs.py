@@ -6,7 +6,7 @@ Nothing here knows of files on disk, of torch or of the workflow engine, so it c
 import json
 import shlex
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from preference import engines
 from preference.tasks import sources
@@ -15,14 +15,14 @@ from workflow.config import scoring
 from workflow.config.scoring import GOLD_REWARD, Part  # noqa: F401
 
 # The table of a round that an algorithm's training stage reads; pairs of reference_logps have the reference's.
-ALGORITHMS = {name: stage.table for name, stage in stages.ALGORITHMS.items()}
+ALGORITHMS = {name: stage.table for name, stage in stages.ALGORITHMS.items() if stage.table}
 PUSHING = tuple(
     name for name, stage in stages.ALGORITHMS.items() if stage.pushes_down
 )  # and learn from what pref_ft does
 SAMPLED = ("on_policy", "mix")  # the sources of runs that sample from their own policy
 
 # What a run is where its config does not say.
-UNSAID = {"rounds": 1, "reference": "fixed", "reward": "learned"}
+UNSAID: dict[str, Any] = {"rounds": 1, "reference": "fixed", "reward": "learned"}
 
 # Keys of a task that say how its policies' conversations become tokens, which every stage that tokenizes is told.
 CHAT = ("chat_template", "chat_template_kwargs", "end_of_turn", "special_tokens", "rewritten_prompt")
@@ -282,7 +282,7 @@ def _with_engine(part: dict, engine: str) -> dict:
     return part | {"engine": engine} if part.get("engine") == "auto" else part
 
 
-def options(config: dict, stage: str, wildcards: dict) -> dict[str, object]:
+def options(config: dict, stage: str, wildcards: dict) -> dict[str, Any]:
     """The flags of a stage, apart from its files: `{**stages[stage], **task[stage], **run[stage]}` and what is derived.
 
     Args:
@@ -374,7 +374,7 @@ def _unread(config: dict, stage: str, wildcards: dict) -> set[str]:
         reading = set() if "model" in kinds else {"batch_size", "max_length"}
         return reading | (set() if kinds & {"model", "python"} else {"shard_size"})
     if stage == "judge_responses":
-        return UNREAD_BY_JUDGES.get(judged_by(config["tasks"][wildcards["task"]]), set())
+        return UNREAD_BY_JUDGES.get(judged_by(config["tasks"][wildcards["task"]]) or "", set())
     return set()
 
 

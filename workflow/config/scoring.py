@@ -72,8 +72,9 @@ def gold_reward_of_length(task: dict) -> dict[str, object]:
     """Return a gold reward of the response's length as a mapping of name, target and unit; empty if it is another."""
     said = task.get("gold_reward")
     said = {"name": said} if isinstance(said, str) else said
-    is_of_length = isinstance(said, dict) and said.get("name") in GOLD_REWARDS and said.keys() <= GOLD_REWARD.keys()
-    return {"unit": "tokens", **said} if is_of_length else {}
+    if isinstance(said, dict) and said.get("name") in GOLD_REWARDS and said.keys() <= GOLD_REWARD.keys():
+        return {"unit": "tokens", **said}
+    return {}
 
 
 def gold_flags(task: dict) -> dict[str, object]:
@@ -86,7 +87,8 @@ def gold_flags(task: dict) -> dict[str, object]:
 def complete(task: dict) -> dict[str, object]:
     """Return a task's reward_model and gold_reward with every default filled in."""
     parts = training(task)
-    found = {"reward_model": TRAINED if is_trained_alone(parts) else [_whole(part) for part in parts]}
+    found: dict[str, object] = {}
+    found["reward_model"] = TRAINED if is_trained_alone(parts) else [_whole(part) for part in parts]
     if "gold_reward" in task:
         found["gold_reward"] = gold_reward_of_length(task) or [_whole(part) for part in gold(task)]
     return found

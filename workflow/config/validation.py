@@ -5,6 +5,7 @@ import difflib
 import math
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import jsonschema
 
@@ -76,17 +77,23 @@ def said_of(problem: str, files: str, typed: dict) -> str:
 
 def _lines(error: jsonschema.ValidationError) -> list[str]:
     path = ".".join(str(part) for part in error.absolute_path)
+    value, want, schema = _parts(error)
     if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
-        return [_join(path, key, _unknown(key, known)) for key in error.instance if key not in known]
-    if error.validator == "oneOf" and isinstance(error.instance, dict):  # what is wrong with it as a mapping
+        known = list(schema.get("properties", {}))
+        return [_join(path, key, _unknown(key, known)) for key in value if key not in known]
+    if error.validator == "oneOf" and isinstance(value, dict):  # what is wrong with it as a mapping
         below = (part for part in error.context if part.validator != "type" or part.relative_path)
         return [line for part in below for line in _lines(part)]
     if error.validator == "oneOf":
-        return [f"{path}: {_shown(error.instance)} is neither a source nor a mapping of roles to sources"]
+        return [f"{path}: {_shown(value)} is neither a source nor a mapping of roles to sources"]
     if error.validator == "required":
-        return [_join(path, key, "is missing") for key in error.validator_value if key not in error.instance]
+        return [_join(path, key, "is missing") for key in want if key not in value]
     return [f"{path or 'the config'}: {_reason(error)}"]
+
+
+def _parts(error: jsonschema.ValidationError) -> tuple[Any, Any, dict]:
+    """Return the value that is wrong, what its schema wants of it, and the schema."""
+    return error.instance, error.validator_value, cast(dict, error.schema)
 
 
 def _join(path: str, key: str, reason: str) -> str:
@@ -99,14 +106,14 @@ def _unknown(key: str, known: list[str]) -> str:
 
 
 def _reason(error: jsonschema.ValidationError) -> str:
-    value, want = error.instance, error.validator_value
+    value, want, schema = _parts(error)
     shown = _shown(value)
     if error.validator == "enum":
         near = difflib.get_close_matches(str(value), list(map(str, want)), 1, 0.5)
         return f"{shown} is not one of {', '.join(map(str, want))}" + (f"; did you mean {near[0]}?" if near else "")
-    if "allowed" in error.schema:
-        return f"{shown} is not allowed; use {error.schema['allowed']}"
-    if "pattern" in error.schema:
+    if "allowed" in schema:
+        return f"{shown} is not allowed; use {schema['allowed']}"
+    if "pattern" in schema:
         return f"{shown} is not a name: use lower-case letters, digits and _, starting with a letter, 80 at most"
     if error.validator == "type":
         return _wrong_type(value, want if isinstance(want, list) else [want], shown)
@@ -114,7 +121,7 @@ def _reason(error: jsonschema.ValidationError) -> str:
     if error.validator in limits:
         return f"{shown} must be {limits[error.validator]} {want}"
     reasons = {"minItems": "is empty", "minProperties": "is empty", "minLength": "is empty"}
-    return {**reasons, "uniqueItems": f"{shown} names one of its entries twice"}[error.validator]
+    return {**reasons, "uniqueItems": f"{shown} names one of its entries twice"}[str(error.validator)]
 
 
 def _wrong_type(value, wanted: list[str], shown: str) -> str:

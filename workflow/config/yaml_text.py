@@ -112,7 +112,7 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
 
 def _repeated(node: yaml.MappingNode):
     """YAML keeps the last of two equal keys, so that a block pasted twice would silently lose the first."""
-    first = {}
+    first: dict[str, yaml.Node] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             yield f"{_place(key.start_mark)}: a key is a word, not a list or a mapping"
