@@ -118,6 +118,15 @@ def test_what_was_made_is_restored_in_another_place_and_knows_its_own_inputs(wor
         assert Path("one/made", name).samefile(Path("two/elsewhere", name)), f"{name} takes room twice"
 
 
+def test_what_is_restored_over_itself_leaves_nothing_beside_it(work):
+    call()
+    artifacts.remove(Path("one/made/policy"))  # as Snakemake removes an output that it does not trust
+    before = {path.name for path in Path("one/made").iterdir()}
+    assert call().returncode == 0 and runs() == 1
+    assert {path.name for path in Path("one/made").iterdir()} == before | {"policy"}
+    check()
+
+
 def test_a_log_of_what_was_restored_says_how_to_make_it_again(work):
     call()
     Path("one/made/policy.log").write_text(call().stdout)

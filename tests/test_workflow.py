@@ -147,8 +147,8 @@ def test_each_round_starts_from_the_last_ones_policy_and_takes_other_prompts(fin
         for n in (1, 2)
     ]
     assert not prompts[0] & prompts[1]
-    manifest = json.loads((folder / "round2" / "policy.manifest.json").read_text())
-    assert manifest["inputs"]["policy"]["path"].endswith("round1/policy")
+    made_by = records.metadata(folder / "round2" / "policy")
+    assert made_by["inputs"]["policy"]["path"].endswith("round1/policy")
 
 
 def test_a_judge_is_asked_by_the_workflow_and_what_it_says_ends_in_a_table_and_the_report(copy):

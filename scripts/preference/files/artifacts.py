@@ -60,6 +60,7 @@ class atomic:
         if self.path.is_dir() or self.temporary.is_dir():  # a folder's name cannot be taken over while it is there
             remove(self.path)
         os.replace(self.temporary, self.path)
+        remove(self.temporary)  # two names of one file both stay
         _to_disk(self.path.parent)
         written.append(self.path)
 
