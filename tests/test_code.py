@@ -114,6 +114,12 @@ def test_what_is_not_reached_does_not_count(project, old, new):
     assert changed(project, LIB, old, new) == expected
 
 
+def test_the_type_of_a_variable_does_not_count(project):
+    changed(project, LIB, "return math.sqrt(x)", "y = x\n    return math.sqrt(y)")
+    assert changed(project, LIB, "    y = x", "    y: float = x") == set()
+    assert changed(project, LIB, "    y: float = x", "    z: float\n    y: float = x") == {LIB}, "z is local now"
+
+
 @pytest.mark.parametrize("other", ["tables", "unused"])  # a module, a definition
 def test_a_local_name_does_not_stand_for_what_the_module_calls_so(project, other):
     project("preference/tables.py", "TABLE = {}\n\ndef made():\n    return 1\n")

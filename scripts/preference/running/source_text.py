@@ -1,9 +1,9 @@
 """Source files as text: what each top-level definition says, and what it uses.
 
 A summary holds only plain values and is cached on the disk by the content of its file. These parts of a definition
-are left out, because they cannot change a result: docstrings, comments and formatting; annotations of functions; the
-text of an InputError and of a failed assertion; messages to the terminal; descriptions, ranges and rules of flags;
-what describes a column or a table; the traits of an engine.
+are left out, because they cannot change a result: docstrings, comments and formatting; annotations, but for those of
+the fields of a class; the text of an InputError and of a failed assertion; messages to the terminal; descriptions,
+ranges and rules of flags; what describes a column or a table; the traits of an engine.
 """
 
 import ast
@@ -25,7 +25,7 @@ DECLARED = {  # how many positional arguments of a declaration count, and which 
 }
 TRAITS = "Traits"  # of an engine: where it is installed and what its jobs ask for
 DYNAMIC = {"globals", "locals", "eval", "exec", "__import__"}  # nobody can tell what these reach
-VERSION = 6  # of the summaries
+VERSION = 7  # of the summaries
 
 
 def content(file: str) -> bytes:
@@ -212,6 +212,7 @@ class _Plain(ast.NodeTransformer):
         self.flags: list[tuple[str, str]] = []
         self.fields: list[str] = []
         self.bases: list[list[str]] = []
+        self.kinds: set[int] = set()  # annotations that count, by the identity of their statements
 
     def _body(self, node):
         if ast.get_docstring(node, clean=False) is not None:
@@ -240,7 +241,15 @@ class _Plain(ast.NodeTransformer):
         self.flags += [(name, _default(each)) for name, each in flags]
         self.bases += [chain for base in node.bases if (chain := _chain(base))]
         node.body = [each for each in node.body if each not in [flag for _, flag in flags]]
+        self.kinds.update(id(each) for each in annotated)  # of a field the type counts: a class may check it
         return self._body(node)
+
+    def visit_AnnAssign(self, node):
+        if id(node) not in self.kinds:
+            if node.value:
+                return self.generic_visit(ast.Assign(targets=[node.target], value=node.value))
+            node.annotation = ast.Constant(None)  # it still makes a name local
+        return self.generic_visit(node)
 
     def visit_Raise(self, node):
         if isinstance(node.exc, ast.Call) and (_chain(node.exc.func) or [""])[-1] in ERRORS:
