@@ -254,38 +254,33 @@ class Store:
         entry.parent.mkdir(exist_ok=True)
         if replace:
             self.remove(key)
-        with contextlib.suppress(FileExistsError, NotADirectoryError):  # another run was faster
-            try:
-                os.rename(temporary, entry)
-            except OSError as error:
-                if not entry.is_dir():
-                    raise
-                raise FileExistsError(entry) from error
+        try:
+            os.rename(temporary, entry)
+        except OSError:
+            if not entry.is_dir():  # else another run was faster
+                raise
 
 
 def _linked(folder: Path, command: Command, written: Iterable[Path]) -> Iterator[Output]:
     """Yield the outputs that a command wrote, linked into a folder."""
     for number, path in enumerate(written):
         if name := name_of(path, command):
-            inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
-            sources = {f"{number}/{each.relative_to(path)}": each for each in inside} or {str(number): path}
-            for target, source in sources.items():
-                link_or_copy(source, folder / target)
-            files = {target: provenance.digest(folder / target) for target in sources}
-            yield Output(*name, files, provenance.digest(path), origins.read(path))
+            content = provenance.digest(path)
+            found = provenance.contents(path) if path.is_dir() else {"": content}
+            for file in found:
+                link_or_copy(path / file, folder / str(number) / file)
+            files = {str(Path(str(number), file)): digest for file, digest in found.items()}
+            yield Output(*name, files, content, origins.read(path))
 
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Make a file a second name of another, or a copy where it cannot be, such as on another file system."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if not os.access(source, os.W_OK):  # of another user: its times could not be changed here
-            raise PermissionError(source)
-        os.link(source, target, follow_symlinks=False)
-    except OSError as error:  # another file system, or one without links
-        if isinstance(error, FileNotFoundError):
-            raise
-        shutil.copyfile(source, target)
+    with contextlib.suppress(OSError):  # another file system, or one without links
+        if os.access(source, os.W_OK):  # else it is another user's, and its times could not be changed here
+            os.link(source, target, follow_symlinks=False)
+            return
+    shutil.copyfile(source, target)
 
 
 def _moved(inputs, moved: dict[str, str]) -> dict:
