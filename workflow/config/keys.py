@@ -156,7 +156,7 @@ INLINED = (Data, Source, RewardOfLength, AskedJudge, ScoringJudge)  # these are 
 
 
 class Preferences(Keys):
-    """What is different when the preferences of a task are sampled."""
+    """Flags of the stages that sample the preferences of a task."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={STAGE_KEYS: [*set_in(stages.PREFERENCES)]})
 
@@ -229,7 +229,7 @@ class Experiment(Keys):
 
 
 class Shards(Keys):
-    """How many jobs share a stage."""
+    """The number of jobs that share a stage."""
 
     generate_responses: Jobs = Field(1, description="jobs that share each sampling")
     score_responses: Jobs = Field(1, description="jobs that share each scoring")
@@ -247,7 +247,7 @@ class Config(Keys):
     experiment: Name = Field(description="name; everything is made in `results/<experiment>/`")
     seeds: Seeds = Field(description="models, samples and data order depend on them, the data does not")
     engine: Any = key_of_flag("generate_responses", "engine")
-    shards: Shards = optional("how many jobs share a stage")
+    shards: Shards = optional("the number of jobs that share a stage")
     store: Folder = Field(
         store.FOLDER, description="the folder that keeps what was made, so that nothing is computed twice; `off`: none"
     )

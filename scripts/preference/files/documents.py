@@ -22,7 +22,7 @@ JUDGEMENT = Table(
         Column("unparsed", int, "verdicts that name neither response"),
         Column("position_bias", float, "verdicts for the first place, of those for either", "share", optional=True),
     ),
-    "what a judge says of a round, in numbers",
+    "the win rate and the counts of a judge's verdicts on a round",
     paths=(f"{_ROUND}/judgements.json",),
 )
 OUTPUTS = Table(
@@ -95,7 +95,7 @@ GEOMETRY = Table(
         Column("negative_gradient", str, "how much a negative gradient is expected to help, and why"),
         Column("best_of_n_kl", dict, "n -> KL of best of n to the reference", "nats"),
     ),
-    "whether on-policy data and a negative gradient should help on a task",
+    "where a task lies in the coverage table, and so whether on-policy data and a negative gradient should help",
     paths=("{task}/seed{seed}/sft/geometry.json",),
 )
 _PASS = (
@@ -116,7 +116,7 @@ HUB = Table(
         Column("models", dict, "id of each model -> its commit"),
         Column("data", dict, "name of each data set -> its rows"),
     ),
-    "what was fetched from the hub",
+    "the models and data that were fetched from the hub",
     paths=("hub.json",),
 )
 MANIFEST = Table(

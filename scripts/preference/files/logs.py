@@ -84,6 +84,6 @@ EFFICIENCY = Table(
         Column("suggested_minutes", int, "time to ask for next time", "minutes"),
         Column("suggested_memory_mb", int, "memory to ask for next time", "MB"),
     ),
-    "what the jobs on a cluster used of what they asked for",
+    "the time, memory and CPUs that the jobs on a cluster requested and used",
     paths=("tables/efficiency.csv",),
 )

@@ -95,7 +95,7 @@ TABLES = {
     ),
     "responses": Table(
         _RESPONSE,
-        "what a policy answered, a row per sample, with the tokens as drawn",
+        "the responses of a policy with the tokens that were sampled, a row per sample",
         paths=(
             *(f"{_ROUND}/responses.parquet", f"{_ROUND}/preference_responses.parquet"),
             *(f"{_SPLIT}/responses.parquet", f"{_SPLIT}/skewed_responses.parquet"),

@@ -103,7 +103,7 @@ JUDGEMENTS = Table(
         Column("unparsed", int, "verdicts that name neither response"),
         Column("position_bias", float, "verdicts for the first place, of those for either", "share", optional=True),
     ),
-    "what the judge says of every run after its last round",
+    "the judge's verdicts on each run after its last round",
     paths=("tables/judgements.csv",),
 )
 EXPECTATIONS = Table(
@@ -128,7 +128,7 @@ EXPECTATIONS = Table(
         Column("found", str, "`helps`, `hurts`, `no difference seen` or `undecided`"),
         Column("as_expected", str, "`yes`, `no`, `undecided` or `no expectation`"),
     ),
-    "whether on-policy data and a negative gradient helped as the geometry of the task lets expect, a row per two runs",
+    "whether on-policy data and a negative gradient helped as the geometry of the task predicts, a row per two runs",
     paths=("tables/expectations.csv",),
 )
 
@@ -150,7 +150,7 @@ CELLS = Table(
         _reduced("area", f"mean over steps, of {_listed('area')}"),
         _reduced("change", f"change since step 0, of {_listed('change')}"),
     ),
-    "what the cells of an experiment come down to, a row per cell",
+    "a summary of the cells of an experiment, a row per cell",
     paths=("tables/{experiment}.csv", "results/{lab}/tables/{experiment}.csv"),
     families=_AXES,
 )
@@ -186,7 +186,7 @@ CLAIMS = Table(
         Column("verdict", str, "`holds`, `does not hold` or `undecided`"),
         Column("note", str, "why the verdict is open, and which runs never reach a level", optional=True),
     ),
-    "what the runs say of each claim",
+    "the verdict on each claim",
     paths=("tables/claims.csv", "results/{lab}/tables/claims.csv"),
 )
 
@@ -218,7 +218,7 @@ KL_DIRECTIONS = Table(
         Column("target", float, "q of the category"),
         Column("published", float, "the bar of the published figure", optional=True),
     ),
-    "how the forward and the reverse KL move mass to a target, a row per step and category",
+    "the probabilities that forward and reverse KL learn for a target, a row per step and category",
     paths=("results/{lab}/tables/kl_directions.csv",),
 )
 KL_CHECKS = Table(
@@ -228,6 +228,6 @@ KL_CHECKS = Table(
         Column("expected", float, "its value by the theory, if there is one", optional=True),
         Column("agrees", str, "`yes` or `no`", optional=True),
     ),
-    "whether the two directions behave as the theory says",
+    "whether the two directions behave as the theory predicts",
     paths=("results/{lab}/tables/kl_directions_checks.csv",),
 )
